@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "rtnl.h"
+#include "socket-address.h"
+
+/* Which local addresses are candidates and which interfaces a LAN rendezvous uses: uplinks, not loopback,
+ * containers, bridges that only join containers, tunnels or WireGuard links. Pure functions over what
+ * rtnetlink told (shared/rtnl). */
+
+typedef struct AddressPolicy {
+        char **interfaces;         /* globs: only these; NULL: all that make sense */
+        char **exclude_interfaces; /* globs */
+} AddressPolicy;
+
+/* May this interface carry our traffic to peers? has_default_route: in any family, by this interface. */
+bool interface_is_uplink(const RtnlLink *link, bool has_default_route, const AddressPolicy *policy);
+
+/* Fills `ret` with the usable addresses (global and IPv4 link-local scope, not tentative, deprecated or
+ * temporary-expired), IPv6 before IPv4 within an interface, at most `max`. Returns how many. */
+size_t addresses_collect(const RtnlMonitor *monitor, const AddressPolicy *policy, SocketAddress *ret,
+                         size_t max);
+
+/* May this be a peer's address as seen from here? Not: unspecified, loopback, multicast, IPv6 link-local, an
+ * address inside the AllowedIPs of one of our links (it would go through the tunnel that it is to carry), or
+ * one of `own`. */
+bool address_is_usable_remote(const SocketAddress *a, const IpPrefix *tunnelled, size_t n_tunnelled);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "peer.h"
+
+/* A WireGuard interface that the broker has told us of. */
+struct Link {
+        Manager *manager; /* owner */
+        char *name;
+        UT_hash_handle hh; /* in manager->links */
+        int ifindex;
+        WireguardKind kind;
+        WireguardKey public_key; /* zero: none */
+        uint16_t listen_port;    /* 0: not bound */
+        uint32_t fwmark;
+        Peer *peers; /* hash by public key (field hh); owned */
+        bool dirty;
+};
+
+int link_new(Manager *manager, const char *name, Link **ret);
+Link *link_free(Link *link);
+
+/* A new reading of the device: peers come, change and go. A new public key makes every peer start anew. */
+int link_observe(Link *link, const WireguardDevice *device);
+
+Peer *link_find_peer(Link *link, const WireguardKey *public_key);

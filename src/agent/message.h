@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "sdp.h"
+
+/* The body of an envelope: one JSON object.
+ *
+ *     { "type": "offer", "instance": "0123456789abcdef", "for": "…", "sequence": 7, "session":
+ * "89abcdef01234567", "sdp": "v=0\r\n…" }
+ *
+ * `for` is absent only in a hello to a peer whose instance is not known. `session` and `sdp` belong to
+ * offer, answer and candidates; `bye` has a `session` if it ends just that one. Unknown members are ignored,
+ * so that later versions may add some. */
+
+typedef enum MessageType {
+        MESSAGE_HELLO,
+        MESSAGE_OFFER,
+        MESSAGE_ANSWER,
+        MESSAGE_CANDIDATES,
+        MESSAGE_BYE,
+        _MESSAGE_TYPE_MAX,
+        _MESSAGE_TYPE_INVALID = -EINVAL,
+} MessageType;
+
+DECLARE_STRING_TABLE(message_type, MessageType); /* "hello", … */
+
+#define MESSAGE_SEQUENCE_MAX ((uint64_t) 1 << 53) /* what every JSON reader keeps exact */
+
+typedef struct Message {
+        MessageType type;
+        uint64_t instance;  /* the sender's; 16 hexadecimal digits in JSON; never 0 */
+        uint64_t to;        /* "for": the recipient's; 0: absent */
+        uint64_t sequence;  /* from 1 */
+        uint64_t session;   /* 0: absent */
+        SdpDescription sdp; /* offer, answer: a description; candidates: a fragment */
+} Message;
+
+/* 0; -EBADMSG and what is wrong in *ret_error (caller owns; may be NULL), *ret untouched; -ENOMEM. */
+int message_parse(const char *body, size_t size, Message *ret, char **ret_error);
+
+/* The JSON text, NUL-terminated; the caller owns it. */
+int message_format(const Message *m, char **ret);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "ice-candidate.h"
+#include "time-util.h"
+
+/* What carries a peer's traffic now: a candidate pair, and how. Plain data: who carries it is the business
+ * of data-path.h. */
+
+typedef enum PathKind {
+        PATH_NONE,
+        PATH_DIRECT,  /* WireGuard and the network, nothing between */
+        PATH_PROXIED, /* a direct pair, but every packet passes through icewired */
+        PATH_RELAYED, /* at least one side of the pair is a TURN relay */
+        _PATH_KIND_MAX,
+        _PATH_KIND_INVALID = -EINVAL,
+} PathKind;
+
+DECLARE_STRING_TABLE(path_kind, PathKind); /* "none", "direct", "proxied", "relayed" */
+
+typedef struct Path {
+        PathKind kind;
+        IceCandidate local;
+        IceCandidate remote;
+        SocketAddress endpoint; /* what WireGuard was told */
+        usec_t since;           /* CLOCK_BOOTTIME */
+        usec_t round_trip_time; /* USEC_INFINITY: unknown */
+} Path;

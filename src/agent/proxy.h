@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "ice.h"
+#include "socket-address.h"
+
+/* The userspace data path: WireGuard's endpoint for a peer is a loopback address of ours (127.128.0.0/9, one
+ * per proxied peer), and what arrives there goes out over the peer's path, and back. Batched (recvmmsg,
+ * sendmmsg), with UDP GSO and GRO where the kernel has them. */
+
+typedef struct ProxyPool
+        ProxyPool; /* hands out loopback addresses and owns the buffers that all proxies share */
+typedef struct Proxy Proxy;
+
+#define PROXY_BUFFER_SIZE (4 * 1024 * 1024) /* bytes, each way, each socket */
+
+typedef struct ProxyCounters {
+        uint64_t out_packets, out_bytes; /* WireGuard to network */
+        uint64_t in_packets, in_bytes;   /* network to WireGuard */
+        uint64_t dropped;                /* the other side was full */
+} ProxyCounters;
+
+/* grow: asked once for each new socket, to force its buffers to PROXY_BUFFER_SIZE (icewired may not, the
+ * broker may); NULL: only what net.core.*mem_max allows. */
+typedef void (*proxy_grow_t)(int fd, void *userdata);
+
+int proxy_pool_new(sd_event *event, proxy_grow_t grow, void *userdata, ProxyPool **ret);
+ProxyPool *proxy_pool_free(ProxyPool *pool); /* after all its proxies */
+DEFINE_TRIVIAL_CLEANUP_FUNC(ProxyPool *, proxy_pool_free);
+
+/* Is this an address of our block? Such an endpoint in a device is ours (perhaps from before a restart),
+ * never a peer's. */
+bool proxy_address_is_ours(const SocketAddress *a);
+
+/* wireguard_port: where the link listens on loopback. -EADDRINUSE: the block is used up; errno of the system
+ * calls. */
+int proxy_new(ProxyPool *pool, uint16_t wireguard_port, Proxy **ret);
+Proxy *proxy_free(Proxy *proxy);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Proxy *, proxy_free);
+
+/* What WireGuard's endpoint for the peer has to be. */
+const SocketAddress *proxy_endpoint(const Proxy *proxy);
+const ProxyCounters *proxy_counters(const Proxy *proxy);
+
+/* Carry over a UDP socket (see ice_agent_open_data_socket()) to `remote`; the fd becomes the proxy's.
+ * Replaces the carrier before it; what still arrives on a replaced socket is delivered for PROXY_LINGER
+ * more. */
+#define PROXY_LINGER (2 * USEC_PER_SEC)
+int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote);
+
+/* Carry over an ICE agent (a relayed or TCP pair); lent, and taken back by proxy_forget_agent() before it is
+ * freed. */
+int proxy_set_agent(Proxy *proxy, IceAgent *agent);
+void proxy_forget_agent(Proxy *proxy, IceAgent *agent);
+
+/* Data that an ICE agent received: to WireGuard. */
+void proxy_deliver(Proxy *proxy, const void *data, size_t size);
+
+void proxy_set_wireguard_port(Proxy *proxy, uint16_t wireguard_port);

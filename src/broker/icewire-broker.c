@@ -1,0 +1,5 @@
+#include "icewire-broker.h"
+int icewire_broker_run(int argc, char *argv[])
+{
+        return 1;
+}

@@ -1,0 +1,5 @@
+#include "icewirectl.h"
+int icewirectl_run(int argc, char *argv[])
+{
+        return 1;
+}

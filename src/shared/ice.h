@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "ice-candidate.h"
+#include "time-util.h"
+
+/* One ICE negotiation, on libnice: one NiceAgent with one stream of one component and its own GMainContext
+ * on the sd-event loop. Whatever reaches libnice has been sanitised here, so that no input makes it abort.
+ * Callbacks may come from inside any call except ice_agent_free(), and may free the agent. */
+
+typedef struct IceAgent IceAgent;
+
+typedef enum IceState {
+        ICE_STATE_GATHERING,
+        ICE_STATE_CHECKING,
+        ICE_STATE_CONNECTED, /* a pair is selected; better ones may follow */
+        ICE_STATE_READY,     /* nothing better will come */
+        ICE_STATE_FAILED,    /* soft: a candidate that comes later may revive it */
+        _ICE_STATE_MAX,
+        _ICE_STATE_INVALID = -EINVAL,
+} IceState;
+
+DECLARE_STRING_TABLE(ice_state, IceState); /* "gathering", … */
+
+typedef enum IceServerKind {
+        ICE_SERVER_STUN,
+        ICE_SERVER_TURN_UDP,
+        ICE_SERVER_TURN_TCP,
+        _ICE_SERVER_KIND_MAX,
+        _ICE_SERVER_KIND_INVALID = -EINVAL,
+} IceServerKind;
+
+DECLARE_STRING_TABLE(ice_server_kind, IceServerKind); /* "stun", "turn-udp", "turn-tcp" */
+
+typedef struct IceServer {
+        IceServerKind kind;
+        SocketAddress address; /* resolved */
+        const char *username;  /* TURN, long-term credentials (RFC 8489 section 9.2) */
+        const char *password;  /* secret */
+} IceServer;
+
+typedef struct IceAgentParameters {
+        bool controlling;
+        bool tcp;                             /* ICE-TCP candidates as well */
+        const SocketAddress *local_addresses; /* those to gather on; ports are ignored */
+        size_t n_local_addresses;
+        const IceServer *servers; /* copied */
+        size_t n_servers;
+} IceAgentParameters;
+
+typedef struct IceAgentCallbacks {
+        /* A local candidate to signal. */
+        void (*candidate)(IceAgent *agent, const IceCandidate *candidate, void *userdata);
+        /* No more local candidates will come. */
+        void (*gathering_done)(IceAgent *agent, void *userdata);
+        void (*state)(IceAgent *agent, IceState state, void *userdata);
+        /* A pair was selected; fires again for each better one. */
+        void (*selected)(IceAgent *agent, const IceCandidate *local, const IceCandidate *remote,
+                         void *userdata);
+        /* Data (never STUN) that came through libnice: over the selected relayed or TCP path, or before a
+         * data socket was opened. */
+        void (*data)(IceAgent *agent, const void *data, size_t size, void *userdata);
+} IceAgentCallbacks;
+
+/* Makes an agent with fresh local credentials (ICE_LOCAL_UFRAG_SIZE, ICE_LOCAL_PWD_SIZE). -EINVAL: no usable
+ * local address; -EMFILE: too near to the limit of open files (libnice would abort); -ENOMEM. The callbacks'
+ * table must outlive the agent. */
+int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const IceAgentCallbacks *callbacks,
+                  void *userdata, IceAgent **ret);
+
+/* No callback comes after this. TURN allocations are given back in the background. Accepts NULL, returns
+ * NULL; may be called from a callback. */
+IceAgent *ice_agent_free(IceAgent *agent);
+DEFINE_TRIVIAL_CLEANUP_FUNC(IceAgent *, ice_agent_free);
+
+const char *ice_agent_ufrag(const IceAgent *agent);
+const char *ice_agent_pwd(const IceAgent *agent);
+IceState ice_agent_state(const IceAgent *agent);
+
+/* Starts gathering; host candidates are reported before this returns. */
+int ice_agent_gather(IceAgent *agent);
+
+/* Once, before or after gathering, before any remote candidate. -EINVAL if they break RFC 8839 section 5.4;
+ * -EALREADY. */
+int ice_agent_set_remote_credentials(IceAgent *agent, const char *ufrag, const char *pwd);
+
+/* 1 taken, 0 ignored (a duplicate, more than ICE_REMOTE_CANDIDATES_MAX, a transport or family that we have
+ * no local candidate for, an address that cannot be a peer's); -ENOTCONN before the credentials. */
+int ice_agent_add_remote_candidate(IceAgent *agent, const IceCandidate *candidate);
+
+/* The peer will send no more candidates: FAILED is then final after the checks' own time, without waiting
+ * for more (RFC 8863). */
+int ice_agent_end_of_candidates(IceAgent *agent);
+
+/* After `selected`, for a UDP pair whose local side is not relayed: a non-blocking UDP socket that shares
+ * the local candidate's port with libnice. A classic BPF program of the SO_REUSEPORT group gives STUN to
+ * libnice and everything else to this socket. The caller owns *ret and may use recvmmsg, GSO and GRO on it.
+ * -EOPNOTSUPP for a relayed or TCP pair (use ice_agent_send()); errno of the system calls. */
+int ice_agent_open_data_socket(IceAgent *agent, int *ret);
+
+/* Sends one datagram over the selected pair. -EAGAIN: the socket is full, drop it as a network would;
+ * -ENOTCONN. */
+int ice_agent_send(IceAgent *agent, const void *data, size_t size);
+
+/* The file descriptors of the agent's UDP sockets, for larger buffers: borrowed, good until the loop runs
+ * again. The caller frees *ret. */
+int ice_agent_sockets(IceAgent *agent, int **ret, size_t *ret_n);
+
+/* Round-trip time of the last check of the selected pair, USEC_INFINITY if unknown. */
+usec_t ice_agent_round_trip_time(const IceAgent *agent);

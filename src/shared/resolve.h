@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "macro.h"
+#include "socket-address.h"
+
+/* Names to addresses without blocking, by c-ares on the sd-event loop: /etc/hosts, then the servers of
+ * /etc/resolv.conf (systemd-resolved's stub where that runs). */
+
+typedef struct Resolver Resolver;
+typedef struct ResolverQuery ResolverQuery;
+
+#define RESOLVER_ADDRESSES_MAX 16
+
+/* error: 0 with at least one address (in the order of RFC 6724); -ESRCH (no such name), -ETIMEDOUT,
+ * -ECONNREFUSED (no server answers), -EIO. Never called from inside resolver_query(). The query is gone
+ * after this. */
+typedef void (*resolver_callback_t)(int error, const SocketAddress *addresses, size_t n, void *userdata);
+
+int resolver_new(sd_event *event, Resolver **ret);
+Resolver *resolver_free(Resolver *resolver); /* after all its queries */
+DEFINE_TRIVIAL_CLEANUP_FUNC(Resolver *, resolver_free);
+
+/* A literal is answered as well. Addresses carry `port`. */
+int resolver_query(Resolver *resolver, const char *host, uint16_t port, resolver_callback_t callback,
+                   void *userdata, ResolverQuery **ret);
+/* The callback will not come; accepts NULL, returns NULL. */
+ResolverQuery *resolver_query_free(ResolverQuery *query);
+DEFINE_TRIVIAL_CLEANUP_FUNC(ResolverQuery *, resolver_query_free);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <net/if.h>
+#include <systemd/sd-event.h>
+
+#include "macro.h"
+#include "socket-address.h"
+
+/* Follows links, addresses and default routes of the network namespace by rtnetlink; needs no privilege. */
+
+typedef struct RtnlLink {
+        int ifindex;
+        char name[IF_NAMESIZE];
+        char kind[16];       /* IFLA_INFO_KIND: "wireguard", "veth", "bridge", …; "" for hardware */
+        unsigned flags;      /* IFF_* */
+        unsigned short type; /* ARPHRD_* */
+        int master;          /* ifindex of the bridge, bond, VRF it belongs to; 0: none */
+        unsigned mtu;
+        unsigned default_routes; /* number of default routes by this link, both families */
+} RtnlLink;
+
+typedef struct RtnlAddress {
+        int ifindex;
+        SocketAddress address; /* port 0 */
+        uint8_t prefix_length;
+        uint8_t scope;  /* RT_SCOPE_* */
+        uint32_t flags; /* IFA_F_* */
+} RtnlAddress;
+
+typedef struct RtnlMonitor RtnlMonitor;
+
+typedef enum RtnlChange {
+        RTNL_CHANGE_LINK = 1 << 0,
+        RTNL_CHANGE_ADDRESS = 1 << 1,
+        RTNL_CHANGE_ROUTE = 1 << 2, /* a default route, or (see rtnl_monitor_new) any route by a link of kind
+                                       "wireguard" */
+} RtnlChange;
+
+typedef struct RtnlCallbacks {
+        /* One link appeared or changed (link is the new state), or went (removed). */
+        void (*link)(RtnlMonitor *monitor, const RtnlLink *link, bool removed, void *userdata);
+        /* Something of these kinds (RtnlChange set) changed at this interface; after `link`. */
+        void (*changed)(RtnlMonitor *monitor, int ifindex, int changes, void *userdata);
+        /* The first dump, or one after the kernel dropped messages (ENOBUFS), is complete. */
+        void (*ready)(RtnlMonitor *monitor, void *userdata);
+} RtnlCallbacks;
+
+/* Any callback may be NULL. */
+int rtnl_monitor_new(sd_event *event, const RtnlCallbacks *callbacks, void *userdata, RtnlMonitor **ret);
+RtnlMonitor *rtnl_monitor_free(RtnlMonitor *monitor);
+DEFINE_TRIVIAL_CLEANUP_FUNC(RtnlMonitor *, rtnl_monitor_free);
+
+bool rtnl_monitor_is_ready(const RtnlMonitor *monitor);
+
+/* Lent arrays, good until the loop runs again. */
+const RtnlLink *rtnl_monitor_links(const RtnlMonitor *monitor, size_t *ret_n);
+const RtnlAddress *rtnl_monitor_addresses(const RtnlMonitor *monitor, size_t *ret_n);
+const RtnlLink *rtnl_monitor_find_link(const RtnlMonitor *monitor, int ifindex);

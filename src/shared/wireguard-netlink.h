@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "genl.h"
+#include "wireguard-device.h"
+
+/* The kernel's WireGuard (linux/wireguard.h, since 5.6) by generic netlink. The family's number is asked for
+ * on first use, and again when it is gone (the module was unloaded). Needs CAP_NET_ADMIN. */
+
+typedef struct WireguardNetlink WireguardNetlink;
+typedef struct WireguardCall WireguardCall;
+
+/* device is the callback's to keep or free, NULL on error: -ENODEV, -EPERM, -EOPNOTSUPP (not a WireGuard
+ * link, or none in this kernel), … Never called from inside the starting function. */
+typedef void (*wireguard_device_callback_t)(int error, WireguardDevice *device, void *userdata);
+typedef void (*wireguard_done_callback_t)(int error, void *userdata);
+
+int wireguard_netlink_new(sd_event *event, WireguardNetlink **ret);
+WireguardNetlink *wireguard_netlink_free(WireguardNetlink *w);
+DEFINE_TRIVIAL_CLEANUP_FUNC(WireguardNetlink *, wireguard_netlink_free);
+
+/* Reads the device whole, secrets included. A dump that changed under way is repeated. */
+int wireguard_netlink_get(WireguardNetlink *w, const char *name, wireguard_device_callback_t callback,
+                          void *userdata, WireguardCall **ret);
+
+/* Changes nothing but the endpoint (unset: leave it) and the keepalive (seconds; -1: leave it) of a peer
+ * that exists: it never makes one (WGPEER_F_UPDATE_ONLY). */
+int wireguard_netlink_set_endpoint(WireguardNetlink *w, const char *name, const WireguardKey *peer,
+                                   const SocketAddress *endpoint, int keepalive,
+                                   wireguard_done_callback_t callback, void *userdata, WireguardCall **ret);
+
+/* The callback will not come; also for the calls of wireguard-uapi.h. Accepts NULL, returns NULL. */
+WireguardCall *wireguard_call_free(WireguardCall *call);
+DEFINE_TRIVIAL_CLEANUP_FUNC(WireguardCall *, wireguard_call_free);
+
+/* One message of WG_CMD_GET_DEVICE's answer into a device (a dump may have several messages and continue a
+ * peer across two). -EBADMSG. What the fuzzer calls. */
+int wireguard_netlink_parse(const void *attributes, size_t size, WireguardDevice *device);
