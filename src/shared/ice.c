@@ -63,6 +63,7 @@ struct IceAgent {
         IceState state;
         bool gathering; /* has begun */
         bool engine_gathered;
+        bool stun_asked;
         bool stun_waited; /* STUN_PATIENCE is over */
         bool gathered;    /* gathering_done was reported */
         bool remote_credentials;
@@ -215,7 +216,8 @@ static void agent_add_local(IceAgent *agent, const IceCandidate *c)
 
 static void agent_check_gathered(IceAgent *agent)
 {
-        if (agent->gathered || !agent->engine_gathered || (agent->srflx && !agent->stun_waited))
+        if (agent->gathered || !agent->engine_gathered || !agent->stun_asked ||
+            (agent->srflx && !agent->stun_waited))
                 return;
         agent->gathered = true;
         event_disarm_timer(agent->stun_timer);
@@ -376,6 +378,7 @@ int ice_agent_gather(IceAgent *agent)
         r = agent_start_stun(agent);
         if (r < 0)
                 log_debug_errno(r, "Cannot ask the STUN servers, ignoring: %m");
+        agent->stun_asked = true;
         agent_check_gathered(agent);
         return 0;
 }
