@@ -13,8 +13,10 @@ struct Link {
         WireguardKey public_key; /* zero: none */
         uint16_t listen_port;    /* 0: not bound */
         uint32_t fwmark;
-        Peer *peers; /* hash by public key (field hh); owned */
-        bool dirty;
+        Peer *peers;         /* hash by public key (field hh); owned */
+        bool present;        /* told since the broker was last (re)connected */
+        BrokerCall *refresh; /* a reading in flight */
+        bool dirty;          /* to be told to the API at the end of this turn */
 };
 
 int link_new(Manager *manager, const char *name, Link **ret);
@@ -24,3 +26,10 @@ Link *link_free(Link *link);
 int link_observe(Link *link, const WireguardDevice *device);
 
 Peer *link_find_peer(Link *link, const WireguardKey *public_key);
+
+/* Reads the device again; peer_observe() follows for each peer. One reading at a time is enough for all who
+ * ask. */
+void link_refresh(Link *link);
+
+/* Every peer of it that has no good path tries again now. */
+void link_reconnect(Link *link);

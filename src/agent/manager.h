@@ -6,6 +6,7 @@
 #include "config.h"
 #include "link.h"
 #include "rendezvous.h"
+#include "resolve.h"
 
 /* The model: links, their peers, and what connects them. It knows the broker and the rendezvous only as
  * interfaces and tells whoever serves an API through ManagerCallbacks, once per turn of the event loop. */
@@ -17,25 +18,42 @@ typedef struct ManagerCallbacks {
         void (*rendezvous_changed)(Manager *m, Rendezvous *r, void *userdata);
 } ManagerCallbacks;
 
-#define MANAGER_RENDEZVOUS_MAX 16
+#define MANAGER_ADDRESSES_MAX 16
+
+typedef struct ServerLookup ServerLookup;
 
 struct Manager {
-        sd_event *event;      /* a reference */
-        Config *config;       /* owned */
-        Broker *broker;       /* owned */
-        RtnlMonitor *rtnl;    /* owned; NULL in unit tests: `test_addresses` counts instead */
-        Link *links;          /* hash by name (field hh); owned */
-        Peer *peers_by_topic; /* hash by topic_receive (field hh_topic) */
-        Rendezvous *rendezvous[MANAGER_RENDEZVOUS_MAX]; /* owned */
+        sd_event *event;                        /* a reference */
+        Config *config;                         /* owned */
+        Broker *broker;                         /* owned */
+        Link *links;                            /* hash by name (field hh); owned */
+        Peer *peers_by_topic;                   /* hash by topic_receive (field hh_topic) */
+        Rendezvous *rendezvous[RENDEZVOUS_MAX]; /* owned */
+        bool rendezvous_was_up[RENDEZVOUS_MAX];
         size_t n_rendezvous;
-        ProxyPool *proxies;     /* owned */
-        IceServer *ice_servers; /* resolved, owned; credentials are borrowed from config */
-        size_t n_ice_servers;
+        ProxyPool *proxies;                /* owned */
         const ManagerCallbacks *callbacks; /* NULL: nobody listens */
         void *userdata;
         bool broker_ready; /* every link was told */
 
-        struct ManagerWork *work; /* timers and queues; manager.c's own */
+        /* Our addresses that are worth offering. */
+        RtnlMonitor *rtnl; /* owned; NULL in unit tests, that call manager_set_addresses() themselves */
+        SocketAddress addresses[MANAGER_ADDRESSES_MAX];
+        size_t n_addresses;
+        bool addresses_known;
+        sd_event_source *addresses_timer;
+
+        /* STUN and TURN servers, resolved. */
+        Resolver *resolver;     /* owned */
+        ServerLookup *lookups;  /* in flight */
+        IceServer *ice_servers; /* owned; credentials are borrowed from config */
+        size_t n_ice_servers, ice_servers_allocated;
+        sd_event_source *lookups_timer;
+        bool lookups_overdue; /* negotiations do not wait for them any longer */
+
+        sd_event_source *flush; /* tells the API, once per turn */
+        sd_event_source *stop_timer;
+        void (*on_stopped)(Manager *m, void *userdata);
 };
 
 /* Takes ownership of config. Then: manager_set_broker(), manager_add_rendezvous()…, manager_start(). */
@@ -51,19 +69,34 @@ extern const RendezvousCallbacks manager_rendezvous_callbacks;
 void manager_set_broker(Manager *m, Broker *broker);
 int manager_add_rendezvous(Manager *m, Rendezvous *r);
 
-/* Starts following addresses; the broker and the rendezvous drive the rest. */
+/* Starts following addresses and resolving servers; the broker and the rendezvous drive the rest. */
 int manager_start(Manager *m);
 
+/* Says goodbye to every peer and calls back when that is said, or after a second. Paths are left as they
+ * are. */
+void manager_stop(Manager *m, void (*on_stopped)(Manager *m, void *userdata));
+
 /* The new configuration (ownership moves) is in force: servers are resolved again, links that are no longer
- * ours are let go, every peer that is not direct tries again. The rendezvous are rebuilt by the caller
- * before. */
-int manager_reload(Manager *m, Config *config);
+ * ours are let go, every peer that has no good path tries again. The rendezvous are the caller's to rebuild:
+ * manager_remove_rendezvous() before, manager_add_rendezvous() after. */
+void manager_reload(Manager *m, Config *config);
+void manager_remove_rendezvous(Manager *m, Rendezvous *r);
 
 Link *manager_find_link(Manager *m, const char *name);
 
-/* The best that can be said about all rendezvous: how many are up. */
 size_t manager_n_rendezvous_up(const Manager *m);
 
-/* For the model's own use: tell the API about it after this turn. */
-void manager_mark_link_dirty(Manager *m, Link *link);
-void manager_mark_peer_dirty(Manager *m, Peer *peer);
+/* Our addresses have become these: peers that this concerns look for a path again. */
+void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n);
+
+/* Are addresses and servers known, so that a negotiation can begin? */
+bool manager_can_negotiate(const Manager *m);
+
+/* Would a packet to this address go into one of our tunnels? */
+bool manager_address_is_tunnelled(const Manager *m, const SocketAddress *a);
+
+/* For the model's own use: after goodbyes were sent. */
+void manager_check_stopped(Manager *m);
+
+/* For the model's own use: the API is told about what is dirty after this turn. */
+void manager_schedule_flush(Manager *m);

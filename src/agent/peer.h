@@ -13,6 +13,10 @@ typedef struct Link Link;
 typedef struct Manager Manager;
 typedef struct Peer Peer;
 typedef struct Session Session;
+typedef struct PeerCall PeerCall;
+
+#define TOPIC_SIZE 65 /* 64 hexadecimal digits */
+#define RENDEZVOUS_MAX 16
 
 typedef enum PeerState {
         PEER_STATE_WAITING,     /* we say hello; the peer has not answered */
@@ -81,16 +85,37 @@ struct Peer {
         char *reason_detail; /* the evidence, for people; NULL: none */
         Path path;
         PeerCounters counters;
-        bool dirty; /* on the manager's list of what is to be told */
+        bool dirty; /* to be told to the API at the end of this turn */
 
+        /* exchange.c: what it and we say to each other */
         Signalling signalling;
-        char topic_send[65], topic_receive[65]; /* "": not derived */
-        bool topics_known;
-        Session *session;     /* negotiating, or the one that carries path */
-        Session *old_session; /* carried the path until the present one did; kept until that has traffic */
-        Proxy *proxy;
+        char topic_send[TOPIC_SIZE], topic_receive[TOPIC_SIZE]; /* "": not derived yet */
+        RateLimit incoming[RENDEZVOUS_MAX]; /* by rendezvous: one that is flooded does not mute the others */
+        PeerCall *calls;                    /* in flight at the broker */
+        bool refused_since_accepted;        /* envelopes came that did not open */
+        Message *early;                     /* candidates that overtook their offer or answer; NULL: none */
 
-        struct PeerWork *work; /* timers and calls in flight; peer.c's own */
+        /* try.c: when to try again */
+        sd_event_source *retry_timer;
+        unsigned retry_step;
+        bool silent; /* what we last asked was not answered: the instance that we know may be gone */
+        RateLimit hello_limit;
+
+        /* The newest negotiation; and the one before it, that carried the path when this one began and goes
+         * when this one has taken over. */
+        Session *session;
+        Session *old_session;
+        sd_event_source *old_session_timer;
+
+        /* carrier.c: how the path gets to WireGuard */
+        Proxy *proxy;
+        sd_event_source *handshake_timer;
+        unsigned handshake_step;
+        RateLimit endpoint_limit; /* how often we insist on ours */
+        uint64_t rx_bytes_before; /* when the path was taken */
+        bool handshake_overdue;
+        usec_t handshake_wanted_since; /* CLOCK_REALTIME: a handshake from then on proves the path; 0: none
+                                          is waited for */
 };
 
 /* The peer is owned by its link. */
@@ -103,3 +128,22 @@ void peer_observe(Peer *peer, const WireguardPeer *observed);
 /* Look for a path again, from the start, beside the one in use (if any). For people, and for every event
  * that may have changed what is possible. */
 void peer_reconnect(Peer *peer);
+
+/* Does WireGuard itself reach the peer at an endpoint that we did not set? Then we leave it alone. */
+bool peer_is_self_reliant(const Peer *peer);
+
+/* For the model's own files: the reason is decided anew from the evidence, and the API told if anything
+ * changed. */
+void peer_set_state(Peer *peer, PeerState state);
+void peer_changed(Peer *peer);
+void peer_update_reason(Peer *peer);
+
+#define log_peer_full(peer, level, error, format, ...)                                                      \
+        log_full_fields(level, error,                                                                       \
+                        ((const char *const[]) { peer_log_field_link(peer, (char[64]) {}),                  \
+                                                 peer_log_field_peer(peer, (char[64]) {}), NULL }),         \
+                        "%s: peer %.8s…: " format, peer_link_name(peer),                                    \
+                        WIREGUARD_KEY_STR(&(peer)->public_key) __VA_OPT__(, ) __VA_ARGS__)
+const char *peer_log_field_link(const Peer *peer, char buf[static 64]);
+const char *peer_log_field_peer(const Peer *peer, char buf[static 64]);
+const char *peer_link_name(const Peer *peer);

@@ -29,6 +29,8 @@ typedef struct RendezvousOps {
         int (*unsubscribe)(Rendezvous *r, const char *topic);
         /* Dropped while the rendezvous is not up: whoever needs it sends again. */
         int (*publish)(Rendezvous *r, const char *topic, const void *envelope, size_t size);
+        /* Addresses, links or routes of this host have changed; NULL: that does not matter. */
+        void (*network_changed)(Rendezvous *r);
         Rendezvous *(*free)(Rendezvous *r);
 } RendezvousOps;
 

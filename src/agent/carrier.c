@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "carrier.h"
+
+#include "event-util.h"
+#include "fd-util.h"
+#include "log.h"
+#include "manager.h"
+#include "peer-call.h"
+#include "try.h"
+
+/* How long the session before this one stays, for what is still under way over its pair. */
+#define OLD_SESSION_LINGER (3 * USEC_PER_SEC)
+
+/* Where the user has set no PersistentKeepalive= we set this: it makes WireGuard shake hands at once instead
+ * of at the next packet, and keeps the NATs on the way open. 25 s is what wg(8) recommends. */
+#define KEEPALIVE 25
+
+/* How long WireGuard may take for its handshake on a new path: it tries again every 5 s (Rekey-Timeout), so
+ * three tries. */
+#define HANDSHAKE_TIMEOUT (16 * USEC_PER_SEC)
+/* There is no event for a handshake: ask at first quickly, then ever more slowly. */
+#define HANDSHAKE_POLL_FIRST (25 * USEC_PER_MSEC)
+#define HANDSHAKE_STEPS_MAX 6
+
+/* A handshake as young as this is proof that both sides have the right keys. */
+#define HANDSHAKE_RECENT (120 * USEC_PER_SEC)
+
+static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdata);
+
+static void on_grown(int fd, void *userdata)
+{
+        Manager *m = userdata;
+
+        if (m->broker && m->broker->connected)
+                (void) m->broker->ops->grow_buffers(m->broker, &fd, 1);
+}
+
+static int ensure_proxy(Peer *peer)
+{
+        Manager *m = peer->link->manager;
+        int r;
+
+        if (!m->proxies) {
+                r = proxy_pool_new(m->event, on_grown, m, &m->proxies);
+                if (r < 0)
+                        return r;
+        }
+        return peer->proxy ? 0 : proxy_new(m->proxies, peer->link->listen_port, &peer->proxy);
+}
+
+/* A socket of our own beside libnice's is faster; what it cannot carry goes through libnice. */
+static int attach_proxy(Peer *peer, Session *s)
+{
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        r = ensure_proxy(peer);
+        if (r < 0)
+                return r;
+        r = ice_agent_open_data_socket(s->ice, &fd);
+        if (r >= 0)
+                return proxy_set_socket(peer->proxy, TAKE_FD(fd), &s->remote.address);
+        if (r != -EOPNOTSUPP)
+                log_peer_full(peer, LOG_DEBUG, r, "No data socket, libnice carries the data: %m");
+        return proxy_set_agent(peer->proxy, s->ice);
+}
+
+static void on_endpoint_set(Broker *b, int error, void *userdata)
+{
+        Peer *peer = peer_call_finish(userdata);
+
+        if (error < 0)
+                log_peer_full(peer, LOG_WARNING, error, "Failed to set WireGuard's endpoint: %m");
+        else
+                link_refresh(peer->link);
+}
+
+static void set_endpoint(Peer *peer)
+{
+        Broker *b = peer->link->manager->broker;
+        PeerCall *c;
+        int r;
+
+        if (!b || !b->connected)
+                return; /* done when it is back: carrier_check_handshake() */
+        c = peer_call_new(peer);
+        if (!c) {
+                log_oom();
+                return;
+        }
+        r = b->ops->set_endpoint(b, peer->link->name, &peer->public_key, &peer->path.endpoint,
+                                 peer->persistent_keepalive == 0 ? KEEPALIVE : -1, on_endpoint_set, c,
+                                 &c->call);
+        if (r < 0) {
+                peer_call_free(c);
+                log_peer_full(peer, LOG_WARNING, r, "Failed to have WireGuard's endpoint set: %m");
+        }
+}
+
+static void arm_handshake_timer(Peer *peer)
+{
+        int r;
+
+        r = event_arm_timer(peer->link->manager->event, &peer->handshake_timer,
+                            HANDSHAKE_POLL_FIRST
+                                    << MIN(peer->handshake_step, (unsigned) HANDSHAKE_STEPS_MAX),
+                            on_handshake_timer, peer, "peer-handshake");
+        if (r < 0)
+                log_peer_full(peer, LOG_WARNING, r, "Failed to wait for the handshake, ignoring: %m");
+}
+
+static void stop_waiting_for_handshake(Peer *peer)
+{
+        event_disarm_timer(peer->handshake_timer);
+        peer->handshake_wanted_since = 0;
+        peer->handshake_overdue = false;
+}
+
+static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        if (usec_sub(now(CLOCK_REALTIME), peer->handshake_wanted_since) > HANDSHAKE_TIMEOUT) {
+                /* From here on the broker tells when there is one after all. */
+                peer->handshake_overdue = true;
+                peer_update_reason(peer);
+                return 0;
+        }
+        peer->handshake_step++;
+        link_refresh(peer->link);
+        arm_handshake_timer(peer);
+        return 0;
+}
+
+static void wait_for_handshake(Peer *peer)
+{
+        usec_t t = now(CLOCK_REALTIME);
+
+        if (peer->state == PEER_STATE_CONNECTED)
+                return;
+        if (peer->last_handshake > 0 && usec_add(peer->last_handshake, HANDSHAKE_RECENT) > t) {
+                peer_set_state(peer, PEER_STATE_CONNECTED);
+                return;
+        }
+        peer->handshake_wanted_since = t;
+        peer->handshake_overdue = false;
+        peer->handshake_step = 0;
+        peer->rx_bytes_before = peer->rx_bytes;
+        arm_handshake_timer(peer);
+        peer_set_state(peer, PEER_STATE_CONNECTING);
+}
+
+static int on_old_session_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        peer->old_session = session_free(peer->old_session);
+        return 0;
+}
+
+static void retire_old_session(Peer *peer)
+{
+        int r;
+
+        if (!peer->old_session)
+                return;
+        r = event_arm_timer(peer->link->manager->event, &peer->old_session_timer, OLD_SESSION_LINGER,
+                            on_old_session_timer, peer, "peer-old-session");
+        if (r < 0)
+                peer->old_session = session_free(peer->old_session);
+}
+
+void carrier_take_over(Session *s)
+{
+        Peer *peer = s->peer;
+        bool relayed = s->local.type == ICE_CANDIDATE_RELAY || s->remote.type == ICE_CANDIDATE_RELAY;
+        int r;
+
+        /* A pair that the session before finds late does not take the path back. */
+        if (s == peer->old_session && peer->session && peer->session->selected)
+                return;
+        r = attach_proxy(peer, s);
+        if (r < 0) {
+                log_peer_full(peer, LOG_ERR, r, "Failed to carry the path: %m");
+                return;
+        }
+        peer->counters.paths++;
+        peer->path = (Path) {
+                .kind = relayed ? PATH_RELAYED : PATH_PROXIED,
+                .local = s->local,
+                .remote = s->remote,
+                .endpoint = *proxy_endpoint(peer->proxy),
+                .since = now(CLOCK_BOOTTIME),
+                .round_trip_time = ice_agent_round_trip_time(s->ice),
+        };
+        log_peer_full(peer, LOG_INFO, 0, "Path is %s: %s to %s.", path_kind_to_string(peer->path.kind),
+                      ICE_CANDIDATE_STR(&s->local), ICE_CANDIDATE_STR(&s->remote));
+        peer_changed(peer);
+        try_cancel(peer);
+        if (s == peer->session)
+                retire_old_session(peer);
+        if (!socket_address_equal(&peer->endpoint, &peer->path.endpoint) || peer->persistent_keepalive == 0)
+                set_endpoint(peer);
+        wait_for_handshake(peer);
+}
+
+void carrier_release(Peer *peer)
+{
+        stop_waiting_for_handshake(peer);
+        peer->proxy = proxy_free(peer->proxy);
+        peer->path = (Path) { .round_trip_time = USEC_INFINITY };
+        peer_changed(peer);
+}
+
+void carrier_forget_session(Session *s)
+{
+        if (s->peer->proxy && s->ice)
+                proxy_forget_agent(s->peer->proxy, s->ice);
+}
+
+void carrier_port_changed(Peer *peer)
+{
+        if (peer->proxy && peer->link->listen_port != 0)
+                proxy_set_wireguard_port(peer->proxy, peer->link->listen_port);
+}
+
+/* Somebody has rewritten the peer while our path is good. We insist a few times, but are no party to a war.
+ */
+static void restore_endpoint(Peer *peer)
+{
+        if (!peer->proxy || peer->calls || socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+                return;
+        if (peer->endpoint_limit.interval == 0)
+                peer->endpoint_limit = (RateLimit) { .interval = 10 * USEC_PER_SEC, .burst = 3 };
+        if (!ratelimit_ok(&peer->endpoint_limit, now(CLOCK_BOOTTIME)))
+                return;
+        log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s instead of ours; setting it again.",
+                      SOCKET_ADDRESS_STR(&peer->endpoint));
+        set_endpoint(peer);
+}
+
+void carrier_check_handshake(Peer *peer)
+{
+        if (peer->path.kind == PATH_PROXIED || peer->path.kind == PATH_RELAYED)
+                restore_endpoint(peer);
+        if (peer->handshake_wanted_since == 0)
+                return;
+        /* What WireGuard counts as received has passed its authentication. */
+        if (peer->last_handshake < peer->handshake_wanted_since && peer->rx_bytes <= peer->rx_bytes_before)
+                return;
+        stop_waiting_for_handshake(peer);
+        log_peer_full(peer, LOG_INFO, 0, "Connected.");
+        peer_set_state(peer, PEER_STATE_CONNECTED);
+}

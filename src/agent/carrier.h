@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "session.h"
+
+/* From a selected pair to a path that WireGuard uses. Which data path carries it is decided here and nowhere
+ * else; so far there is the proxy. */
+
+/* The session has selected a (better) pair: it takes over the peer's path. */
+void carrier_take_over(Session *session);
+
+/* No path any more: the data path is closed. WireGuard's endpoint stays as it is, for want of a better one.
+ */
+void carrier_release(Peer *peer);
+
+/* A session is about to go; if it carries the path, nothing does from now on. */
+void carrier_forget_session(Session *session);
+
+/* WireGuard listens at another port now. */
+void carrier_port_changed(Peer *peer);
+
+/* A new reading of the device is in: has the handshake come that proves the path? */
+void carrier_check_handshake(Peer *peer);

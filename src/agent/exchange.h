@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "peer.h"
+#include "rendezvous.h"
+
+/* The conversation with one peer: messages out through the broker (sealed) and every rendezvous, envelopes
+ * in through the broker (opened) and the rules of signalling.h, to whoever handles them (try.h, session.h).
+ */
+
+/* Derives the topics and listens to them on every rendezvous. */
+void exchange_start(Peer *peer);
+void exchange_stop(Peer *peer);
+
+/* Listen on a rendezvous that came later. */
+void exchange_subscribe(Peer *peer, Rendezvous *r);
+
+/* Stamps the message (to: see signalling_stamp()), seals it and publishes it to all. What cannot be sent is
+ * lost, as on a network. */
+void exchange_send(Peer *peer, uint64_t to, Message *m);
+
+/* A hello to whoever the peer is now; or, with `to`, the answer to one. */
+void exchange_send_hello(Peer *peer, uint64_t to);
+
+/* An envelope for this peer's topic. */
+void exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope, size_t size);
+
+/* Messages on their way through the broker. */
+bool exchange_is_busy(const Peer *peer);

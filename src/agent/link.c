@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "link.h"
+
+#include "carrier.h"
+#include "log.h"
+#include "manager.h"
+#include "try.h"
+
+int link_new(Manager *manager, const char *name, Link **ret)
+{
+        Link *link;
+
+        link = new0(Link, 1);
+        if (!link)
+                return -ENOMEM;
+        link->manager = manager;
+        link->name = strdup(name);
+        if (!link->name) {
+                free(link);
+                return -ENOMEM;
+        }
+        HASH_ADD_KEYPTR(hh, manager->links, link->name, strlen(link->name), link);
+        *ret = link;
+        return 0;
+}
+
+static void free_peers(Link *link)
+{
+        const ManagerCallbacks *callbacks = link->manager->callbacks;
+        Peer *peer, *next;
+
+        HASH_ITER(hh, link->peers, peer, next)
+        {
+                if (callbacks)
+                        callbacks->peer_changed(link->manager, peer, /* removed= */ true,
+                                                link->manager->userdata);
+                peer_free(peer);
+        }
+}
+
+Link *link_free(Link *link)
+{
+        if (!link)
+                return NULL;
+
+        free_peers(link);
+        link->refresh = broker_call_free(link->refresh);
+        if (link->manager->callbacks)
+                link->manager->callbacks->link_changed(link->manager, link, /* removed= */ true,
+                                                       link->manager->userdata);
+        HASH_DEL(link->manager->links, link);
+        free(link->name);
+        free(link);
+        return NULL;
+}
+
+Peer *link_find_peer(Link *link, const WireguardKey *public_key)
+{
+        Peer *peer;
+
+        HASH_FIND(hh, link->peers, public_key, sizeof(*public_key), peer);
+        return peer;
+}
+
+static void mark_dirty(Link *link)
+{
+        link->dirty = true;
+        manager_schedule_flush(link->manager);
+}
+
+/* Everything that peers of this link say and hear depends on our key. */
+static void follow_public_key(Link *link, const WireguardDevice *device)
+{
+        if (wireguard_key_equal(&link->public_key, &device->public_key))
+                return;
+        free_peers(link);
+        link->public_key = device->public_key;
+        mark_dirty(link);
+}
+
+static void follow_port(Link *link, const WireguardDevice *device)
+{
+        bool appeared = link->listen_port == 0;
+        Peer *peer, *next;
+
+        if (link->listen_port == device->listen_port)
+                return;
+        link->listen_port = device->listen_port;
+        mark_dirty(link);
+        HASH_ITER(hh, link->peers, peer, next)
+        {
+                carrier_port_changed(peer);
+                if (appeared)
+                        try_now(peer);
+                else
+                        peer_update_reason(peer);
+        }
+}
+
+static void remove_absent_peers(Link *link, const WireguardDevice *device)
+{
+        const ManagerCallbacks *callbacks = link->manager->callbacks;
+        Peer *peer, *next;
+
+        HASH_ITER(hh, link->peers, peer, next)
+        {
+                if (wireguard_device_find_peer(device, &peer->public_key))
+                        continue;
+                log_peer_full(peer, LOG_INFO, 0, "Removed from the link.");
+                if (callbacks)
+                        callbacks->peer_changed(link->manager, peer, /* removed= */ true,
+                                                link->manager->userdata);
+                peer_free(peer);
+                mark_dirty(link);
+        }
+}
+
+static int observe_peers(Link *link, const WireguardDevice *device)
+{
+        for (size_t i = 0; i < device->n_peers; i++) {
+                Peer *peer = link_find_peer(link, &device->peers[i].public_key);
+                int r;
+
+                if (peer) {
+                        peer_observe(peer, &device->peers[i]);
+                        continue;
+                }
+                r = peer_new(link, &device->peers[i], &peer);
+                if (r < 0)
+                        return r;
+                log_peer_full(peer, LOG_DEBUG, 0, "Appeared on the link.");
+                mark_dirty(link);
+        }
+        return 0;
+}
+
+int link_observe(Link *link, const WireguardDevice *device)
+{
+        link->present = true;
+        if (link->kind != device->kind || link->ifindex != device->ifindex || link->fwmark != device->fwmark)
+                mark_dirty(link);
+        link->kind = device->kind;
+        link->ifindex = device->ifindex;
+        link->fwmark = device->fwmark;
+        follow_public_key(link, device);
+        follow_port(link, device);
+        remove_absent_peers(link, device);
+        return observe_peers(link, device);
+}
+
+static void on_device(Broker *b, int error, const WireguardDevice *device, void *userdata)
+{
+        Link *link = userdata;
+        int r;
+
+        link->refresh = NULL;
+        if (error < 0) {
+                log_debug_errno(error, "%s: Failed to read the link, ignoring: %m", link->name);
+                return;
+        }
+        r = link_observe(link, device);
+        if (r < 0)
+                log_error_errno(r, "%s: Failed to follow the link's peers: %m", link->name);
+}
+
+void link_refresh(Link *link)
+{
+        Broker *b = link->manager->broker;
+        int r;
+
+        if (link->refresh || !b || !b->connected)
+                return;
+        r = b->ops->read_link(b, link->name, on_device, link, &link->refresh);
+        if (r < 0)
+                log_debug_errno(r, "%s: Failed to ask for the link, ignoring: %m", link->name);
+}
+
+void link_reconnect(Link *link)
+{
+        Peer *peer, *next;
+
+        HASH_ITER(hh, link->peers, peer, next)
+        try_now(peer);
+}

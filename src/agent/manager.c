@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "manager.h"
+
+#include <utlist.h>
+
+#include "event-util.h"
+#include "exchange.h"
+#include "log.h"
+#include "string-util.h"
+#include "try.h"
+
+/* Addresses come in bursts (a link comes up, gets an address for each family, a route): wait for the end of
+ * one. */
+#define ADDRESSES_DELAY (100 * USEC_PER_MSEC)
+
+/* Negotiations begin without the servers that are not resolved by then. */
+#define LOOKUPS_TIMEOUT (2 * USEC_PER_SEC)
+
+/* Goodbyes have this long to leave. */
+#define STOP_TIMEOUT USEC_PER_SEC
+
+/* A name with many addresses is one server with many doors: two are enough. */
+#define ADDRESSES_PER_SERVER_MAX 2
+
+struct ServerLookup {
+        Manager *manager;
+        const IceServerConfig *server; /* in manager->config */
+        ResolverQuery *query;
+        ServerLookup *prev, *next; /* in manager->lookups */
+};
+
+typedef void (*peer_verb_t)(Peer *peer);
+
+static void for_each_peer(Manager *m, peer_verb_t verb)
+{
+        Link *link, *next_link;
+        Peer *peer, *next;
+
+        HASH_ITER(hh, m->links, link, next_link)
+        HASH_ITER(hh, link->peers, peer, next)
+        verb(peer);
+}
+
+/* Telling the API */
+
+static void flush_link(Manager *m, Link *link)
+{
+        Peer *peer, *next;
+
+        if (link->dirty) {
+                link->dirty = false;
+                m->callbacks->link_changed(m, link, /* removed= */ false, m->userdata);
+        }
+        HASH_ITER(hh, link->peers, peer, next)
+        if (peer->dirty) {
+                peer->dirty = false;
+                m->callbacks->peer_changed(m, peer, /* removed= */ false, m->userdata);
+        }
+}
+
+static int on_flush(sd_event_source *source, void *userdata)
+{
+        Manager *m = userdata;
+        Link *link, *next;
+
+        HASH_ITER(hh, m->links, link, next)
+        flush_link(m, link);
+        return 0;
+}
+
+void manager_schedule_flush(Manager *m)
+{
+        int r;
+
+        if (!m->callbacks)
+                return;
+        r = event_defer_once(m->event, &m->flush, on_flush, m, "manager-flush");
+        if (r < 0)
+                log_warning_errno(r, "Failed to schedule what is to be told, ignoring: %m");
+}
+
+/* Life cycle */
+
+int manager_new(sd_event *event, Config *config, Manager **ret)
+{
+        Manager *m;
+
+        m = new0(Manager, 1);
+        if (!m)
+                return -ENOMEM;
+        m->event = sd_event_ref(event);
+        m->config = config;
+        *ret = m;
+        return 0;
+}
+
+static ServerLookup *server_lookup_free(ServerLookup *lookup)
+{
+        resolver_query_free(lookup->query);
+        DL_DELETE(lookup->manager->lookups, lookup);
+        free(lookup);
+        return NULL;
+}
+
+static void cancel_lookups(Manager *m)
+{
+        while (m->lookups)
+                server_lookup_free(m->lookups);
+        event_disarm_timer(m->lookups_timer);
+        m->lookups_overdue = false;
+}
+
+Manager *manager_free(Manager *m)
+{
+        Link *link, *next;
+
+        if (!m)
+                return NULL;
+
+        HASH_ITER(hh, m->links, link, next)
+        link_free(link);
+        while (m->n_rendezvous > 0)
+                manager_remove_rendezvous(m, m->rendezvous[m->n_rendezvous - 1]);
+        cancel_lookups(m);
+        proxy_pool_free(m->proxies);
+        broker_free(m->broker);
+        resolver_free(m->resolver);
+        rtnl_monitor_free(m->rtnl);
+        sd_event_source_disable_unref(m->addresses_timer);
+        sd_event_source_disable_unref(m->lookups_timer);
+        sd_event_source_disable_unref(m->flush);
+        sd_event_source_disable_unref(m->stop_timer);
+        free(m->ice_servers);
+        config_free(m->config);
+        sd_event_unref(m->event);
+        free(m);
+        return NULL;
+}
+
+Link *manager_find_link(Manager *m, const char *name)
+{
+        Link *link;
+
+        HASH_FIND_STR(m->links, name, link);
+        return link;
+}
+
+/* The broker */
+
+static void on_link_changed(Broker *b, const WireguardDevice *device, void *userdata)
+{
+        Manager *m = userdata;
+        Link *link = manager_find_link(m, device->name);
+        int r;
+
+        if (!config_manages_link(m->config, device->name))
+                return;
+        if (!link) {
+                r = link_new(m, device->name, &link);
+                if (r < 0) {
+                        log_error_errno(r, "%s: Failed to take the link: %m", device->name);
+                        return;
+                }
+                log_info("%s: Looking after this link.", device->name);
+        }
+        r = link_observe(link, device);
+        if (r < 0)
+                log_error_errno(r, "%s: Failed to follow the link's peers: %m", device->name);
+}
+
+static void on_link_removed(Broker *b, const char *name, void *userdata)
+{
+        Link *link = manager_find_link(userdata, name);
+
+        if (!link)
+                return;
+        log_info("%s: The link is gone.", name);
+        link_free(link);
+}
+
+static void start_peer(Peer *peer)
+{
+        exchange_start(peer);
+        try_now(peer);
+}
+
+static void on_broker_ready(Broker *b, void *userdata)
+{
+        Manager *m = userdata;
+        Link *link, *next;
+
+        /* What went while the broker was away is told by nobody. */
+        HASH_ITER(hh, m->links, link, next)
+        if (!link->present)
+                link_free(link);
+        m->broker_ready = true;
+        for_each_peer(m, start_peer);
+}
+
+static void on_broker_lost(Broker *b, int error, void *userdata)
+{
+        Manager *m = userdata;
+        Link *link, *next;
+
+        log_warning_errno(error, "Lost icewire-broker, paths stay as they are: %m");
+        m->broker_ready = false;
+        HASH_ITER(hh, m->links, link, next)
+        link->present = false;
+        for_each_peer(m, peer_update_reason);
+}
+
+const BrokerCallbacks manager_broker_callbacks = {
+        .link_changed = on_link_changed,
+        .link_removed = on_link_removed,
+        .ready = on_broker_ready,
+        .lost = on_broker_lost,
+};
+
+void manager_set_broker(Manager *m, Broker *broker)
+{
+        assert(!m->broker);
+        m->broker = broker;
+}
+
+/* The rendezvous */
+
+static size_t rendezvous_index(const Manager *m, const Rendezvous *r)
+{
+        size_t i = 0;
+
+        while (i < m->n_rendezvous && m->rendezvous[i] != r)
+                i++;
+        return i;
+}
+
+static Peer *find_peer_by_topic(Manager *m, const char *topic)
+{
+        Peer *peer = NULL;
+
+        if (strlen(topic) == TOPIC_SIZE - 1)
+                HASH_FIND(hh_topic, m->peers_by_topic, topic, TOPIC_SIZE - 1, peer);
+        return peer;
+}
+
+static void on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
+{
+        Manager *m = userdata;
+        Peer *peer = find_peer_by_topic(m, topic);
+        size_t index = rendezvous_index(m, r);
+
+        if (peer && index < m->n_rendezvous)
+                exchange_receive(peer, index, envelope, size);
+}
+
+static void on_rendezvous_state(Rendezvous *r, void *userdata)
+{
+        Manager *m = userdata;
+        size_t index = rendezvous_index(m, r);
+        bool up = r->state == RENDEZVOUS_STATE_UP;
+
+        if (index >= m->n_rendezvous)
+                return; /* still being made */
+        if (r->state == RENDEZVOUS_STATE_DOWN)
+                log_warning("%s: %s", r->name, r->error ?: "down");
+        else if (up && !m->rendezvous_was_up[index])
+                log_info("%s: up.", r->name);
+        /* When it comes up, `subscribed` follows for each topic; while it is up, this means new neighbours.
+         */
+        for_each_peer(m, up && m->rendezvous_was_up[index] ? try_now : peer_update_reason);
+        m->rendezvous_was_up[index] = up;
+        if (m->callbacks)
+                m->callbacks->rendezvous_changed(m, r, m->userdata);
+}
+
+static void on_subscribed(Rendezvous *r, const char *topic, void *userdata)
+{
+        Peer *peer = find_peer_by_topic(userdata, topic);
+
+        if (peer)
+                try_now(peer);
+}
+
+const RendezvousCallbacks manager_rendezvous_callbacks = {
+        .envelope = on_envelope,
+        .state = on_rendezvous_state,
+        .subscribed = on_subscribed,
+};
+
+int manager_add_rendezvous(Manager *m, Rendezvous *r)
+{
+        Peer *peer, *next;
+
+        if (m->n_rendezvous >= RENDEZVOUS_MAX) {
+                rendezvous_free(r);
+                return -E2BIG;
+        }
+        m->rendezvous_was_up[m->n_rendezvous] = r->state == RENDEZVOUS_STATE_UP;
+        m->rendezvous[m->n_rendezvous++] = r;
+        HASH_ITER(hh_topic, m->peers_by_topic, peer, next)
+        exchange_subscribe(peer, r);
+        return 0;
+}
+
+void manager_remove_rendezvous(Manager *m, Rendezvous *r)
+{
+        size_t index = rendezvous_index(m, r);
+
+        assert(index < m->n_rendezvous);
+        m->n_rendezvous--;
+        memmove(m->rendezvous + index, m->rendezvous + index + 1,
+                (m->n_rendezvous - index) * sizeof(*m->rendezvous));
+        memmove(m->rendezvous_was_up + index, m->rendezvous_was_up + index + 1, m->n_rendezvous - index);
+        rendezvous_free(r);
+        for_each_peer(m, peer_update_reason);
+}
+
+size_t manager_n_rendezvous_up(const Manager *m)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < m->n_rendezvous; i++)
+                n += m->rendezvous[i]->state == RENDEZVOUS_STATE_UP;
+        return n;
+}
+
+/* Addresses */
+
+static bool addresses_equal(const Manager *m, const SocketAddress *addresses, size_t n)
+{
+        if (m->n_addresses != n)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!socket_address_ip_equal(&m->addresses[i], &addresses[i]))
+                        return false;
+        return true;
+}
+
+void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n)
+{
+        bool first = !m->addresses_known;
+
+        n = MIN(n, ELEMENTSOF(m->addresses));
+        if (!first && addresses_equal(m, addresses, n))
+                return;
+        if (n > 0)
+                memcpy(m->addresses, addresses, n * sizeof(*addresses));
+        m->n_addresses = n;
+        m->addresses_known = true;
+        for (size_t i = 0; i < n; i++)
+                log_debug("Our address %s.", SOCKET_ADDRESS_IP_STR(&addresses[i]));
+        if (first)
+                for_each_peer(m, try_now);
+        else if (n > 0)
+                for_each_peer(m, peer_reconnect);
+        else
+                for_each_peer(m, peer_update_reason);
+}
+
+static void collect_addresses(Manager *m)
+{
+        SocketAddress addresses[MANAGER_ADDRESSES_MAX];
+        size_t n;
+
+        n = addresses_collect(m->rtnl, &m->config->addresses, addresses, ELEMENTSOF(addresses));
+        manager_set_addresses(m, addresses, n);
+        for (size_t i = 0; i < m->n_rendezvous; i++)
+                if (m->rendezvous[i]->ops->network_changed)
+                        m->rendezvous[i]->ops->network_changed(m->rendezvous[i]);
+}
+
+static int on_addresses_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        collect_addresses(userdata);
+        return 0;
+}
+
+static void on_rtnl_changed(RtnlMonitor *monitor, int ifindex, int changes, void *userdata)
+{
+        Manager *m = userdata;
+        int r;
+
+        if (!m->addresses_known)
+                return;
+        r = event_arm_timer(m->event, &m->addresses_timer, ADDRESSES_DELAY, on_addresses_timer, m,
+                            "manager-addresses");
+        if (r < 0)
+                log_warning_errno(r, "Failed to schedule a look at the addresses, ignoring: %m");
+}
+
+static void on_rtnl_ready(RtnlMonitor *monitor, void *userdata)
+{
+        Manager *m = userdata;
+
+        m->rtnl = monitor;
+        collect_addresses(m);
+}
+
+static const RtnlCallbacks rtnl_callbacks = {
+        .changed = on_rtnl_changed,
+        .ready = on_rtnl_ready,
+};
+
+/* An AllowedIPs of a whole family is a default route, which its manager keeps our packets out of. */
+static bool is_tunnelled(const Peer *peer, const SocketAddress *a)
+{
+        for (size_t i = 0; i < peer->n_allowed_ips; i++)
+                if (peer->allowed_ips[i].length > 1 && ip_prefix_contains(&peer->allowed_ips[i], a))
+                        return true;
+        return false;
+}
+
+bool manager_address_is_tunnelled(const Manager *m, const SocketAddress *a)
+{
+        Link *link, *next_link;
+        Peer *peer, *next;
+
+        HASH_ITER(hh, m->links, link, next_link)
+        HASH_ITER(hh, link->peers, peer, next)
+        if (is_tunnelled(peer, a))
+                return true;
+        return false;
+}
+
+/* STUN and TURN servers */
+
+static void add_server(Manager *m, const IceServerConfig *server, const SocketAddress *address)
+{
+        bool turn = server->kind != ICE_SERVER_STUN;
+
+        if (GROW_ARRAY(m->ice_servers, m->ice_servers_allocated, m->n_ice_servers + 1) < 0) {
+                log_oom();
+                return;
+        }
+        m->ice_servers[m->n_ice_servers++] = (IceServer) {
+                .kind = server->kind,
+                .address = *address,
+                .username = turn ? m->config->turn_user : NULL,
+                .password = turn ? m->config->turn_password : NULL,
+        };
+}
+
+static void lookups_settled(Manager *m)
+{
+        event_disarm_timer(m->lookups_timer);
+        for_each_peer(m, try_now);
+}
+
+static void on_resolved(int error, const SocketAddress *addresses, size_t n, void *userdata)
+{
+        ServerLookup *lookup = userdata;
+        Manager *m = lookup->manager;
+
+        lookup->query = NULL;
+        if (error < 0)
+                log_warning_errno(error, "Failed to resolve the %s server %s, ignoring: %m",
+                                  ice_server_kind_to_string(lookup->server->kind), lookup->server->host);
+        for (size_t i = 0; i < n && i < ADDRESSES_PER_SERVER_MAX; i++)
+                add_server(m, lookup->server, &addresses[i]);
+        server_lookup_free(lookup);
+        if (!m->lookups)
+                lookups_settled(m);
+}
+
+static void look_up_server(Manager *m, const IceServerConfig *server)
+{
+        SocketAddress address;
+        ServerLookup *lookup;
+        int r;
+
+        if (socket_address_from_ip(server->host, server->port, &address) >= 0) {
+                add_server(m, server, &address);
+                return;
+        }
+        lookup = new0(ServerLookup, 1);
+        if (!lookup) {
+                log_oom();
+                return;
+        }
+        lookup->manager = m;
+        lookup->server = server;
+        DL_APPEND(m->lookups, lookup);
+        r = resolver_query(m->resolver, server->host, server->port, on_resolved, lookup, &lookup->query);
+        if (r < 0) {
+                log_warning_errno(r, "Failed to ask for %s, ignoring: %m", server->host);
+                server_lookup_free(lookup);
+        }
+}
+
+static int on_lookups_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Manager *m = userdata;
+
+        m->lookups_overdue = true;
+        lookups_settled(m);
+        return 0;
+}
+
+static int look_up_servers(Manager *m)
+{
+        int r;
+
+        cancel_lookups(m);
+        m->n_ice_servers = 0;
+        if (!m->resolver) {
+                r = resolver_new(m->event, &m->resolver);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < m->config->n_ice_servers; i++)
+                look_up_server(m, &m->config->ice_servers[i]);
+        if (!m->lookups)
+                return 0;
+        return event_arm_timer(m->event, &m->lookups_timer, LOOKUPS_TIMEOUT, on_lookups_timer, m,
+                               "manager-lookups");
+}
+
+bool manager_can_negotiate(const Manager *m)
+{
+        return m->addresses_known && m->n_addresses > 0 && (!m->lookups || m->lookups_overdue);
+}
+
+/* Start, reload, stop */
+
+int manager_start(Manager *m)
+{
+        int r;
+
+        r = look_up_servers(m);
+        if (r < 0)
+                return r;
+        return rtnl_monitor_new(m->event, &rtnl_callbacks, m, &m->rtnl);
+}
+
+void manager_reload(Manager *m, Config *config)
+{
+        Link *link, *next;
+        int r;
+
+        cancel_lookups(m);
+        m->n_ice_servers = 0; /* they borrow from the configuration that goes */
+        config_free(m->config);
+        m->config = config;
+        HASH_ITER(hh, m->links, link, next)
+        if (!config_manages_link(config, link->name))
+                link_free(link);
+        r = look_up_servers(m);
+        if (r < 0)
+                log_error_errno(r, "Failed to look up the servers: %m");
+        if (m->rtnl && rtnl_monitor_is_ready(m->rtnl))
+                collect_addresses(m);
+        for_each_peer(m, try_now);
+}
+
+static void say_goodbye(Peer *peer)
+{
+        Message m = { .type = MESSAGE_BYE };
+
+        if (peer->signalling.peer_instance != 0 && peer->path.kind != PATH_DIRECT)
+                exchange_send(peer, 0, &m);
+}
+
+static bool is_busy(Manager *m)
+{
+        Link *link, *next_link;
+        Peer *peer, *next;
+
+        HASH_ITER(hh, m->links, link, next_link)
+        HASH_ITER(hh, link->peers, peer, next)
+        if (exchange_is_busy(peer))
+                return true;
+        return false;
+}
+
+static int on_stop_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Manager *m = userdata;
+
+        m->on_stopped(m, m->userdata);
+        return 0;
+}
+
+static void arm_stop_timer(Manager *m, usec_t delay)
+{
+        if (event_arm_timer(m->event, &m->stop_timer, delay, on_stop_timer, m, "manager-stop") < 0)
+                m->on_stopped(m, m->userdata);
+}
+
+void manager_check_stopped(Manager *m)
+{
+        /* By way of the loop, so that sockets are written and nobody is freed under our caller. */
+        if (m->on_stopped && !is_busy(m))
+                arm_stop_timer(m, 0);
+}
+
+void manager_stop(Manager *m, void (*on_stopped)(Manager *m, void *userdata))
+{
+        if (m->on_stopped)
+                return;
+        m->on_stopped = on_stopped;
+        for_each_peer(m, try_cancel);
+        for_each_peer(m, say_goodbye);
+        arm_stop_timer(m, is_busy(m) ? STOP_TIMEOUT : 0);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "peer-call.h"
+
+#include <utlist.h>
+
+PeerCall *peer_call_new(Peer *peer)
+{
+        PeerCall *c = new0(PeerCall, 1);
+
+        if (!c)
+                return NULL;
+        c->peer = peer;
+        DL_APPEND(peer->calls, c);
+        return c;
+}
+
+PeerCall *peer_call_free(PeerCall *c)
+{
+        if (!c)
+                return NULL;
+        broker_call_free(c->call);
+        DL_DELETE(c->peer->calls, c);
+        free(c);
+        return NULL;
+}
+
+Peer *peer_call_finish(PeerCall *c)
+{
+        Peer *peer = c->peer;
+
+        c->call = NULL;
+        peer_call_free(c);
+        return peer;
+}

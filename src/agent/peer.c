@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "peer.h"
+
+#include "carrier.h"
+#include "exchange.h"
+#include "log.h"
+#include "manager.h"
+#include "peer-reason.h"
+#include "session.h"
+#include "string-util.h"
+#include "try.h"
+
+/* WireGuard gives a session up this long after its handshake (REJECT_AFTER_TIME of the WireGuard paper,
+ * section 6.1). */
+#define HANDSHAKE_VALID (180 * USEC_PER_SEC)
+
+/* What one rendezvous may bring for one peer before it is looked at, as each envelope costs the broker some
+ * 300 µs of arithmetic: a negotiation takes about ten. */
+#define INCOMING_BURST 40
+#define INCOMING_INTERVAL (100 * USEC_PER_MSEC)
+
+static const char *const peer_state_table[_PEER_STATE_MAX] = {
+        [PEER_STATE_WAITING] = "waiting",       [PEER_STATE_NEGOTIATING] = "negotiating",
+        [PEER_STATE_CONNECTING] = "connecting", [PEER_STATE_CONNECTED] = "connected",
+        [PEER_STATE_FAILED] = "failed",
+};
+DEFINE_STRING_TABLE(peer_state, PeerState);
+
+const char *peer_link_name(const Peer *peer)
+{
+        return peer->link->name;
+}
+
+const char *peer_log_field_link(const Peer *peer, char buf[static 64])
+{
+        snprintf(buf, 64, "ICEWIRE_LINK=%s", peer->link->name);
+        return buf;
+}
+
+const char *peer_log_field_peer(const Peer *peer, char buf[static 64])
+{
+        snprintf(buf, 64, "ICEWIRE_PEER=%s", WIREGUARD_KEY_STR(&peer->public_key));
+        return buf;
+}
+
+int peer_new(Link *link, const WireguardPeer *observed, Peer **ret)
+{
+        Peer *peer;
+
+        peer = new0(Peer, 1);
+        if (!peer)
+                return -ENOMEM;
+
+        peer->link = link;
+        peer->public_key = observed->public_key;
+        peer->path.round_trip_time = USEC_INFINITY;
+        peer->reason = PEER_REASON_PEER_SILENT;
+        peer->hello_limit = (RateLimit) { .interval = USEC_PER_SEC, .burst = 4 };
+        for (size_t i = 0; i < RENDEZVOUS_MAX; i++)
+                peer->incoming[i] = (RateLimit) { .interval = INCOMING_INTERVAL, .burst = INCOMING_BURST };
+        signalling_init(&peer->signalling,
+                        wireguard_key_compare(&link->public_key, &observed->public_key) < 0);
+        HASH_ADD(hh, link->peers, public_key, sizeof(peer->public_key), peer);
+        peer_observe(peer, observed);
+        exchange_start(peer);
+        *ret = peer;
+        return 0;
+}
+
+Peer *peer_free(Peer *peer)
+{
+        if (!peer)
+                return NULL;
+
+        try_cancel(peer);
+        exchange_stop(peer);
+        carrier_release(peer);
+        peer->session = session_free(peer->session);
+        peer->old_session = session_free(peer->old_session);
+        sd_event_source_disable_unref(peer->retry_timer);
+        sd_event_source_disable_unref(peer->old_session_timer);
+        sd_event_source_disable_unref(peer->handshake_timer);
+        HASH_DEL(peer->link->peers, peer);
+        free(peer->early);
+        free(peer->allowed_ips);
+        free(peer->reason_detail);
+        free(peer);
+        return NULL;
+}
+
+bool peer_is_self_reliant(const Peer *peer)
+{
+        usec_t t = now(CLOCK_REALTIME);
+
+        return socket_address_is_set(&peer->endpoint) && !proxy_address_is_ours(&peer->endpoint) &&
+               peer->path.kind != PATH_PROXIED && peer->path.kind != PATH_RELAYED &&
+               peer->last_handshake > 0 && usec_add(peer->last_handshake, HANDSHAKE_VALID) > t;
+}
+
+static void copy_allowed_ips(Peer *peer, const WireguardPeer *observed)
+{
+        IpPrefix *copy;
+
+        if (peer->n_allowed_ips == observed->n_allowed_ips &&
+            (peer->n_allowed_ips == 0 ||
+             memcmp(peer->allowed_ips, observed->allowed_ips, sizeof(IpPrefix) * peer->n_allowed_ips) == 0))
+                return;
+        copy = new (IpPrefix, MAX(observed->n_allowed_ips, (size_t) 1));
+        if (!copy) {
+                log_oom();
+                return;
+        }
+        if (observed->n_allowed_ips > 0)
+                memcpy(copy, observed->allowed_ips, sizeof(IpPrefix) * observed->n_allowed_ips);
+        free(peer->allowed_ips);
+        peer->allowed_ips = copy;
+        peer->n_allowed_ips = observed->n_allowed_ips;
+        peer_changed(peer);
+}
+
+/* WireGuard reaches the peer by itself, or no longer does. */
+static void follow_self_reliance(Peer *peer, bool was)
+{
+        bool is = peer_is_self_reliant(peer);
+
+        if (is && peer->path.kind == PATH_NONE) {
+                try_cancel(peer);
+                peer->session = session_free(peer->session);
+                peer->path.kind = PATH_DIRECT;
+                peer->path.since = now(CLOCK_BOOTTIME);
+                peer->path.endpoint = peer->endpoint;
+                peer_set_state(peer, PEER_STATE_CONNECTED);
+        } else if (was && !is && peer->path.kind == PATH_DIRECT) {
+                peer->path = (Path) { .round_trip_time = USEC_INFINITY };
+                peer_set_state(peer, PEER_STATE_WAITING);
+                try_now(peer);
+        }
+}
+
+void peer_observe(Peer *peer, const WireguardPeer *observed)
+{
+        bool was_self_reliant = peer->path.kind == PATH_DIRECT;
+
+        if (!socket_address_equal(&peer->endpoint, &observed->endpoint) ||
+            peer->last_handshake != observed->last_handshake ||
+            peer->persistent_keepalive != observed->persistent_keepalive)
+                peer_changed(peer);
+        peer->endpoint = observed->endpoint;
+        peer->last_handshake = observed->last_handshake;
+        peer->rx_bytes = observed->rx_bytes;
+        peer->tx_bytes = observed->tx_bytes;
+        peer->persistent_keepalive = observed->persistent_keepalive;
+        copy_allowed_ips(peer, observed);
+        carrier_check_handshake(peer);
+        follow_self_reliance(peer, was_self_reliant);
+}
+
+void peer_changed(Peer *peer)
+{
+        peer->dirty = true;
+        manager_schedule_flush(peer->link->manager);
+}
+
+void peer_set_state(Peer *peer, PeerState state)
+{
+        if (peer->state != state) {
+                peer->state = state;
+                peer_changed(peer);
+        }
+        peer_update_reason(peer);
+}
+
+static const char *rendezvous_trouble(const Manager *m)
+{
+        for (size_t i = 0; i < m->n_rendezvous; i++)
+                if (m->rendezvous[i]->error)
+                        return m->rendezvous[i]->error;
+        return m->n_rendezvous == 0 ? "none is configured" : NULL;
+}
+
+void peer_update_reason(Peer *peer)
+{
+        const Manager *m = peer->link->manager;
+        PeerReason reason;
+        const char *detail = NULL;
+
+        reason = peer_reason_decide(&(PeerEvidence) {
+                .broker_connected = m->broker && m->broker->connected,
+                .has_private_key = !wireguard_key_is_zero(&peer->link->public_key),
+                .has_listen_port = peer->link->listen_port != 0,
+                .has_address = m->n_addresses > 0,
+                .rendezvous_up = manager_n_rendezvous_up(m) > 0,
+                .envelope_refused = peer->refused_since_accepted,
+                .handshake_overdue = peer->handshake_overdue,
+                .state = peer->state,
+                .path = peer->path.kind,
+        });
+        if (reason == PEER_REASON_RENDEZVOUS_DOWN)
+                detail = rendezvous_trouble(m);
+        if (free_and_strdup(&peer->reason_detail, detail) > 0)
+                peer_changed(peer);
+        if (peer->reason == reason)
+                return;
+        peer->reason = reason;
+        peer_changed(peer);
+        if (reason != PEER_REASON_NONE && reason != PEER_REASON_NEGOTIATING)
+                log_peer_full(peer, LOG_INFO, 0, "%s", peer_reason_explain(reason));
+}
+
+void peer_reconnect(Peer *peer)
+{
+        if (session_is_negotiating(peer->session))
+                peer->session = session_free(peer->session);
+        try_again(peer);
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "session.h"
+
+#include "carrier.h"
+#include "event-util.h"
+#include "exchange.h"
+#include "log.h"
+#include "manager.h"
+#include "random-util.h"
+#include "try.h"
+
+/* An offer is repeated when a rendezvous may have lost it (LAN multicast does): after 1, 2 and 4 s more, and
+ * given up 8 s after the last. */
+#define OFFER_INTERVAL USEC_PER_SEC
+#define OFFERS_MAX 4
+
+/* How long to look for a pair before giving up, whatever ICE says in between: the time that all checks of a
+ * pair take with the retransmissions of RFC 8489 (RFC 8863 section 4). */
+#define PATIENCE (39500 * USEC_PER_MSEC)
+
+static int on_timer(sd_event_source *source, uint64_t t, void *userdata);
+
+static void fill_description(const Session *s, SdpDescription *d)
+{
+        *d = (SdpDescription) {
+                .trickle = true,
+                .ice2 = true,
+                .end_of_candidates = s->gathering_done,
+                .session_id = s->id >> 1, /* RFC 8866 wants what fits a signed number (RFC 3264 section 5) */
+                .session_version = 1,
+                .n_candidates = s->n_candidates,
+        };
+        strcpy(d->ufrag, ice_agent_ufrag(s->ice));
+        strcpy(d->pwd, ice_agent_pwd(s->ice));
+        memcpy(d->candidates, s->candidates, sizeof(IceCandidate) * s->n_candidates);
+}
+
+/* Each message has all candidates so far: one that is lost costs nothing then, and what is known already is
+ * ignored. */
+static void send_candidates(Session *s, MessageType type)
+{
+        Message m = { .type = type, .session = s->id };
+
+        fill_description(s, &m.sdp);
+        s->n_told = s->n_candidates;
+        s->end_told = s->gathering_done;
+        exchange_send(s->peer, s->peer_instance, &m);
+}
+
+void session_repeat_description(Session *s)
+{
+        s->described = true;
+        send_candidates(s, s->controlling ? MESSAGE_OFFER : MESSAGE_ANSWER);
+}
+
+static int on_trickle(sd_event_source *source, void *userdata)
+{
+        Session *s = userdata;
+
+        if (s->n_told < s->n_candidates || s->end_told != s->gathering_done)
+                send_candidates(s, MESSAGE_CANDIDATES);
+        return 0;
+}
+
+static void schedule_trickle(Session *s)
+{
+        int r;
+
+        if (!s->described)
+                return;
+        r = event_defer_once(s->peer->link->manager->event, &s->trickle, on_trickle, s, "session-trickle");
+        if (r < 0)
+                log_peer_full(s->peer, LOG_WARNING, r, "Failed to schedule candidates, ignoring: %m");
+}
+
+static void on_candidate(IceAgent *ice, const IceCandidate *candidate, void *userdata)
+{
+        Session *s = userdata;
+
+        if (s->n_candidates >= ELEMENTSOF(s->candidates))
+                return;
+        log_peer_full(s->peer, LOG_DEBUG, 0, "Local candidate %s.", ICE_CANDIDATE_STR(candidate));
+        s->candidates[s->n_candidates++] = *candidate;
+        schedule_trickle(s);
+}
+
+static void on_gathering_done(IceAgent *ice, void *userdata)
+{
+        Session *s = userdata;
+
+        s->gathering_done = true;
+        schedule_trickle(s);
+}
+
+static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandidate *remote, void *userdata)
+{
+        Session *s = userdata;
+
+        s->selected = true;
+        s->local = *local;
+        s->remote = *remote;
+        event_disarm_timer(s->timer);
+        carrier_take_over(s);
+}
+
+static void on_state(IceAgent *ice, IceState state, void *userdata)
+{
+        Session *s = userdata;
+
+        log_peer_full(s->peer, LOG_DEBUG, 0, "ICE is %s.", ice_state_to_string(state));
+        /* FAILED is soft as long as the peer may send more candidates; then the timer decides. */
+        if (s != s->peer->session && s != s->peer->old_session)
+                return; /* still in the making: whoever makes it sees the error, or the timer does */
+        if (state == ICE_STATE_FAILED && (s->selected || s->remote_ended))
+                try_session_failed(s, /* answered= */ true);
+}
+
+static void on_data(IceAgent *ice, const void *data, size_t size, void *userdata)
+{
+        Session *s = userdata;
+
+        if (s->peer->proxy)
+                proxy_deliver(s->peer->proxy, data, size);
+}
+
+static const IceAgentCallbacks ice_callbacks = {
+        .candidate = on_candidate,
+        .gathering_done = on_gathering_done,
+        .state = on_state,
+        .selected = on_selected,
+        .data = on_data,
+};
+
+static int make_agent(Session *s)
+{
+        Manager *m = s->peer->link->manager;
+        int r;
+
+        r = ice_agent_new(m->event,
+                          &(IceAgentParameters) {
+                                  .controlling = s->controlling,
+                                  .local_addresses = m->addresses,
+                                  .n_local_addresses = m->n_addresses,
+                                  .servers = m->ice_servers,
+                                  .n_servers = m->n_ice_servers,
+                          },
+                          &ice_callbacks, s, &s->ice);
+        if (r < 0)
+                return r;
+        return ice_agent_gather(s->ice);
+}
+
+/* libnice's own sockets carry STUN, and the data of relayed pairs. */
+static void grow_buffers(Session *s)
+{
+        Broker *b = s->peer->link->manager->broker;
+        _cleanup_free_ int *fds = NULL;
+        size_t n;
+
+        if (b && b->connected && ice_agent_sockets(s->ice, &fds, &n) >= 0 && n > 0)
+                (void) b->ops->grow_buffers(b, fds, n);
+}
+
+static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, bool controlling, Session **ret)
+{
+        _cleanup_(session_freep) Session *s = NULL;
+        int r;
+
+        s = new0(Session, 1);
+        if (!s)
+                return -ENOMEM;
+        s->peer = peer;
+        s->id = id;
+        s->peer_instance = peer_instance;
+        s->controlling = controlling;
+        s->started = now(CLOCK_BOOTTIME);
+        r = make_agent(s);
+        if (r < 0)
+                return r;
+        grow_buffers(s);
+        peer->counters.sessions++;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+Session *session_free(Session *s)
+{
+        if (!s)
+                return NULL;
+        carrier_forget_session(s);
+        sd_event_source_disable_unref(s->trickle);
+        sd_event_source_disable_unref(s->timer);
+        ice_agent_free(s->ice);
+        free(s);
+        return NULL;
+}
+
+static int arm_timer(Session *s, usec_t delay)
+{
+        return event_arm_timer(s->peer->link->manager->event, &s->timer, delay, on_timer, s,
+                               "session-timer");
+}
+
+static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Session *s = userdata;
+
+        if (!s->answered && s->n_offers < OFFERS_MAX) {
+                session_repeat_description(s);
+                s->n_offers++;
+                (void) arm_timer(s, OFFER_INTERVAL << (s->n_offers - 1));
+                return 0;
+        }
+        try_session_failed(s, s->answered);
+        return 0;
+}
+
+int session_new_offer(Peer *peer, uint64_t peer_instance, Session **ret)
+{
+        _cleanup_(session_freep) Session *s = NULL;
+        int r;
+
+        /* 0 means "no session" in a message. */
+        r = session_new(peer, random_u64() | 1, peer_instance, /* controlling= */ true, &s);
+        if (r < 0)
+                return r;
+        s->n_offers = 1;
+        r = arm_timer(s, OFFER_INTERVAL);
+        if (r < 0)
+                return r;
+        session_repeat_description(s);
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+static void take_candidates(Session *s, const SdpDescription *sdp)
+{
+        const Manager *m = s->peer->link->manager;
+
+        for (size_t i = 0; i < sdp->n_candidates; i++) {
+                const IceCandidate *c = &sdp->candidates[i];
+                int r;
+
+                if (!address_is_usable_remote(&c->address, NULL, 0) ||
+                    manager_address_is_tunnelled(m, &c->address)) {
+                        log_peer_full(s->peer, LOG_DEBUG, 0, "Remote candidate %s is of no use here.",
+                                      ICE_CANDIDATE_STR(c));
+                        continue;
+                }
+                r = ice_agent_add_remote_candidate(s->ice, c);
+                if (r > 0)
+                        log_peer_full(s->peer, LOG_DEBUG, 0, "Remote candidate %s.", ICE_CANDIDATE_STR(c));
+        }
+        if (sdp->end_of_candidates && !s->remote_ended) {
+                s->remote_ended = true;
+                (void) ice_agent_end_of_candidates(s->ice);
+        }
+}
+
+static int take_description(Session *s, const SdpDescription *sdp)
+{
+        int r;
+
+        r = ice_agent_set_remote_credentials(s->ice, sdp->ufrag, sdp->pwd);
+        if (r < 0)
+                return r;
+        s->answered = true;
+        r = arm_timer(s, PATIENCE);
+        if (r < 0)
+                return r;
+        take_candidates(s, sdp);
+        return 0;
+}
+
+int session_new_answer(Peer *peer, const Message *offer, Session **ret)
+{
+        _cleanup_(session_freep) Session *s = NULL;
+        int r;
+
+        r = session_new(peer, offer->session, offer->instance, /* controlling= */ false, &s);
+        if (r < 0)
+                return r;
+        /* The answer leaves before the checks begin, so that the peer's checks of the other direction start
+         * as early as ours. */
+        session_repeat_description(s);
+        r = take_description(s, &offer->sdp);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+void session_take_answer(Session *s, const Message *answer)
+{
+        int r;
+
+        if (s->answered) {
+                take_candidates(s, &answer->sdp);
+                return;
+        }
+        r = take_description(s, &answer->sdp);
+        if (r < 0)
+                log_peer_full(s->peer, LOG_WARNING, r, "Failed to take the peer's answer: %m");
+}
+
+void session_take_candidates(Session *s, const Message *candidates)
+{
+        take_candidates(s, &candidates->sdp);
+}

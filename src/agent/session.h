@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "ice.h"
+#include "peer.h"
+
+/* One ICE negotiation with a peer, from offer to selected pair, and as long as that pair carries the path:
+ * its ICE agent keeps the pair alive. */
+struct Session {
+        Peer *peer;             /* owner */
+        uint64_t id;            /* drawn by the controlling side */
+        uint64_t peer_instance; /* whom it is with; signalling.h */
+        bool controlling;
+        bool described;    /* our description was sent */
+        bool answered;     /* theirs is known */
+        bool remote_ended; /* they will have no more candidates */
+        IceAgent *ice;
+
+        IceCandidate candidates[SDP_CANDIDATES_MAX]; /* ours */
+        size_t n_candidates, n_told;
+        bool gathering_done, end_told;
+        sd_event_source *trickle; /* tells new candidates, once per turn */
+
+        bool selected;
+        IceCandidate local, remote;
+
+        sd_event_source *timer; /* repeats the offer; then: patience */
+        unsigned n_offers;
+        usec_t started; /* CLOCK_BOOTTIME */
+};
+
+/* The controlling side: gathers and offers to this instance of the peer. */
+int session_new_offer(Peer *peer, uint64_t peer_instance, Session **ret);
+
+/* The controlled side: gathers and answers. */
+int session_new_answer(Peer *peer, const Message *offer, Session **ret);
+
+Session *session_free(Session *session);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Session *, session_free);
+
+/* The peer's answer, or a repeated offer (that is answered again), or candidates. */
+void session_take_answer(Session *session, const Message *answer);
+void session_repeat_description(Session *session);
+void session_take_candidates(Session *session, const Message *candidates);
+
+/* Still looking for its first pair? */
+static inline bool session_is_negotiating(const Session *session)
+{
+        return session && !session->selected;
+}

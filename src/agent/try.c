@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "try.h"
+
+#include "carrier.h"
+#include "event-util.h"
+#include "exchange.h"
+#include "log.h"
+#include "manager.h"
+#include "session.h"
+#include "string-util.h"
+
+/* The pause after each attempt without a path. A message may get lost and a peer may just be booting, so the
+ * first are short; each costs one small message. */
+static const usec_t pauses[] = {
+        USEC_PER_SEC,      3 * USEC_PER_SEC,  10 * USEC_PER_SEC,
+        30 * USEC_PER_SEC, 60 * USEC_PER_SEC, 300 * USEC_PER_SEC,
+};
+
+static bool has_good_path(const Peer *peer)
+{
+        return peer->state == PEER_STATE_CONNECTED || peer->state == PEER_STATE_CONNECTING;
+}
+
+static bool can_try(const Peer *peer)
+{
+        const Manager *m = peer->link->manager;
+
+        return !isempty(peer->topic_send) && peer->link->listen_port != 0 && m->broker &&
+               m->broker->connected && manager_can_negotiate(m) && manager_n_rendezvous_up(m) > 0;
+}
+
+/* The newest session makes room for another: one that carries the path stays until that takes over. */
+static void make_room(Peer *peer)
+{
+        if (!peer->session)
+                return;
+        if (!peer->session->selected) {
+                peer->session = session_free(peer->session);
+                return;
+        }
+        event_disarm_timer(peer->old_session_timer);
+        session_free(peer->old_session);
+        peer->old_session = TAKE_PTR(peer->session);
+}
+
+/* The new session came to nothing: the one that carries the path, if any, is the newest again. */
+static void step_back(Peer *peer)
+{
+        peer->session = TAKE_PTR(peer->old_session);
+        if (peer->session || has_good_path(peer))
+                return;
+        peer_set_state(peer, PEER_STATE_WAITING);
+}
+
+static void start_session(Peer *peer, uint64_t instance, const Message *offer)
+{
+        int r;
+
+        make_room(peer);
+        r = offer ? session_new_answer(peer, offer, &peer->session)
+                  : session_new_offer(peer, instance, &peer->session);
+        if (r < 0) {
+                log_peer_full(peer, LOG_WARNING, r, "Failed to start a session: %m");
+                step_back(peer);
+                return;
+        }
+        if (!has_good_path(peer))
+                peer_set_state(peer, PEER_STATE_NEGOTIATING);
+        if (peer->early && peer->early->session == peer->session->id && offer)
+                session_take_candidates(peer->session, peer->early);
+}
+
+/* One attempt, with what we know of the peer. */
+static void attempt(Peer *peer)
+{
+        uint64_t instance = peer->silent ? 0 : peer->signalling.peer_instance;
+
+        if (peer->signalling.controlling && instance != 0) {
+                start_session(peer, instance, /* offer= */ NULL);
+                return;
+        }
+        /* If this instance of it does not answer, the next hello is for whoever is there. */
+        peer->silent = true;
+        exchange_send_hello(peer, instance);
+        peer_update_reason(peer);
+}
+
+static int on_retry(sd_event_source *source, uint64_t t, void *userdata);
+
+static void arm_retry(Peer *peer)
+{
+        usec_t pause = pauses[MIN((size_t) peer->retry_step, ELEMENTSOF(pauses) - 1)];
+        int r;
+
+        r = event_arm_timer_jittered(peer->link->manager->event, &peer->retry_timer, pause, on_retry, peer,
+                                     "peer-retry");
+        if (r < 0)
+                log_peer_full(peer, LOG_WARNING, r, "Failed to schedule the next attempt, ignoring: %m");
+}
+
+static void attempt_and_arm(Peer *peer)
+{
+        if (!can_try(peer)) {
+                /* An event will come when that changes. */
+                peer_update_reason(peer);
+                return;
+        }
+        attempt(peer);
+        arm_retry(peer);
+}
+
+static int on_retry(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        if (has_good_path(peer) || peer_is_self_reliant(peer))
+                return 0;
+        peer->retry_step++;
+        /* A session has its own timers, and tells how it ends. */
+        if (session_is_negotiating(peer->session)) {
+                arm_retry(peer);
+                return 0;
+        }
+        attempt_and_arm(peer);
+        return 0;
+}
+
+void try_now(Peer *peer)
+{
+        if (has_good_path(peer) || peer_is_self_reliant(peer) || session_is_negotiating(peer->session)) {
+                peer_update_reason(peer);
+                return;
+        }
+        try_again(peer);
+}
+
+void try_again(Peer *peer)
+{
+        peer->retry_step = 0;
+        if (!ratelimit_ok(&peer->hello_limit, now(CLOCK_BOOTTIME))) {
+                arm_retry(peer);
+                return;
+        }
+        attempt_and_arm(peer);
+}
+
+void try_cancel(Peer *peer)
+{
+        event_disarm_timer(peer->retry_timer);
+        peer->retry_step = 0;
+}
+
+static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict)
+{
+        bool proven = verdict != SIGNALLING_ANSWER_HELLO;
+        bool negotiating = session_is_negotiating(peer->session);
+
+        if (!peer->signalling.controlling) {
+                /* The other side makes the offers, once it knows that we are who we are now. */
+                if (verdict != SIGNALLING_ACCEPT)
+                        exchange_send_hello(peer, m->instance);
+                return;
+        }
+        if (negotiating && peer->session->peer_instance == m->instance) {
+                /* It was not there when we offered. */
+                if (!proven && !peer->session->answered)
+                        session_repeat_description(peer->session);
+                return;
+        }
+        /* What proves nothing must not disturb what works or is under way. */
+        if (!proven && (negotiating || has_good_path(peer))) {
+                exchange_send_hello(peer, m->instance);
+                return;
+        }
+        start_session(peer, m->instance, /* offer= */ NULL);
+        arm_retry(peer);
+}
+
+static void handle_offer(Peer *peer, const Message *m)
+{
+        if (peer->session && peer->session->id == m->session) {
+                session_repeat_description(peer->session);
+                session_take_candidates(peer->session, m);
+                return;
+        }
+        if (!can_try(peer)) {
+                peer_update_reason(peer);
+                return;
+        }
+        start_session(peer, m->instance, m);
+        arm_retry(peer);
+}
+
+static void handle_answer(Peer *peer, const Message *m)
+{
+        Session *s = peer->session;
+
+        if (!s || s->id != m->session)
+                return;
+        session_take_answer(s, m);
+        if (peer->early && peer->early->session == s->id)
+                session_take_candidates(s, peer->early);
+}
+
+/* Rendezvous differ in speed: candidates can be here before the offer or answer that they belong to. */
+static void keep_for_later(Peer *peer, const Message *m)
+{
+        if (!peer->early)
+                peer->early = new (Message, 1);
+        if (peer->early)
+                *peer->early = *m;
+}
+
+static void handle_candidates(Peer *peer, const Message *m)
+{
+        if (peer->session && peer->session->id == m->session && peer->session->answered)
+                session_take_candidates(peer->session, m);
+        else
+                keep_for_later(peer, m);
+}
+
+static void drop_path(Peer *peer)
+{
+        peer->session = session_free(peer->session);
+        peer->old_session = session_free(peer->old_session);
+        carrier_release(peer);
+        peer_set_state(peer, PEER_STATE_WAITING);
+}
+
+static void handle_bye(Peer *peer, const Message *m)
+{
+        if (m->session != 0 && (!peer->session || peer->session->id != m->session))
+                return;
+        log_peer_full(peer, LOG_INFO, 0, "Said goodbye.");
+        peer->silent = true;
+        drop_path(peer);
+        arm_retry(peer);
+}
+
+/* It has started anew, or we are told so for the first time: a negotiation with the one before it will not
+ * end. */
+static void follow_instance(Peer *peer, const Message *m)
+{
+        if (session_is_negotiating(peer->session) && peer->session->peer_instance != m->instance) {
+                peer->session = session_free(peer->session);
+                step_back(peer);
+        }
+        peer->retry_step = 0;
+}
+
+void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict)
+{
+        if (verdict != SIGNALLING_ANSWER_HELLO)
+                peer->silent = false;
+        if (peer_is_self_reliant(peer))
+                return;
+        if (verdict == SIGNALLING_ACCEPT_NEW_INSTANCE)
+                follow_instance(peer, m);
+
+        switch (m->type) {
+        case MESSAGE_HELLO:
+                handle_hello(peer, m, verdict);
+                break;
+        case MESSAGE_OFFER:
+                handle_offer(peer, m);
+                break;
+        case MESSAGE_ANSWER:
+                handle_answer(peer, m);
+                break;
+        case MESSAGE_CANDIDATES:
+                handle_candidates(peer, m);
+                break;
+        case MESSAGE_BYE:
+                handle_bye(peer, m);
+                break;
+        default:
+                break;
+        }
+        peer_update_reason(peer);
+}
+
+void try_session_failed(Session *s, bool answered)
+{
+        Peer *peer = s->peer;
+
+        log_peer_full(peer, LOG_INFO, 0, "%s",
+                      !answered     ? "The offer was not answered."
+                      : s->selected ? "The path is lost."
+                                    : "No path was found.");
+        if (s == peer->old_session) {
+                peer->old_session = session_free(s);
+                if (peer->session && peer->session->selected)
+                        return;
+                carrier_release(peer);
+                peer_set_state(peer, PEER_STATE_NEGOTIATING);
+                return;
+        }
+        if (!answered)
+                peer->silent = true;
+        if (s->selected) {
+                drop_path(peer);
+                try_again(peer);
+                return;
+        }
+        peer->session = session_free(s);
+        if (peer->old_session) {
+                step_back(peer);
+                return;
+        }
+        peer_set_state(peer, answered ? PEER_STATE_FAILED : PEER_STATE_WAITING);
+        arm_retry(peer);
+}
