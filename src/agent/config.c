@@ -647,6 +647,126 @@ Config *config_free(Config *config)
         return mfree(config);
 }
 
+static int strv_copy(char ***p, char **l)
+{
+        for (size_t i = 0; l && l[i]; i++) {
+                int r = strv_append(p, l[i]);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int copy_lists(Config *copy, const Config *config)
+{
+        int r = strv_copy(&copy->links, config->links);
+
+        if (r >= 0)
+                r = strv_copy(&copy->ignore_links, config->ignore_links);
+        if (r >= 0)
+                r = strv_copy(&copy->addresses.interfaces, config->addresses.interfaces);
+        return r < 0 ? r
+                     : strv_copy(&copy->addresses.exclude_interfaces, config->addresses.exclude_interfaces);
+}
+
+static int copy_servers(Config *copy, const Config *config)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < config->n_mqtt_servers && r >= 0; i++) {
+                MqttServerConfig server = config->mqtt_servers[i];
+
+                server.host = strdup(server.host);
+                r = server.host ? append_mqtt_server(copy, &server) : -ENOMEM;
+        }
+        for (size_t i = 0; i < config->n_ice_servers && r >= 0; i++) {
+                IceServerConfig server = config->ice_servers[i];
+
+                server.host = strdup(server.host);
+                r = server.host ? append_ice_server(copy, &server) : -ENOMEM;
+        }
+        return r;
+}
+
+static int copy_strings(Config *copy, const Config *config)
+{
+        const struct {
+                char **to;
+                const char *from;
+        } strings[] = {
+                { &copy->mqtt_user, config->mqtt_user },
+                { &copy->mqtt_ca_file, config->mqtt_ca_file },
+                { &copy->mqtt_password, config->mqtt_password },
+                { &copy->turn_user, config->turn_user },
+                { &copy->turn_password, config->turn_password },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
+                int r = free_and_strdup(strings[i].to, strings[i].from);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int config_copy(const Config *config, Config **ret)
+{
+        _cleanup_(config_freep) Config *copy = NULL;
+        int r;
+
+        r = config_new(&copy);
+        if (r < 0)
+                return r;
+        copy->log_level = config->log_level;
+        copy->multicast = config->multicast;
+        r = copy_lists(copy, config);
+        if (r < 0)
+                return r;
+        r = copy_servers(copy, config);
+        if (r < 0)
+                return r;
+        r = copy_strings(copy, config);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
+
+static bool strv_equal(char **a, char **b)
+{
+        size_t n = strv_length(a);
+
+        if (strv_length(b) != n)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!streq(a[i], b[i]))
+                        return false;
+        return true;
+}
+
+static bool mqtt_servers_equal(const Config *a, const Config *b)
+{
+        if (a->n_mqtt_servers != b->n_mqtt_servers)
+                return false;
+        for (size_t i = 0; i < a->n_mqtt_servers; i++)
+                if (!streq(a->mqtt_servers[i].host, b->mqtt_servers[i].host) ||
+                    a->mqtt_servers[i].port != b->mqtt_servers[i].port ||
+                    a->mqtt_servers[i].tls != b->mqtt_servers[i].tls)
+                        return false;
+        return true;
+}
+
+bool config_rendezvous_equal(const Config *a, const Config *b)
+{
+        return mqtt_servers_equal(a, b) && streq_ptr(a->mqtt_user, b->mqtt_user) &&
+               streq_ptr(a->mqtt_password, b->mqtt_password) &&
+               streq_ptr(a->mqtt_ca_file, b->mqtt_ca_file) && a->multicast == b->multicast &&
+               strv_equal(a->addresses.interfaces, b->addresses.interfaces) &&
+               strv_equal(a->addresses.exclude_interfaces, b->addresses.exclude_interfaces);
+}
+
 static bool any_glob_matches(char **globs, const char *name)
 {
         for (size_t i = 0; globs && globs[i]; i++)

@@ -378,14 +378,14 @@ static void tell_peer(AgentVarlink *v, sd_varlink *link, const Peer *peer, bool 
                 tell(v, link, removed ? "peer_removed" : "peer_changed", "peer", object);
 }
 
-static void tell_rendezvous(AgentVarlink *v, sd_varlink *link, const Rendezvous *r)
+static void tell_rendezvous(AgentVarlink *v, sd_varlink *link, const Rendezvous *r, bool removed)
 {
         _cleanup_json_ sd_json_variant *object = NULL;
 
         if (rendezvous_build_json(r, &object) < 0)
                 log_oom();
         else
-                tell(v, link, "rendezvous_changed", "rendezvous", object);
+                tell(v, link, removed ? "rendezvous_removed" : "rendezvous_changed", "rendezvous", object);
 }
 
 static void tell_everything(AgentVarlink *v, sd_varlink *link)
@@ -394,7 +394,7 @@ static void tell_everything(AgentVarlink *v, sd_varlink *link)
         Peer *peer, *next_peer;
 
         for (size_t i = 0; i < v->manager->n_rendezvous; i++)
-                tell_rendezvous(v, link, v->manager->rendezvous[i]);
+                tell_rendezvous(v, link, v->manager->rendezvous[i], /* removed= */ false);
         HASH_ITER(hh, v->manager->links, l, next_link)
         {
                 tell_link(v, link, l, /* removed= */ false);
@@ -567,8 +567,8 @@ void agent_varlink_peer_changed(AgentVarlink *v, const Peer *peer, bool removed)
                 tell_peer(v, /* link= */ NULL, peer, removed);
 }
 
-void agent_varlink_rendezvous_changed(AgentVarlink *v, const Rendezvous *r)
+void agent_varlink_rendezvous_changed(AgentVarlink *v, const Rendezvous *r, bool removed)
 {
         if (v->watchers.n > 0)
-                tell_rendezvous(v, /* link= */ NULL, r);
+                tell_rendezvous(v, /* link= */ NULL, r, removed);
 }

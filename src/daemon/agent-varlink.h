@@ -22,4 +22,4 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(AgentVarlink *, agent_varlink_free);
 /* For ManagerCallbacks: tell who watches. */
 void agent_varlink_link_changed(AgentVarlink *v, const Link *link, bool removed);
 void agent_varlink_peer_changed(AgentVarlink *v, const Peer *peer, bool removed);
-void agent_varlink_rendezvous_changed(AgentVarlink *v, const Rendezvous *r);
+void agent_varlink_rendezvous_changed(AgentVarlink *v, const Rendezvous *r, bool removed);

@@ -173,6 +173,8 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(WatchEvent,
         VALUE(peer_removed),
         COMMENT("The rendezvous is there, or is different now"),
         VALUE(rendezvous_changed),
+        COMMENT("The rendezvous is no longer configured; its last state"),
+        VALUE(rendezvous_removed),
         COMMENT("Everything that exists was told; what follows is news"),
         VALUE(ready));
 
