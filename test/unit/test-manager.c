@@ -1,0 +1,916 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The model with everything real but the broker (which seals with real keys in this process), the rendezvous (a bus in memory, that loses and
+ * replays at will) and WireGuard (a UDP socket): ICE, proxies and packets are the product's. Each test is a process of its own with
+ * an own network namespace, whose loopback has a public address. */
+
+#include <criterion/criterion.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "envelope.h"
+#include "event-util.h"
+#include "exchange.h"
+#include "fd-util.h"
+#include "hpke.h"
+#include "log.h"
+#include "manager.h"
+#include "random-util.h"
+#include "session.h"
+#include "string-util.h"
+
+#define HOST_ADDRESS "192.0.2.1"
+#define DEADLINE (30 * USEC_PER_SEC)
+#define RECORD_MAX 256
+
+typedef struct World World;
+typedef struct Side Side;
+
+/* A call that the fake broker answers at the next turn of the loop, as the real one does. */
+struct BrokerCall {
+        Side *side;
+        sd_event_source *source;
+        broker_data_callback_t on_data;
+        broker_done_callback_t on_done;
+        broker_topics_callback_t on_topics;
+        broker_device_callback_t on_device;
+        void *userdata;
+        int error;
+        char *data;
+        size_t size;
+        char send[TOPIC_STRLEN], receive[TOPIC_STRLEN];
+        BrokerCall *prev, *next;
+};
+
+typedef struct FakeRendezvous {
+        Rendezvous r;
+        Side *side;
+        char topics[8][TOPIC_STRLEN];
+        size_t n_topics;
+        sd_event_source *subscribed;
+} FakeRendezvous;
+
+typedef struct FakeBroker {
+        Broker b;
+        Side *side;
+        BrokerCall *calls;
+} FakeBroker;
+
+struct Side {
+        World *world;
+        WireguardKey private_key, public_key, preshared_key;
+        Manager *manager;
+        FakeBroker *broker;
+        FakeRendezvous *rendezvous;
+        WireguardDevice *device;
+        int wireguard; /* the fake one's socket */
+        bool answers_handshakes;
+};
+
+typedef struct Delivery {
+        World *world;
+        Side *to;
+        char topic[TOPIC_STRLEN];
+        void *envelope;
+        size_t size;
+        struct Delivery *prev, *next;
+} Delivery;
+
+struct World {
+        sd_event *event;
+        Side a, b; /* a has the smaller key */
+        Delivery *deliveries;
+        sd_event_source *deliver;
+        unsigned lose; /* so many messages are lost */
+        unsigned copies; /* each message arrives so often */
+        Delivery *record[RECORD_MAX];
+        size_t n_record;
+        bool stopped;
+};
+
+static int on_deliver(sd_event_source *source, void *userdata)
+{
+        World *w = userdata;
+        Delivery *d = w->deliveries;
+
+        if (!d)
+                return 0;
+        DL_DELETE(w->deliveries, d);
+        if (w->deliveries)
+                (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        if (d->to->rendezvous && d->to->rendezvous->r.state == RENDEZVOUS_STATE_UP)
+                for (size_t i = 0; i < d->to->rendezvous->n_topics; i++)
+                        if (streq(d->to->rendezvous->topics[i], d->topic)) {
+                                Rendezvous *r = &d->to->rendezvous->r;
+
+                                r->callbacks->envelope(r, d->topic, d->envelope, d->size, r->userdata);
+                                break;
+                        }
+        free(d->envelope);
+        free(d);
+        return 0;
+}
+
+static void deliver(World *w, Side *to, const char *topic, const void *envelope, size_t size)
+{
+        Delivery *d = new0(Delivery, 1);
+
+        *d = (Delivery) { .world = w, .to = to, .envelope = memdup_suffix0(envelope, size), .size = size };
+        strcpy(d->topic, topic);
+        DL_APPEND(w->deliveries, d);
+        cr_assert_geq(event_defer_once(w->event, &w->deliver, on_deliver, w, "deliver"), 0);
+}
+
+static int fake_publish(Rendezvous *r, const char *topic, const void *envelope, size_t size)
+{
+        Side *from = ((FakeRendezvous *) r)->side;
+        World *w = from->world;
+        Side *to = from == &w->a ? &w->b : &w->a;
+
+        if (w->n_record < RECORD_MAX) {
+                Delivery *d = w->record[w->n_record++] = new0(Delivery, 1);
+
+                *d = (Delivery) { .to = to, .envelope = memdup_suffix0(envelope, size), .size = size };
+                strcpy(d->topic, topic);
+        }
+        if (w->lose > 0) {
+                w->lose--;
+                return 0;
+        }
+        for (unsigned i = 0; i < w->copies; i++)
+                deliver(w, to, topic, envelope, size);
+        return 0;
+}
+
+static int on_fake_subscribed(sd_event_source *source, void *userdata)
+{
+        FakeRendezvous *f = userdata;
+
+        for (size_t i = 0; i < f->n_topics && f->r.state == RENDEZVOUS_STATE_UP; i++)
+                f->r.callbacks->subscribed(&f->r, f->topics[i], f->r.userdata);
+        return 0;
+}
+
+static int fake_subscribe(Rendezvous *r, const char *topic)
+{
+        FakeRendezvous *f = (FakeRendezvous *) r;
+
+        strcpy(f->topics[f->n_topics++], topic);
+        return event_defer_once(f->side->world->event, &f->subscribed, on_fake_subscribed, f, "subscribed");
+}
+
+static int fake_unsubscribe(Rendezvous *r, const char *topic)
+{
+        FakeRendezvous *f = (FakeRendezvous *) r;
+
+        for (size_t i = 0; i < f->n_topics; i++)
+                if (streq(f->topics[i], topic))
+                        strcpy(f->topics[i], f->topics[--f->n_topics]);
+        return 0;
+}
+
+static Rendezvous *fake_rendezvous_free(Rendezvous *r)
+{
+        FakeRendezvous *f = (FakeRendezvous *) r;
+
+        sd_event_source_disable_unref(f->subscribed);
+        f->side->rendezvous = NULL;
+        rendezvous_done(r);
+        free(f);
+        return NULL;
+}
+
+static const RendezvousOps fake_rendezvous_ops = {
+        .subscribe = fake_subscribe,
+        .unsubscribe = fake_unsubscribe,
+        .publish = fake_publish,
+        .free = fake_rendezvous_free,
+};
+
+static void set_rendezvous_up(Side *side, bool up)
+{
+        rendezvous_set_state(&side->rendezvous->r, up ? RENDEZVOUS_STATE_UP : RENDEZVOUS_STATE_DOWN,
+                             up ? NULL : "switched off by the test");
+        if (up)
+                cr_assert_geq(event_defer_once(side->world->event, &side->rendezvous->subscribed, on_fake_subscribed,
+                                               side->rendezvous, "subscribed"),
+                              0);
+}
+
+BrokerCall *broker_call_free(BrokerCall *c)
+{
+        if (!c)
+                return NULL;
+        DL_DELETE(c->side->broker->calls, c);
+        sd_event_source_disable_unref(c->source);
+        free(c->data);
+        free(c);
+        return NULL;
+}
+
+static int on_call(sd_event_source *source, void *userdata)
+{
+        BrokerCall *c = userdata;
+        Side *side = c->side;
+        Broker *b = &side->broker->b;
+
+        /* The callback may free everything but the call, which is over. */
+        if (c->on_data)
+                c->on_data(b, c->error, c->data, c->size, c->error < 0 ? "refused by the fake broker" : NULL, c->userdata);
+        else if (c->on_topics)
+                c->on_topics(b, c->error, c->send, c->receive, c->userdata);
+        else if (c->on_device)
+                c->on_device(b, c->error, side->device, c->userdata);
+        else if (c->on_done)
+                c->on_done(b, c->error, c->userdata);
+        broker_call_free(c);
+        return 0;
+}
+
+static BrokerCall *call_new(Broker *b, void *userdata)
+{
+        FakeBroker *f = (FakeBroker *) b;
+        BrokerCall *c = new0(BrokerCall, 1);
+
+        *c = (BrokerCall) { .side = f->side, .userdata = userdata };
+        DL_APPEND(f->calls, c);
+        cr_assert_geq(sd_event_add_defer(f->side->world->event, &c->source, on_call, c), 0);
+        return c;
+}
+
+static EnvelopeKeys keys_of(Side *side, const WireguardKey *peer)
+{
+        return (EnvelopeKeys) {
+                .private_key = &side->private_key,
+                .public_key = &side->public_key,
+                .peer = peer,
+                .preshared_key = &side->preshared_key,
+        };
+}
+
+static int fake_seal(Broker *b, const char *link, const WireguardKey *peer, const void *body, size_t size,
+                     broker_data_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        EnvelopeKeys keys = keys_of(((FakeBroker *) b)->side, peer);
+        BrokerCall *c = call_new(b, userdata);
+
+        c->on_data = callback;
+        c->error = envelope_seal(&keys, body, size, (uint8_t **) &c->data, &c->size);
+        *ret = c;
+        return 0;
+}
+
+static int fake_open(Broker *b, const char *link, const WireguardKey *peer, const void *envelope, size_t size,
+                     broker_data_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        EnvelopeKeys keys = keys_of(((FakeBroker *) b)->side, peer);
+        BrokerCall *c = call_new(b, userdata);
+
+        c->on_data = callback;
+        c->error = envelope_open(&keys, envelope, size, &c->data, &c->size, NULL);
+        *ret = c;
+        return 0;
+}
+
+static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *peer, broker_topics_callback_t callback,
+                              void *userdata, BrokerCall **ret)
+{
+        EnvelopeKeys keys = keys_of(((FakeBroker *) b)->side, peer);
+        BrokerCall *c = call_new(b, userdata);
+
+        c->on_topics = callback;
+        c->error = envelope_derive_topics(&keys, c->send, c->receive);
+        *ret = c;
+        return 0;
+}
+
+/* As WireGuard: with an endpoint and a keepalive both sides shake hands at once, if the keys are right. */
+static int fake_set_endpoint(Broker *b, const char *link, const WireguardKey *key, const SocketAddress *endpoint,
+                             int keepalive, broker_done_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        Side *side = ((FakeBroker *) b)->side;
+        WireguardPeer *peer = wireguard_device_find_peer(side->device, key);
+        BrokerCall *c = call_new(b, userdata);
+
+        c->on_done = callback;
+        if (!peer)
+                c->error = -ENOENT;
+        else {
+                peer->endpoint = *endpoint;
+                if (keepalive >= 0)
+                        peer->persistent_keepalive = (uint16_t) keepalive;
+                if (side->answers_handshakes)
+                        peer->last_handshake = now(CLOCK_REALTIME);
+        }
+        *ret = c;
+        return 0;
+}
+
+static int fake_read_link(Broker *b, const char *link, broker_device_callback_t callback, void *userdata,
+                          BrokerCall **ret)
+{
+        BrokerCall *c = call_new(b, userdata);
+
+        c->on_device = callback;
+        *ret = c;
+        return 0;
+}
+
+static int fake_grow_buffers(Broker *b, const int *fds, size_t n)
+{
+        return 0;
+}
+
+static Broker *fake_broker_free(Broker *b)
+{
+        FakeBroker *f = (FakeBroker *) b;
+
+        while (f->calls)
+                broker_call_free(f->calls);
+        f->side->broker = NULL;
+        free(f);
+        return NULL;
+}
+
+static const BrokerOps fake_broker_ops = {
+        .seal = fake_seal,
+        .open = fake_open,
+        .derive_topics = fake_derive_topics,
+        .set_endpoint = fake_set_endpoint,
+        .read_link = fake_read_link,
+        .grow_buffers = fake_grow_buffers,
+        .free = fake_broker_free,
+};
+
+static void make_key(WireguardKey *private_key, WireguardKey *public_key)
+{
+        random_bytes(private_key, sizeof(*private_key));
+        cr_assert_geq(x25519_public_key(private_key, public_key), 0);
+}
+
+static uint16_t open_wireguard(Side *side)
+{
+        SocketAddress a;
+        socklen_t size = sizeof(a);
+
+        cr_assert_geq(socket_address_from_ip("127.0.0.1", 0, &a), 0);
+        side->wireguard = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        cr_assert_geq(side->wireguard, 0);
+        cr_assert_geq(bind(side->wireguard, &a.sa, socket_address_length(&a)), 0);
+        cr_assert_geq(getsockname(side->wireguard, &a.sa, &size), 0);
+        return socket_address_port(&a);
+}
+
+static void add_peer(Side *side)
+{
+        const World *w = side->world;
+        WireguardPeer *peer;
+
+        cr_assert_geq(wireguard_device_add_peer(side->device,
+                                                side == &w->a ? &w->b.public_key : &w->a.public_key, &peer),
+                      0);
+}
+
+static void make_device(Side *side)
+{
+        cr_assert_geq(wireguard_device_new("wg0", WIREGUARD_KIND_KERNEL, &side->device), 0);
+        side->device->public_key = side->public_key;
+        side->device->listen_port = open_wireguard(side);
+        side->answers_handshakes = true;
+        add_peer(side);
+}
+
+static void tell_link(Side *side)
+{
+        side->broker->b.callbacks->link_changed(&side->broker->b, side->device, side->manager);
+}
+
+/* What icewired does at its start. */
+static void start(Side *side)
+{
+        Config *config;
+        SocketAddress address;
+
+        cr_assert_geq(config_parse("test", "", 0, &config, NULL), 0);
+        cr_assert_geq(manager_new(side->world->event, config, &side->manager), 0);
+
+        side->broker = new0(FakeBroker, 1);
+        *side->broker = (FakeBroker) {
+                .b = { .ops = &fake_broker_ops,
+                       .callbacks = &manager_broker_callbacks,
+                       .userdata = side->manager,
+                       .connected = true },
+                .side = side,
+        };
+        manager_set_broker(side->manager, &side->broker->b);
+
+        side->rendezvous = new0(FakeRendezvous, 1);
+        *side->rendezvous = (FakeRendezvous) {
+                .r = { .ops = &fake_rendezvous_ops,
+                       .callbacks = &manager_rendezvous_callbacks,
+                       .userdata = side->manager,
+                       .name = strdup("bus"),
+                       .state = RENDEZVOUS_STATE_UP },
+                .side = side,
+        };
+        cr_assert_geq(manager_add_rendezvous(side->manager, &side->rendezvous->r), 0);
+
+        cr_assert_geq(socket_address_from_ip(HOST_ADDRESS, 0, &address), 0);
+        manager_set_addresses(side->manager, &address, 1);
+        tell_link(side);
+        manager_broker_callbacks.ready(&side->broker->b, side->manager);
+}
+
+static void stop(Side *side)
+{
+        side->manager = manager_free(side->manager);
+}
+
+static Peer *peer_of(Side *side)
+{
+        return side->manager->links ? side->manager->links->peers : NULL;
+}
+
+static void enter_namespace(void)
+{
+        if (geteuid() != 0)
+                cr_skip_test("needs root for a network namespace");
+        cr_assert_geq(unshare(CLONE_NEWNET), 0);
+        cr_assert_eq(system("ip link set lo up && ip address add " HOST_ADDRESS "/32 dev lo"), 0);
+}
+
+static World *world_new(void)
+{
+        World *w = new0(World, 1);
+
+        enter_namespace();
+        cr_assert_geq(sd_event_new(&w->event), 0);
+        w->copies = 1;
+        make_key(&w->a.private_key, &w->a.public_key);
+        do
+                make_key(&w->b.private_key, &w->b.public_key);
+        while (wireguard_key_compare(&w->a.public_key, &w->b.public_key) >= 0);
+        w->a.world = w->b.world = w;
+        make_device(&w->a);
+        make_device(&w->b);
+        return w;
+}
+
+static void world_free(World *w)
+{
+        stop(&w->a);
+        stop(&w->b);
+        while (w->deliveries) {
+                Delivery *d = w->deliveries;
+
+                DL_DELETE(w->deliveries, d);
+                free(d->envelope);
+                free(d);
+        }
+        for (size_t i = 0; i < w->n_record; i++) {
+                free(w->record[i]->envelope);
+                free(w->record[i]);
+        }
+        sd_event_source_disable_unref(w->deliver);
+        /* Agents give their allocations and sources back in the background. */
+        while (sd_event_run(w->event, 0) > 0)
+                ;
+        wireguard_device_free(w->a.device);
+        wireguard_device_free(w->b.device);
+        safe_close(w->a.wireguard);
+        safe_close(w->b.wireguard);
+        sd_event_unref(w->event);
+        free(w);
+}
+
+typedef bool (*condition_t)(World *w);
+
+static void run_until(World *w, condition_t condition, const char *what)
+{
+        usec_t end = now(CLOCK_MONOTONIC) + DEADLINE;
+
+        while (!condition(w)) {
+                cr_assert_lt(now(CLOCK_MONOTONIC), end, "never came: %s", what);
+                cr_assert_geq(sd_event_run(w->event, 100 * USEC_PER_MSEC), 0);
+        }
+}
+#define RUN_UNTIL(w, condition) run_until((w), condition, #condition)
+
+/* Until nothing is under way any more. */
+static void settle(World *w)
+{
+        while (sd_event_run(w->event, 50 * USEC_PER_MSEC) > 0)
+                ;
+}
+
+static bool is_connected(Side *side)
+{
+        return side->manager && peer_of(side) && peer_of(side)->state == PEER_STATE_CONNECTED;
+}
+
+static bool both_connected(World *w)
+{
+        return is_connected(&w->a) && is_connected(&w->b);
+}
+
+static const char packet[] = "\4\0\0\0 what WireGuard sends";
+
+static void send_packet(Side *from)
+{
+        const SocketAddress *endpoint = &from->device->peers[0].endpoint;
+
+        cr_assert_eq(sendto(from->wireguard, packet, sizeof(packet), 0, &endpoint->sa, socket_address_length(endpoint)),
+                     sizeof(packet));
+}
+
+static bool has_packet(Side *side)
+{
+        char buf[256];
+
+        return recv(side->wireguard, buf, sizeof(buf), 0) == sizeof(packet) && memcmp(buf, packet, sizeof(packet)) == 0;
+}
+
+static bool a_has_packet(World *w)
+{
+        return has_packet(&w->a);
+}
+
+static bool b_has_packet(World *w)
+{
+        return has_packet(&w->b);
+}
+
+static void check_traffic(World *w)
+{
+        send_packet(&w->a);
+        RUN_UNTIL(w, b_has_packet);
+        send_packet(&w->b);
+        RUN_UNTIL(w, a_has_packet);
+}
+
+Test(manager, connects)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        check_traffic(w);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_PROXIED);
+        cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_NO_REDIRECT);
+        cr_assert_eq(peer_of(&w->b)->path.remote.address.in.sin_addr.s_addr,
+                     peer_of(&w->a)->path.local.address.in.sin_addr.s_addr);
+        cr_assert_eq(w->a.device->peers[0].persistent_keepalive, 25);
+        world_free(w);
+}
+
+Test(manager, connects_when_everything_arrives_three_times)
+{
+        World *w = world_new();
+
+        w->copies = 3;
+        start(&w->b);
+        start(&w->a);
+        RUN_UNTIL(w, both_connected);
+        check_traffic(w);
+        settle(w);
+        /* Copies do not make sessions. */
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 1);
+        cr_assert_eq(peer_of(&w->b)->counters.sessions, 1);
+        world_free(w);
+}
+
+Test(manager, connects_although_messages_are_lost, .timeout = 60)
+{
+        World *w = world_new();
+
+        w->lose = 4;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        check_traffic(w);
+        world_free(w);
+}
+
+static bool a_lost_its_path(World *w)
+{
+        return peer_of(&w->a)->path.kind == PATH_NONE;
+}
+
+static bool on_stopped_called(World *w)
+{
+        return w->stopped;
+}
+
+static World *stopping_world;
+
+static void on_stopped(Manager *m, void *userdata)
+{
+        stopping_world->stopped = true;
+}
+
+Test(manager, says_goodbye)
+{
+        World *w = stopping_world = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        manager_stop(w->b.manager, on_stopped);
+        RUN_UNTIL(w, on_stopped_called);
+        RUN_UNTIL(w, a_lost_its_path);
+        cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_WAITING);
+        cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_PEER_SILENT);
+        world_free(w);
+}
+
+/* The side is killed: nobody hears of it. Then it starts anew, and both find each other. */
+static void check_restart(World *w, Side *side)
+{
+        Side *other = side == &w->a ? &w->b : &w->a;
+        uint64_t before;
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        before = peer_of(other)->session->id;
+        w->lose = UINT32_MAX;
+        stop(side);
+        settle(w);
+        w->lose = 0;
+        start(side);
+        RUN_UNTIL(w, both_connected);
+        while (!peer_of(other)->session || peer_of(other)->session->id == before || !peer_of(other)->session->selected)
+                cr_assert_geq(sd_event_run(w->event, 100 * USEC_PER_MSEC), 0);
+        check_traffic(w);
+}
+
+Test(manager, controlling_side_is_killed_and_comes_back, .timeout = 60)
+{
+        World *w = world_new();
+
+        check_restart(w, &w->a);
+        world_free(w);
+}
+
+Test(manager, controlled_side_is_killed_and_comes_back, .timeout = 60)
+{
+        World *w = world_new();
+
+        check_restart(w, &w->b);
+        world_free(w);
+}
+
+Test(manager, says_that_the_peer_is_silent)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_WAITING);
+        cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_PEER_SILENT);
+        world_free(w);
+}
+
+static bool a_refuses_envelopes(World *w)
+{
+        return peer_of(&w->a)->reason == PEER_REASON_ENVELOPE_REFUSED;
+}
+
+Test(manager, says_that_preshared_keys_differ)
+{
+        World *w = world_new();
+
+        random_bytes(&w->a.preshared_key, sizeof(w->a.preshared_key));
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, a_refuses_envelopes);
+        cr_assert_gt(peer_of(&w->a)->counters.envelopes_refused, 0);
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 0);
+        world_free(w);
+}
+
+Test(manager, waits_for_the_rendezvous)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        set_rendezvous_up(&w->a, false);
+        start(&w->b);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_RENDEZVOUS_DOWN);
+        cr_assert_str_eq(peer_of(&w->a)->reason_detail, "switched off by the test");
+        set_rendezvous_up(&w->a, true);
+        RUN_UNTIL(w, both_connected);
+        check_traffic(w);
+        world_free(w);
+}
+
+static bool a_has_no_handshake(World *w)
+{
+        return peer_of(&w->a)->reason == PEER_REASON_NO_HANDSHAKE;
+}
+
+Test(manager, says_that_the_handshake_is_refused, .timeout = 60)
+{
+        World *w = world_new();
+
+        w->a.answers_handshakes = w->b.answers_handshakes = false;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, a_has_no_handshake);
+        cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_CONNECTING);
+        world_free(w);
+}
+
+Test(manager, replays_and_floods_change_nothing)
+{
+        World *w = world_new();
+        size_t n;
+        uint64_t session;
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        settle(w);
+        session = peer_of(&w->b)->session->id;
+        n = w->n_record;
+        cr_assert_gt(n, 3);
+        for (unsigned round = 0; round < 50; round++)
+                for (size_t i = 0; i < n; i++)
+                        deliver(w, w->record[i]->to, w->record[i]->topic, w->record[i]->envelope, w->record[i]->size);
+        settle(w);
+        cr_assert(both_connected(w));
+        cr_assert_eq(peer_of(&w->b)->session->id, session);
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 1);
+        cr_assert_gt(peer_of(&w->b)->counters.envelopes_flooded, 0);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, replayed_hello_costs_one_answer)
+{
+        World *w = world_new();
+        size_t n_before;
+
+        /* Recorded from an instance of b that is gone when a starts. */
+        start(&w->b);
+        settle(w);
+        stop(&w->b);
+        cr_assert_eq(w->n_record, 1);
+        start(&w->a);
+        settle(w);
+        n_before = w->n_record;
+        for (unsigned i = 0; i < 30; i++)
+                deliver(w, &w->a, w->record[0]->topic, w->record[0]->envelope, w->record[0]->size);
+        settle(w);
+        cr_assert_leq(peer_of(&w->a)->counters.sessions, 1);
+        cr_assert_leq(w->n_record - n_before, 8);
+        /* And the real one still gets through. */
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        world_free(w);
+}
+
+static bool a_has_no_peer(World *w)
+{
+        return !peer_of(&w->a);
+}
+
+Test(manager, follows_peers_that_go_and_come)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        w->a.device->n_peers = 0;
+        tell_link(&w->a);
+        RUN_UNTIL(w, a_has_no_peer);
+        cr_assert_eq(w->a.rendezvous->n_topics, 0);
+        add_peer(&w->a);
+        tell_link(&w->a);
+        RUN_UNTIL(w, both_connected);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, restores_its_endpoint_but_does_not_fight)
+{
+        World *w = world_new();
+        SocketAddress other;
+        WireguardPeer *peer;
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        cr_assert_geq(socket_address_from_string("198.51.100.9:1", &other), 0);
+        peer = &w->a.device->peers[0];
+        peer->endpoint = other;
+        tell_link(&w->a);
+        settle(w);
+        cr_assert(proxy_address_is_ours(&peer->endpoint));
+        for (unsigned i = 0; i < 10; i++) {
+                peer->endpoint = other;
+                tell_link(&w->a);
+                settle(w);
+        }
+        cr_assert(socket_address_equal(&peer->endpoint, &other));
+        world_free(w);
+}
+
+Test(manager, leaves_a_static_endpoint_that_works_alone)
+{
+        World *w = world_new();
+        WireguardPeer *peer = &w->a.device->peers[0];
+
+        cr_assert_geq(socket_address_from_string("198.51.100.9:51820", &peer->endpoint), 0);
+        peer->last_handshake = now(CLOCK_REALTIME);
+        start(&w->a);
+        start(&w->b);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_CONNECTED);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_DIRECT);
+        cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_NONE);
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 0);
+        /* It works no longer: now we look for a path. */
+        peer->last_handshake = now(CLOCK_REALTIME) - 200 * USEC_PER_SEC;
+        tell_link(&w->a);
+        RUN_UNTIL(w, both_connected);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, survives_the_broker)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        w->a.broker->b.connected = false;
+        manager_broker_callbacks.lost(&w->a.broker->b, -ECONNRESET, w->a.manager);
+        settle(w);
+        cr_assert(both_connected(w));
+        check_traffic(w);
+        w->a.broker->b.connected = true;
+        tell_link(&w->a);
+        manager_broker_callbacks.ready(&w->a.broker->b, w->a.manager);
+        settle(w);
+        cr_assert(both_connected(w));
+        check_traffic(w);
+        world_free(w);
+}
+
+static bool a_reconnected(World *w)
+{
+        return peer_of(&w->a)->counters.sessions >= 2 && peer_of(&w->a)->session && peer_of(&w->a)->session->selected &&
+               !peer_of(&w->a)->old_session;
+}
+
+static void check_reconnect(World *w, Side *who)
+{
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        peer_reconnect(peer_of(who));
+        cr_assert(both_connected(w), "the path in use stays");
+        RUN_UNTIL(w, a_reconnected);
+        check_traffic(w);
+}
+
+Test(manager, controlling_side_reconnects)
+{
+        World *w = world_new();
+
+        check_reconnect(w, &w->a);
+        world_free(w);
+}
+
+Test(manager, controlled_side_reconnects)
+{
+        World *w = world_new();
+
+        check_reconnect(w, &w->b);
+        world_free(w);
+}
+
+Test(manager, asks_nothing_of_a_link_without_port_or_key)
+{
+        World *w = world_new();
+        uint16_t port = w->a.device->listen_port;
+
+        w->a.device->listen_port = 0;
+        start(&w->a);
+        start(&w->b);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_NO_LISTEN_PORT);
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 0);
+        w->a.device->listen_port = port;
+        tell_link(&w->a);
+        RUN_UNTIL(w, both_connected);
+        world_free(w);
+}
