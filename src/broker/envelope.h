@@ -8,13 +8,14 @@
  * Only this file combines private keys with bytes that the unprivileged icewired chose, so what it signs and
  * derives is under fixed context strings.
  *
- *     envelope  = version (1 byte, 1) || HPKE enc (32) || HPKE ciphertext and tag of ( signature (64) ||
- * body ) signature = XEdDSA( "icewire envelope v1" || sender || recipient || body ) info      = "icewire
- * envelope v1" || sender || recipient topic     = hex( HKDF-SHA256( DH(sender, recipient), info = "icewire
- * topic v1" || sender || recipient, 32 bytes ) )
+ * - envelope = version || HPKE enc (32) || HPKE ciphertext and tag of (signature (64) || body)
+ * - version = one byte, 1; it is HPKE's aad
+ * - signature = XEdDSA("icewire envelope v1" || sender || recipient || body)
+ * - HPKE's info = "icewire envelope v1" || sender || recipient
+ * - topic = hex(HKDF-SHA256(DH(sender, recipient), "icewire topic v1" || sender || recipient, 32 bytes))
  *
  * where sender and recipient are the 32-byte public keys. With a preshared key HPKE is in mode auth-psk,
- * otherwise auth. */
+ * with the psk_id "icewire preshared key v1", otherwise auth. */
 
 #define ENVELOPE_BODY_MAX 12288
 #define ENVELOPE_SIZE_MAX (1 + 32 + 64 + ENVELOPE_BODY_MAX + 16)
@@ -26,6 +27,8 @@ typedef struct EnvelopeKeys {
         const WireguardKey *peer;          /* theirs, public */
         const WireguardKey *preshared_key; /* NULL or zero: none */
 } EnvelopeKeys;
+
+/* Keys are unfit if ours or theirs is zero, if the two are the same, or if theirs is of small order. */
 
 /* The caller owns *ret. -EMSGSIZE: body too long; -EINVAL: unfit keys; -ENOMEM, -EIO. */
 int envelope_seal(const EnvelopeKeys *keys, const void *body, size_t size, uint8_t **ret, size_t *ret_size);
@@ -45,8 +48,8 @@ typedef enum EnvelopeError {
 
 DECLARE_STRING_TABLE(envelope_error, EnvelopeError); /* "too-long", …; "ok" */
 
-/* 0 and the body (a NUL is added behind it; the caller owns it), or -EBADMSG and why in *ret_error (if not
- * NULL); -EINVAL, -ENOMEM, -EIO. */
+/* 0 and the body (a NUL is added behind it; the caller owns it, and erases it where it may hold a secret),
+ * or -EBADMSG and why in *ret_error (if not NULL); -EINVAL, -ENOMEM, -EIO. */
 int envelope_open(const EnvelopeKeys *keys, const void *envelope, size_t size, char **ret_body,
                   size_t *ret_size, EnvelopeError *ret_error);
 

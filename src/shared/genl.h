@@ -12,6 +12,6 @@ typedef void (*genl_family_callback_t)(int error, uint16_t family, void *userdat
 int genl_resolve_family(Netlink *nl, const char *name, genl_family_callback_t callback, void *userdata,
                         NetlinkSlot **ret_slot);
 
-/* Starts a request in buf (at least MNL_SOCKET_BUFFER_SIZE). */
+/* Starts a request in buf (aligned to 4 bytes, large enough for what the caller will put in). */
 struct nlmsghdr *genl_start_message(void *buf, uint16_t family, uint16_t flags, uint8_t command,
                                     uint8_t version);

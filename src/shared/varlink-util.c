@@ -201,6 +201,11 @@ void varlink_watchers_remove(VarlinkWatchers *w, sd_varlink *link)
         sd_varlink_unref(link);
 }
 
+sd_varlink *varlink_watchers_first(const VarlinkWatchers *w)
+{
+        return w->n > 0 ? w->items[0].link : NULL;
+}
+
 /* sd-varlink writes when the loop turns, so something unwritten is normal within a turn and for a moment
  * after it. What counts is for how long nothing got the buffer empty. */
 static bool watcher_is_too_slow(VarlinkWatcher *watcher, usec_t patience)

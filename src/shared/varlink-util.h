@@ -61,6 +61,9 @@ int varlink_watchers_add(VarlinkWatchers *w, sd_varlink *link);
 /* For the server's disconnect callback. Unknown connections are fine. */
 void varlink_watchers_remove(VarlinkWatchers *w, sd_varlink *link);
 
+/* Lent; NULL if there is none. */
+sd_varlink *varlink_watchers_first(const VarlinkWatchers *w);
+
 /* One message to one watcher. One that does not read is disconnected: after `patience` in which it left
  * something, or when sd-varlink's own buffer (16 MiB) is full. */
 void varlink_watchers_send(VarlinkWatchers *w, sd_varlink *link, sd_json_variant *parameters);

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "broker-link.h"
+
+#include <utlist.h>
+
+#include "alloc-util.h"
+#include "broker-manager.h"
+#include "event-util.h"
+#include "log.h"
+#include "string-util.h"
+#include "wireguard-uapi.h"
+
+/* A UAPI socket appears before its owner listens. These many tries, with pauses that double, are 2.5 s:
+ * whoever does not listen then left the socket behind. */
+#define CONNECT_TRIES 7U
+#define CONNECT_PAUSE (20 * USEC_PER_MSEC)
+
+/* What others are told of. Counters alone are not news. */
+#define NEWS (WIREGUARD_CHANGE_CONFIGURATION | WIREGUARD_CHANGE_ENDPOINT | WIREGUARD_CHANGE_HANDSHAKE)
+
+struct BrokerRead {
+        BrokerLink *link;
+        bool served; /* in which of the two lists */
+        broker_read_callback_t callback;
+        void *userdata;
+        BrokerRead *prev, *next;
+};
+
+static void link_read(BrokerLink *link);
+
+static void link_log(const BrokerLink *link, int level, int error, const char *what)
+{
+        char field[sizeof("ICEWIRE_LINK=") + IF_NAMESIZE] = "ICEWIRE_LINK=";
+        const char *const fields[] = { strcat(field, link->name), NULL };
+
+        if (error == 0)
+                log_full_fields(level, 0, fields, "%s: %s", link->name, what);
+        else
+                log_full_fields(level, error, fields, "%s: %s: %m", link->name, what);
+}
+
+/* Everybody who waits in the list gets the answer; who calls back may start new readings meanwhile. */
+static void link_answer(BrokerLink *link, BrokerRead **list, int error)
+{
+        while (*list) {
+                BrokerRead *read = *list;
+                broker_read_callback_t callback = read->callback;
+                void *userdata = read->userdata;
+
+                DL_DELETE(*list, read);
+                free(read);
+                callback(error, error == -ENODEV ? NULL : link, userdata);
+        }
+}
+
+static void link_set_device(BrokerLink *link, WireguardDevice *device, BrokerSecrets *secrets)
+{
+        wireguard_device_free(link->device);
+        broker_secrets_free(link->secrets);
+        link->device = device;
+        link->secrets = secrets;
+}
+
+static void link_forget(BrokerLink *link)
+{
+        if (!link->device)
+                return;
+        link_log(link, LOG_INFO, 0, "Link is gone.");
+        link_set_device(link, NULL, NULL);
+        broker_manager_link_removed(link->manager, link->name);
+}
+
+static void log_changes(const BrokerLink *link, const WireguardDevice *new_device, bool new_key)
+{
+        if (!link->device)
+                link_log(link, LOG_INFO, 0,
+                         link->kind == WIREGUARD_KIND_KERNEL ? "Link appeared, in the kernel."
+                                                             : "Link appeared, in userspace.");
+        if (wireguard_key_is_zero(&new_device->public_key)) {
+                if (!link->device || !wireguard_key_is_zero(&link->device->public_key))
+                        link_log(link, LOG_INFO, 0, "Link has no private key.");
+        } else if (link->device && new_key)
+                link_log(link, LOG_INFO, 0, "Link has a new private key.");
+}
+
+/* Takes a reading over; returns what changed against the one before. */
+static int link_apply(BrokerLink *link, WireguardDevice *device)
+{
+        _cleanup_(wireguard_device_freep) WireguardDevice *d = device;
+        _cleanup_(broker_secrets_freep) BrokerSecrets *secrets = NULL;
+        int changes, r;
+
+        r = broker_secrets_take(d, &secrets);
+        if (r < 0)
+                return r;
+        if (link->ifindex > 0)
+                d->ifindex = link->ifindex;
+        changes = link->device ? wireguard_device_compare(link->device, d) : WIREGUARD_CHANGE_CONFIGURATION;
+        if (!broker_secrets_equal(link->secrets, secrets) ||
+            (link->device && link->device->ifindex != d->ifindex))
+                changes |= WIREGUARD_CHANGE_CONFIGURATION;
+        log_changes(link, d,
+                    link->device && !wireguard_key_equal(&link->device->public_key, &d->public_key));
+        link_set_device(link, TAKE_PTR(d), TAKE_PTR(secrets));
+        if (changes & NEWS)
+                broker_manager_link_changed(link->manager, link);
+        return changes;
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        link_read(userdata);
+        return 0;
+}
+
+static void link_arm(BrokerLink *link, usec_t delay)
+{
+        int r;
+
+        r = event_arm_timer(link->manager->event, &link->timer, delay, on_timer, link, "link-poll");
+        if (r < 0)
+                link_log(link, LOG_WARNING, r, "Failed to arm the timer of the next reading, ignoring");
+}
+
+/* Nobody is there: the interface went, or nobody listens at the socket. */
+static bool error_means_gone(int error)
+{
+        return error == -ENODEV || error == -EOPNOTSUPP || error == -ENOENT || error == -ECONNREFUSED ||
+               error == -ENOTSOCK;
+}
+
+static void link_fail(BrokerLink *link, int error)
+{
+        link->failures++;
+        if (link->kind == WIREGUARD_KIND_USERSPACE && error_means_gone(error)) {
+                link_log(link, LOG_DEBUG, error, "Nobody answers at the socket");
+                link_forget(link);
+                /* A socket that was left behind is no link; inotify tells when it is replaced. */
+                if (link->failures < CONNECT_TRIES)
+                        link_arm(link, CONNECT_PAUSE << (link->failures - 1));
+                return;
+        }
+        if (link->failures == 1)
+                link_log(link, error == -ENODEV ? LOG_DEBUG : LOG_WARNING, error,
+                         "Failed to read the link, trying again");
+        if (error_means_gone(error))
+                link_forget(link);
+        link_arm(link, broker_poll_next(&link->poll, 0));
+}
+
+static void on_read(int error, WireguardDevice *device, void *userdata)
+{
+        BrokerLink *link = userdata;
+        BrokerManager *m = link->manager;
+        int r = error;
+
+        link->reading = NULL;
+        if (error >= 0)
+                r = link_apply(link, device);
+        if (r < 0)
+                link_fail(link, r);
+        else {
+                link->failures = 0;
+                link_arm(link, broker_poll_next(&link->poll, r));
+        }
+        link->tried = true;
+        link_answer(link, &link->served, MIN(r, 0));
+        if (!link->reading && (link->again || link->waiting))
+                link_read(link);
+        broker_manager_check_settled(m);
+}
+
+static int start_reading(BrokerLink *link)
+{
+        BrokerManager *m = link->manager;
+
+        if (link->kind == WIREGUARD_KIND_KERNEL)
+                return wireguard_netlink_get(m->wireguard, link->name, on_read, link, &link->reading);
+        return wireguard_uapi_get(m->event, m->uapi_path, link->name, on_read, link, &link->reading);
+}
+
+static void link_read(BrokerLink *link)
+{
+        BrokerRead *read;
+        int r;
+
+        if (link->reading) {
+                link->again = true;
+                return;
+        }
+        link->again = false;
+        DL_CONCAT(link->served, link->waiting);
+        link->waiting = NULL;
+        DL_FOREACH (link->served, read)
+                read->served = true;
+        event_disarm_timer(link->timer);
+        r = start_reading(link);
+        if (r < 0) {
+                /* Answered when the loop turns, as every failure is: nobody is called back from inside. */
+                link->again = true;
+                link->failures++;
+                link_log(link, LOG_WARNING, r, "Failed to begin reading the link, trying again");
+                link_arm(link, CONNECT_PAUSE << MIN(link->failures, CONNECT_TRIES));
+        }
+}
+
+void broker_link_refresh(BrokerLink *link)
+{
+        broker_poll_restart(&link->poll);
+        link->failures = 0;
+        link_read(link);
+}
+
+int broker_link_read(BrokerLink *link, broker_read_callback_t callback, void *userdata, BrokerRead **ret)
+{
+        BrokerRead *read;
+
+        read = new0(BrokerRead, 1);
+        if (!read)
+                return -ENOMEM;
+        *read = (BrokerRead) { .link = link, .callback = callback, .userdata = userdata };
+        DL_APPEND(link->waiting, read);
+        if (!link->reading)
+                link_read(link);
+        *ret = read;
+        return 0;
+}
+
+BrokerRead *broker_read_free(BrokerRead *read)
+{
+        if (!read)
+                return NULL;
+        if (read->served)
+                DL_DELETE(read->link->served, read);
+        else
+                DL_DELETE(read->link->waiting, read);
+        return mfree(read);
+}
+
+int broker_link_set_endpoint(BrokerLink *link, const WireguardKey *peer, const SocketAddress *endpoint,
+                             int keepalive, wireguard_done_callback_t callback, void *userdata,
+                             WireguardCall **ret)
+{
+        BrokerManager *m = link->manager;
+
+        if (link->kind == WIREGUARD_KIND_KERNEL)
+                return wireguard_netlink_set_endpoint(m->wireguard, link->name, peer, endpoint, keepalive,
+                                                      callback, userdata, ret);
+        return wireguard_uapi_set_endpoint(m->event, m->uapi_path, link->name, peer, endpoint, keepalive,
+                                           callback, userdata, ret);
+}
+
+/* For others a new name is another link. */
+void broker_link_set_name(BrokerLink *link, const char *name)
+{
+        bool known = link->device;
+
+        assert(strlen(name) < sizeof(link->name));
+        if (streq(link->name, name))
+                return;
+        if (known)
+                broker_manager_link_removed(link->manager, link->name);
+        link_log(link, LOG_INFO, 0, "Link was renamed.");
+        strcpy(link->name, name);
+        if (known) {
+                strcpy(link->device->name, name);
+                broker_manager_link_changed(link->manager, link);
+        }
+        broker_link_refresh(link);
+}
+
+void broker_link_set_interface(BrokerLink *link, int ifindex, bool up)
+{
+        bool changed = link->ifindex != ifindex || link->up != up;
+
+        link->ifindex = ifindex;
+        link->up = up;
+        if (!changed || !link->device)
+                return;
+        link->device->ifindex = ifindex;
+        broker_manager_link_changed(link->manager, link);
+}
+
+int broker_link_new(BrokerManager *m, const char *name, WireguardKind kind, int ifindex)
+{
+        BrokerLink *link;
+
+        assert(strlen(name) < sizeof(link->name));
+        link = new0(BrokerLink, 1);
+        if (!link)
+                return -ENOMEM;
+        *link = (BrokerLink) { .manager = m, .kind = kind, .ifindex = ifindex };
+        strcpy(link->name, name);
+        DL_APPEND(m->links, link);
+        link_read(link);
+        return 0;
+}
+
+BrokerLink *broker_link_free(BrokerLink *link)
+{
+        if (!link)
+                return NULL;
+        DL_DELETE(link->manager->links, link);
+        wireguard_call_free(link->reading);
+        link_answer(link, &link->served, -ENODEV);
+        link_answer(link, &link->waiting, -ENODEV);
+        link_set_device(link, NULL, NULL);
+        event_source_disable_unref(link->timer);
+        return mfree(link);
+}
+
+void broker_link_remove(BrokerLink *link)
+{
+        BrokerManager *m = link->manager;
+
+        link_forget(link);
+        broker_link_free(link);
+        broker_manager_check_settled(m);
+}

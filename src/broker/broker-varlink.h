@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "broker-manager.h"
+#include "varlink-util.h"
+
+/* The server of org.icewire.Broker: who may call, who watches. The methods are in broker-methods.c. */
+
+/* Connections in all, and for each user; strangers, who are only told that they may not, get few together.
+ */
+#define BROKER_CONNECTIONS_MAX 64U
+#define BROKER_CONNECTIONS_PER_USER_MAX 24U
+#define BROKER_CONNECTIONS_STRANGERS_MAX 8U
+
+typedef struct BrokerServer BrokerServer;
+typedef struct BrokerRequest BrokerRequest;
+
+struct BrokerServer {
+        BrokerManager *manager; /* lent, outlives the server; NULL until broker_server_set_manager() */
+        sd_varlink_server *server;
+        uid_t user; /* who is served beside root; UID_INVALID: nobody */
+        unsigned strangers;
+        VarlinkWatchers watchers;
+        VarlinkWatchers early;   /* came before the manager was settled */
+        BrokerRequest *requests; /* that wait for a link; owned, an utlist */
+};
+
+#define UID_INVALID ((uid_t) - 1)
+
+int broker_server_new(sd_event *event, uid_t user, BrokerServer **ret);
+BrokerServer *broker_server_free(BrokerServer *s);
+DEFINE_TRIVIAL_CLEANUP_FUNC(BrokerServer *, broker_server_free);
+
+/* 1: on sockets from systemd; 0: at `path`. */
+int broker_server_listen(BrokerServer *s, const char *path);
+
+/* What the manager tells, for its callbacks; userdata is the server. */
+extern const BrokerManagerCallbacks broker_server_manager_callbacks;
+
+/* 0, or the answer NotAllowed was given: return it. */
+int broker_server_check_caller(BrokerServer *s, sd_varlink *link);
+
+/* The methods, and what they have under way. */
+int broker_methods_bind(sd_varlink_server *server);
+void broker_requests_cancel(BrokerServer *s, sd_varlink *link); /* link NULL: all */
+
+int broker_method_watch_links(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                              void *userdata);
