@@ -46,14 +46,26 @@ static void problem(Reader *reader, unsigned line, const char *message)
  * value is an ordinary character; what libeconf is told to be one is a character that no line may have. */
 #define NO_COMMENT "\001"
 
-/* C strings end at a NUL, so libeconf would take the rest of such a line for the next one's. */
+static bool is_blank(const char *line, size_t size)
+{
+        for (size_t i = 0; i < size; i++)
+                if (line[i] == '\0' || !strchr(" \t\r", line[i]))
+                        return false;
+        return true;
+}
+
+/* What libeconf would take for something else: the rest of a line behind a NUL for the next one's, a line
+ * without "=" for more of the value above it. NULL: nothing. */
 static const char *line_problem(const char *line, size_t size)
 {
         for (size_t i = 0; i < size; i++)
                 if (line[i] == '\0')
-                        return "the line has a NUL byte";
+                        return "The line has a NUL byte";
                 else if ((unsigned char) line[i] < ' ' && line[i] != '\t' && line[i] != '\r')
-                        return "the line has a control character";
+                        return "The line has a control character";
+        /* The text ends with a NUL. */
+        if (line[strspn(line, " \t")] != '[' && !memchr(line, '=', size))
+                return "The line is neither a section nor an assignment";
         return NULL;
 }
 
@@ -64,47 +76,58 @@ static bool is_comment(const char *line, size_t size)
         return size > 0 && (*line == '#' || *line == ';');
 }
 
-/* Empties lines in place, so that the others keep their numbers. */
-static void blank_lines(Reader *reader,
-                        bool (*is_to_go)(Reader *reader, unsigned number, const char *line, size_t size))
+typedef bool (*line_test_t)(Reader *reader, unsigned number, const char *line, size_t size);
+
+/* Empties lines; all keep their numbers. (Blanks would not do: libeconf takes them for more of a value.) */
+static void empty_lines(Reader *reader, line_test_t is_to_go)
 {
-        char *line = reader->text, *end = reader->text + reader->size;
+        char *line = reader->text, *end = reader->text + reader->size, *to = reader->text;
 
         for (unsigned number = 1; line < end; number++) {
                 char *stop = memchr(line, '\n', (size_t) (end - line)) ?: end;
+                size_t size = (size_t) (stop - line);
 
-                if (is_to_go(reader, number, line, (size_t) (stop - line)))
-                        memset(line, ' ', (size_t) (stop - line));
+                if (!is_to_go(reader, number, line, size)) {
+                        memmove(to, line, size);
+                        to += size;
+                }
+                if (stop < end)
+                        *to++ = '\n';
                 line = stop + 1;
         }
+        reader->size = (size_t) (to - reader->text);
+        *to = '\0';
 }
 
 static bool is_unfit(Reader *reader, unsigned number, const char *line, size_t size)
 {
-        const char *message = line_problem(line, size);
+        const char *message;
 
+        if (is_blank(line, size) || is_comment(line, size))
+                return true;
+        message = line_problem(line, size);
         if (message)
                 problem(reader, number, message);
-        return message || is_comment(line, size);
+        return message;
 }
 
 static bool was_told(Reader *reader, unsigned number, const char *line, size_t size)
 {
-        return reader->told[MIN(number, reader->n_lines)];
+        return reader->told[number];
 }
 
-static unsigned count_newlines(const char *s, size_t size)
+static unsigned count_lines(const char *text, size_t size)
 {
-        unsigned n = 0;
+        unsigned n = 1;
 
         for (size_t i = 0; i < size; i++)
-                n += s[i] == '\n';
+                n += text[i] == '\n';
         return n;
 }
 
 static int reader_init(Reader *reader, const char *text, size_t size)
 {
-        reader->n_lines = count_newlines(text, size) + 1;
+        reader->n_lines = count_lines(text, size);
         reader->text = memdup_suffix0(text, size);
         reader->told = new0(bool, reader->n_lines + 1);
         reader->size = size;
@@ -160,16 +183,7 @@ static int skip_bad_line(Reader *reader, econf_err error)
         return 1;
 }
 
-/* A value of several lines ends at this one. Whatever was told must not be told again. */
-static void mark_told(Reader *reader, unsigned last, const char *value)
-{
-        unsigned more = count_newlines(value, strlen(value));
-
-        for (unsigned line = last - MIN(more, last - 1); line <= MIN(last, reader->n_lines); line++)
-                reader->told[line] = true;
-}
-
-/* The value as libeconf has it (the extended one is cut at 8 KiB) and the number of its last line. */
+/* The value (not the extended one, which is cut at 8 KiB) and the number of its line. */
 static int get_value(econf_file *file, const char *section, const char *key, char **ret, unsigned *ret_line)
 {
         econf_ext_value *extended = NULL;
@@ -212,7 +226,8 @@ static int tell_key(Reader *reader, econf_file *file, const char *section, const
         r = get_value(file, section, key, &value, &line);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
-        mark_told(reader, line, value);
+        /* Not again, when the text is read once more. */
+        reader->told[MIN(line, reader->n_lines)] = true;
         return reader->callbacks->assign(reader->name, line, strempty(section), key, value,
                                          reader->userdata);
 }
@@ -288,12 +303,12 @@ int conf_parse(const char *name, const char *text, size_t size, const ConfCallba
         r = reader_init(&reader, text, size);
         if (r < 0)
                 return r;
-        blank_lines(&reader, is_unfit);
+        empty_lines(&reader, is_unfit);
         for (unsigned n = 0; n < READS_MAX; n++) {
                 r = read_once(&reader);
                 if (r <= 0)
                         return r;
-                blank_lines(&reader, was_told);
+                empty_lines(&reader, was_told);
         }
         problem(&reader, 0, "too many bad lines or repeated keys, the rest is skipped");
         return 0;

@@ -15,8 +15,8 @@
  * empty one or a link to /dev/null thus masks. Later assignments come later: whoever gets them lets the last
  * one win, and an empty one reset.
  *
- * "#" and ";" start a comment at the beginning of a line only. Two rules of libeconf stay: double quotes
- * around a value are taken off, and a line without "=" continues the value above it. */
+ * As in systemd's files, "#" and ";" start a comment at the beginning of a line only. Double quotes around a
+ * value are taken off. */
 
 #define CONF_FILE_SIZE_MAX (64 * 1024)
 
