@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "broker-manager.h"
 #include "event-util.h"
+#include "hpke.h"
 #include "log.h"
 #include "string-util.h"
 #include "wireguard-uapi.h"
@@ -84,6 +85,14 @@ static void log_changes(const BrokerLink *link, const WireguardDevice *new_devic
                 link_log(link, LOG_INFO, 0, "Link has a new private key.");
 }
 
+/* UAPI tells the private key only. */
+static int complete_public_key(WireguardDevice *device)
+{
+        if (!wireguard_key_is_zero(&device->public_key) || wireguard_key_is_zero(&device->private_key))
+                return 0;
+        return x25519_public_key(&device->private_key, &device->public_key);
+}
+
 /* Takes a reading over; returns what changed against the one before. */
 static int link_apply(BrokerLink *link, WireguardDevice *device)
 {
@@ -91,6 +100,9 @@ static int link_apply(BrokerLink *link, WireguardDevice *device)
         _cleanup_(broker_secrets_freep) BrokerSecrets *secrets = NULL;
         int changes, r;
 
+        r = complete_public_key(d);
+        if (r < 0)
+                return r;
         r = broker_secrets_take(d, &secrets);
         if (r < 0)
                 return r;
@@ -133,6 +145,11 @@ static bool error_means_gone(int error)
 static void link_fail(BrokerLink *link, int error)
 {
         link->failures++;
+        /* A userspace device that is just ending: the next try tells whether it is gone. */
+        if (error == -ECONNRESET && link->failures < CONNECT_TRIES) {
+                link_arm(link, CONNECT_PAUSE << (link->failures - 1));
+                return;
+        }
         if (link->kind == WIREGUARD_KIND_USERSPACE && error_means_gone(error)) {
                 link_log(link, LOG_DEBUG, error, "Nobody answers at the socket");
                 link_forget(link);

@@ -158,10 +158,10 @@ int varlink_decode_base64(const char *s, size_t max, uint8_t **ret, size_t *ret_
 
         if (n > BASE64_SIZE(max) - 1)
                 return -EMSGSIZE;
-        p = new (uint8_t, max + 1);
+        p = new (uint8_t, n / 4 * 3 + 1);
         if (!p)
                 return -ENOMEM;
-        r = base64_decode(s, n, p, max, &size);
+        r = base64_decode(s, n, p, MIN(max, n / 4 * 3), &size);
         if (r < 0)
                 return r == -ENOBUFS ? -EMSGSIZE : r;
         p[size] = 0;

@@ -45,8 +45,12 @@ typedef struct WireguardDevice {
         WireguardPeer *peers; /* owned */
         size_t n_peers;
         size_t peers_allocated;
+        uint32_t *peer_index; /* wireguard-device.c's own: peers by key; NULL while they are few */
+        size_t peer_index_size;
 } WireguardDevice;
 
+/* -EINVAL: the kernel would take no interface of this name (it also becomes a part of a path). */
+bool wireguard_device_name_is_valid(const char *name);
 int wireguard_device_new(const char *name, WireguardKind kind, WireguardDevice **ret);
 
 /* Erases the secrets, frees everything; accepts NULL, returns NULL. */
@@ -74,5 +78,7 @@ typedef enum WireguardChange {
         WIREGUARD_CHANGE_COUNTERS = 1 << 3,  /* rx or tx */
 } WireguardChange;
 
-/* A set of WireguardChange. Peers are compared by key, whatever their order. */
+/* A set of WireguardChange. Peers are compared by key, allowed IPs as sets, whatever their order. The
+ * private key is not looked at (the public key tells), so that a reading without it can be compared;
+ * preshared keys are, so both must have theirs or both not. */
 int wireguard_device_compare(const WireguardDevice *a, const WireguardDevice *b);

@@ -7,8 +7,12 @@
 
 /* Userspace WireGuard by its UAPI sockets (wireguard.com/xplatform: "cross-platform interface"):
  * /run/wireguard/NAME.sock, one request for each connection. Same calls and errors as wireguard-netlink.h;
- * -ECONNREFUSED: a stale socket; -ETIMEDOUT after WIREGUARD_UAPI_TIMEOUT; -EBADMSG with what and where
- * logged at debug level. */
+ * -ENODEV: no socket; -ECONNREFUSED: a stale socket; -ECONNRESET; -ETIMEDOUT after WIREGUARD_UAPI_TIMEOUT;
+ * -EMSGSIZE beyond WIREGUARD_UAPI_SIZE_MAX; -EBADMSG with what and where logged at debug level. From the
+ * starting functions only -EINVAL (name, keepalive), -ENAMETOOLONG (folder), -ENOMEM and sd-event's errors.
+ *
+ * The protocol does not tell the device's public key: it is zero unless the implementation adds it
+ * (boringtun does). Derive it from the private key: x25519_public_key() in hpke.h. */
 
 #define WIREGUARD_UAPI_FOLDER "/run/wireguard"
 #define WIREGUARD_UAPI_TIMEOUT (5 * USEC_PER_SEC)

@@ -1,0 +1,690 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "broker-client.h"
+
+#include <fcntl.h>
+#include <utlist.h>
+
+#include "alloc-util.h"
+#include "event-util.h"
+#include "fd-util.h"
+#include "log.h"
+#include "path-watch.h"
+#include "string-util.h"
+#include "varlink-broker.h"
+#include "varlink-util.h"
+
+#define RETRY_MIN (100 * USEC_PER_MSEC)
+#define RETRY_MAX (5 * USEC_PER_SEC)
+
+/* Between the socket's appearance and its owner's listen(2). */
+#define LISTEN_DELAY (5 * USEC_PER_MSEC)
+
+/* Longer than two rounds of a userspace WireGuard that does not answer. */
+#define CALL_TIMEOUT (15 * USEC_PER_SEC)
+
+/* What an answer may carry: the largest envelope. */
+#define DATA_MAX (64 * 1024)
+
+/* Sockets that wait for their GrowBuffers; what is beyond keeps its buffers. */
+#define GROW_MAX 1024U
+
+typedef enum ChannelKind {
+        CHANNEL_WATCH,
+        CHANNEL_CRYPTO, /* answered at once */
+        CHANNEL_LINK,   /* answered when a link answers */
+        CHANNEL_GROW, /* one call at a time: sd-varlink would give a call's descriptors to the one before it
+                       */
+        _CHANNEL_MAX,
+} ChannelKind;
+
+static const char *const channel_names[_CHANNEL_MAX] = { "watch", "crypto", "link", "grow" };
+
+typedef struct BrokerClient BrokerClient;
+
+typedef struct Channel {
+        BrokerClient *client;
+        ChannelKind kind;
+        sd_varlink *link;
+        BrokerCall *calls; /* in the order in which they are answered; behind them those not yet sent */
+        sd_event_source *flush;
+} Channel;
+
+struct BrokerClient {
+        Broker broker; /* the first member, so that one pointer serves for both */
+        sd_event *event;
+        char *path;
+        Channel channels[_CHANNEL_MAX];
+        int *grow_fds; /* owned duplicates */
+        size_t n_grow_fds;
+        size_t grow_fds_allocated;
+        PathWatch *path_watch;
+        sd_event_source *retry;
+        sd_event_source *impatience;
+        usec_t retry_delay;
+        bool told; /* that it is lost */
+        int error; /* of the last attempt */
+};
+
+typedef enum CallKind {
+        CALL_DATA,
+        CALL_DONE,
+        CALL_TOPICS,
+        CALL_DEVICE,
+} CallKind;
+
+struct BrokerCall {
+        Broker *broker;
+        CallKind kind;
+        const char *field; /* CALL_DATA: which one of the answer */
+        union {
+                broker_data_callback_t data;
+                broker_done_callback_t done;
+                broker_topics_callback_t topics;
+                broker_device_callback_t device;
+        } callback;
+        void *userdata;
+        bool abandoned;              /* nobody wants the answer, but it still comes, in its turn */
+        const char *method;          /* static */
+        sd_json_variant *parameters; /* not yet sent; NULL: sent */
+        BrokerCall *prev, *next;
+};
+
+static void client_lose(BrokerClient *c, int error);
+
+BrokerCall *broker_call_free(BrokerCall *call)
+{
+        if (call)
+                call->abandoned = true;
+        return NULL;
+}
+
+static int error_from_reply(const char *id, sd_json_variant *parameters)
+{
+        static const struct {
+                const char *id;
+                int error;
+        } table[] = {
+                { BROKER_ERROR_NO_SUCH_LINK, -ENODEV },   { BROKER_ERROR_NO_SUCH_PEER, -ENOENT },
+                { BROKER_ERROR_NO_PRIVATE_KEY, -ENOKEY }, { BROKER_ERROR_ENVELOPE_REFUSED, -EBADMSG },
+                { BROKER_ERROR_NOT_ALLOWED, -EACCES },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++)
+                if (streq(table[i].id, id))
+                        return table[i].error;
+        log_debug_errno(sd_varlink_error_to_errno(id, parameters), "icewire-broker answers %s: %m", id);
+        return -EIO;
+}
+
+static const char *string_field(sd_json_variant *v, const char *name)
+{
+        sd_json_variant *field = sd_json_variant_by_key(v, name);
+
+        return field && sd_json_variant_is_string(field) ? sd_json_variant_string(field) : NULL;
+}
+
+static void finish_data(BrokerCall *call, int error, sd_json_variant *v)
+{
+        _cleanup_free_ uint8_t *data = NULL;
+        size_t size = 0;
+        int r = error;
+
+        if (r >= 0) {
+                const char *s = string_field(v, call->field);
+
+                r = s ? varlink_decode_base64(s, DATA_MAX, &data, &size) : -EIO;
+                if (r < 0)
+                        r = -EIO;
+        }
+        call->callback.data(call->broker, r, data, size, r == -EBADMSG ? string_field(v, "reason") : NULL,
+                            call->userdata);
+        erase(data, size);
+}
+
+static void finish_topics(BrokerCall *call, int error, sd_json_variant *v)
+{
+        const char *send = error < 0 ? NULL : string_field(v, "send"),
+                   *receive = error < 0 ? NULL : string_field(v, "receive");
+
+        if (error >= 0 && (!send || !receive))
+                error = -EIO;
+        call->callback.topics(call->broker, error, send, receive, call->userdata);
+}
+
+static void finish_device(BrokerCall *call, int error, sd_json_variant *v)
+{
+        _cleanup_(wireguard_device_freep) WireguardDevice *device = NULL;
+
+        if (error >= 0 && broker_link_parse_json(sd_json_variant_by_key(v, "link"), &device) < 0)
+                error = -EIO;
+        call->callback.device(call->broker, error, device, call->userdata);
+}
+
+static void call_destroy(BrokerCall *call)
+{
+        sd_json_variant_unref(call->parameters);
+        free(call);
+}
+
+/* The call is out of its list; this is its end. */
+static void call_finish(BrokerCall *call, int error, sd_json_variant *v)
+{
+        if (!call->abandoned)
+                switch (call->kind) {
+                case CALL_DATA:
+                        finish_data(call, error, v);
+                        break;
+                case CALL_DONE:
+                        call->callback.done(call->broker, error, call->userdata);
+                        break;
+                case CALL_TOPICS:
+                        finish_topics(call, error, v);
+                        break;
+                case CALL_DEVICE:
+                        finish_device(call, error, v);
+                        break;
+                }
+        call_destroy(call);
+}
+
+static int error_from_local(const char *id)
+{
+        if (streq(id, SD_VARLINK_ERROR_TIMEOUT))
+                return -ETIMEDOUT;
+        return streq(id, SD_VARLINK_ERROR_PROTOCOL) ? -EPROTO : -ECONNRESET;
+}
+
+static int on_call_reply(sd_varlink *link, sd_json_variant *v, const char *error_id,
+                         sd_varlink_reply_flags_t flags, void *userdata)
+{
+        Channel *channel = userdata;
+        BrokerCall *call = channel->calls;
+
+        if (flags & SD_VARLINK_REPLY_LOCAL) {
+                client_lose(channel->client, error_from_local(error_id));
+                return 0;
+        }
+        assert(call); /* sd-varlink counts the answers */
+        DL_DELETE(channel->calls, call);
+        call_finish(call, error_id ? error_from_reply(error_id, v) : 0, v);
+        return 0;
+}
+
+static void on_event_changed(BrokerClient *c, sd_json_variant *v)
+{
+        _cleanup_(wireguard_device_freep) WireguardDevice *device = NULL;
+        int r;
+
+        r = broker_link_parse_json(sd_json_variant_by_key(v, "link"), &device);
+        if (r < 0) {
+                log_warning_errno(r, "icewire-broker told of a link that makes no sense, ignoring: %m");
+                return;
+        }
+        c->broker.callbacks->link_changed(&c->broker, device, c->broker.userdata);
+}
+
+static void on_event_ready(BrokerClient *c)
+{
+        c->told = false;
+        c->retry_delay = RETRY_MIN;
+        event_disarm_timer(c->impatience);
+        c->broker.callbacks->ready(&c->broker, c->broker.userdata);
+}
+
+static int on_watch_reply(sd_varlink *link, sd_json_variant *v, const char *error_id,
+                          sd_varlink_reply_flags_t flags, void *userdata)
+{
+        Channel *channel = userdata;
+        BrokerClient *c = channel->client;
+        const char *event, *name;
+
+        if (error_id) {
+                client_lose(c, (flags & SD_VARLINK_REPLY_LOCAL) ? error_from_local(error_id)
+                                                                : error_from_reply(error_id, v));
+                return 0;
+        }
+        event = string_field(v, "event");
+        name = string_field(v, "name");
+        switch (broker_event_from_string(event)) {
+        case BROKER_EVENT_CHANGED:
+                on_event_changed(c, v);
+                break;
+        case BROKER_EVENT_REMOVED:
+                if (name)
+                        c->broker.callbacks->link_removed(&c->broker, name, c->broker.userdata);
+                break;
+        case BROKER_EVENT_READY:
+                on_event_ready(c);
+                break;
+        default:
+                log_debug("icewire-broker tells of '%s', ignoring.", strna(event));
+        }
+        return 0;
+}
+
+static int channel_send_later(Channel *channel);
+
+static int on_grow_reply(sd_varlink *link, sd_json_variant *v, const char *error_id,
+                         sd_varlink_reply_flags_t flags, void *userdata)
+{
+        Channel *channel = userdata;
+
+        if (flags & SD_VARLINK_REPLY_LOCAL) {
+                client_lose(channel->client, error_from_local(error_id));
+                return 0;
+        }
+        if (error_id)
+                log_debug_errno(error_from_reply(error_id, v),
+                                "Failed to grow socket buffers, ignoring: %m");
+        return channel_send_later(channel);
+}
+
+/* Sends the sockets that wait for larger buffers, at most BROKER_FDS_MAX with one call. */
+static void grow_next(BrokerClient *c)
+{
+        Channel *channel = &c->channels[CHANNEL_GROW];
+        size_t n = MIN(c->n_grow_fds, BROKER_FDS_MAX);
+        int r = 0;
+
+        if (n == 0 || sd_varlink_is_idle(channel->link) <= 0)
+                return;
+        for (size_t i = 0; i < n; i++) {
+                if (r >= 0)
+                        r = sd_varlink_push_fd(channel->link, c->grow_fds[i]);
+                if (r < 0)
+                        safe_close(c->grow_fds[i]);
+        }
+        c->n_grow_fds -= n;
+        memmove(c->grow_fds, c->grow_fds + n, c->n_grow_fds * sizeof(int));
+        if (r >= 0)
+                r = sd_varlink_invoke(channel->link, BROKER_METHOD("GrowBuffers"), NULL);
+        if (r < 0)
+                log_debug_errno(r, "Failed to ask for larger socket buffers, ignoring: %m");
+}
+
+static void grow_forget(BrokerClient *c)
+{
+        while (c->n_grow_fds > 0)
+                safe_close(c->grow_fds[--c->n_grow_fds]);
+}
+
+static void client_close(BrokerClient *c)
+{
+        c->broker.connected = false;
+        for (size_t i = 0; i < _CHANNEL_MAX; i++) {
+                c->channels[i].flush = event_source_disable_unref(c->channels[i].flush);
+                c->channels[i].link = sd_varlink_close_unref(c->channels[i].link);
+        }
+        grow_forget(c);
+}
+
+static void client_tell_lost(BrokerClient *c)
+{
+        if (c->told)
+                return;
+        c->told = true;
+        c->broker.callbacks->lost(&c->broker, c->error, c->broker.userdata);
+}
+
+static int on_retry(sd_event_source *s, uint64_t usec, void *userdata);
+
+static void client_retry(BrokerClient *c, usec_t delay)
+{
+        int r;
+
+        r = event_arm_timer(c->event, &c->retry, delay, on_retry, c, "broker-retry");
+        if (r < 0)
+                log_warning_errno(r, "Failed to arm the timer to reconnect to icewire-broker: %m");
+}
+
+static void client_retry_later(BrokerClient *c)
+{
+        client_retry(c, c->retry_delay);
+        c->retry_delay = MIN(c->retry_delay * 2, RETRY_MAX);
+}
+
+/* The connection broke. The calls end first: their owners clean up before they hear that all is lost. */
+static void client_lose(BrokerClient *c, int error)
+{
+        c->error = error;
+        client_close(c);
+        for (size_t i = 0; i < _CHANNEL_MAX; i++)
+                while (c->channels[i].calls) {
+                        BrokerCall *call = c->channels[i].calls;
+
+                        DL_DELETE(c->channels[i].calls, call);
+                        call_finish(call, -ECONNRESET, NULL);
+                }
+        client_retry_later(c);
+        client_tell_lost(c);
+}
+
+static int channel_connect(Channel *channel)
+{
+        static const sd_varlink_reply_t on_reply[_CHANNEL_MAX] = {
+                [CHANNEL_WATCH] = on_watch_reply,
+                [CHANNEL_CRYPTO] = on_call_reply,
+                [CHANNEL_LINK] = on_call_reply,
+                [CHANNEL_GROW] = on_grow_reply,
+        };
+        _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
+        int r;
+
+        r = sd_varlink_connect_address(&link, channel->client->path);
+        if (r < 0)
+                return r;
+        (void) sd_varlink_set_description(link, channel_names[channel->kind]);
+        (void) sd_varlink_set_userdata(link, channel);
+        r = sd_varlink_set_input_sensitive(link);
+        if (r < 0)
+                return r;
+        r = sd_varlink_set_relative_timeout(link,
+                                            channel->kind == CHANNEL_WATCH ? USEC_INFINITY : CALL_TIMEOUT);
+        if (r < 0)
+                return r;
+        if (channel->kind == CHANNEL_GROW) {
+                r = sd_varlink_set_allow_fd_passing_output(link, true);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_varlink_bind_reply(link, on_reply[channel->kind]);
+        if (r < 0)
+                return r;
+        r = sd_varlink_attach_event(link, channel->client->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0)
+                return r;
+        channel->link = TAKE_PTR(link);
+        return 0;
+}
+
+static int client_connect(BrokerClient *c)
+{
+        int r;
+
+        for (size_t i = 0; i < _CHANNEL_MAX; i++) {
+                r = channel_connect(&c->channels[i]);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_varlink_observe(c->channels[CHANNEL_WATCH].link, BROKER_METHOD("WatchLinks"), NULL);
+        if (r < 0)
+                return r;
+        c->broker.connected = true;
+        return 0;
+}
+
+static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        BrokerClient *c = userdata;
+        int r;
+
+        r = client_connect(c);
+        if (r < 0) {
+                log_debug_errno(r, "Failed to connect to icewire-broker at '%s', trying again: %m", c->path);
+                c->error = r;
+                client_close(c);
+                client_retry_later(c);
+        }
+        return 0;
+}
+
+static int on_impatience(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        BrokerClient *c = userdata;
+
+        if (!c->broker.connected)
+                client_tell_lost(c);
+        return 0;
+}
+
+static void on_socket_appeared(PathWatch *watch, void *userdata)
+{
+        BrokerClient *c = userdata;
+
+        if (c->broker.connected)
+                return;
+        c->retry_delay = RETRY_MIN;
+        client_retry(c, LISTEN_DELAY);
+}
+
+/* Sends what could not be sent before, in its order. */
+static int channel_send(Channel *channel)
+{
+        BrokerCall *call, *tmp;
+        int r;
+
+        DL_FOREACH_SAFE (channel->calls, call, tmp) {
+                if (!call->parameters)
+                        continue;
+                if (call->abandoned) {
+                        DL_DELETE(channel->calls, call);
+                        call_destroy(call);
+                        continue;
+                }
+                r = sd_varlink_invoke(channel->link, call->method, call->parameters);
+                if (r < 0)
+                        return r;
+                call->parameters = json_variant_unref(call->parameters);
+        }
+        return 0;
+}
+
+static int on_flush(sd_event_source *s, void *userdata)
+{
+        Channel *channel = userdata;
+        int r = 0;
+
+        if (channel->kind == CHANNEL_GROW)
+                grow_next(channel->client);
+        else
+                r = channel_send(channel);
+        if (r < 0)
+                client_lose(channel->client, r);
+        return 0;
+}
+
+/* sd-varlink takes no call from inside a reply callback, which is where most calls are made. */
+static int channel_send_later(Channel *channel)
+{
+        if (channel->flush)
+                return sd_event_source_set_enabled(channel->flush, SD_EVENT_ONESHOT);
+        return sd_event_add_defer(channel->client->event, &channel->flush, on_flush, channel);
+}
+
+/* Sends a call whose kind, callback and userdata stand in `prototype`. */
+static int client_call(Broker *b, ChannelKind kind, const char *method, sd_json_variant *parameters,
+                       const BrokerCall *prototype, BrokerCall **ret)
+{
+        Channel *channel = &((BrokerClient *) b)->channels[kind];
+        _cleanup_free_ BrokerCall *call = NULL;
+        int r;
+
+        if (!b->connected)
+                return -ENOTCONN;
+        call = memdup_suffix0(prototype, sizeof(*prototype));
+        if (!call)
+                return -ENOMEM;
+        call->broker = b;
+        call->method = method;
+        r = channel_send_later(channel);
+        if (r < 0)
+                return r;
+        call->parameters = sd_json_variant_ref(parameters);
+        DL_APPEND(channel->calls, call);
+        if (ret)
+                *ret = call;
+        TAKE_PTR(call);
+        return 0;
+}
+
+/* Bytes for the peer: seal and open differ in names only. */
+static int call_with_data(Broker *b, const char *method, const char *in, const char *out, const char *link,
+                          const WireguardKey *peer, const void *data, size_t size,
+                          broker_data_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL, *bytes = NULL;
+        BrokerCall call = {
+                .kind = CALL_DATA, .field = out, .callback.data = callback, .userdata = userdata
+        };
+        int r;
+
+        r = sd_json_variant_new_base64(&bytes, data, size);
+        if (r < 0)
+                return r;
+        sd_json_variant_sensitive(bytes);
+        r = sd_json_buildo(&v, SD_JSON_BUILD_PAIR_STRING("link", link),
+                           SD_JSON_BUILD_PAIR_STRING("peer", WIREGUARD_KEY_STR(peer)),
+                           SD_JSON_BUILD_PAIR_VARIANT(in, bytes));
+        if (r < 0)
+                return r;
+        return client_call(b, CHANNEL_CRYPTO, method, v, &call, ret);
+}
+
+static int client_seal(Broker *b, const char *link, const WireguardKey *peer, const void *body, size_t size,
+                       broker_data_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        return call_with_data(b, BROKER_METHOD("Seal"), "body", "envelope", link, peer, body, size, callback,
+                              userdata, ret);
+}
+
+static int client_open(Broker *b, const char *link, const WireguardKey *peer, const void *envelope,
+                       size_t size, broker_data_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        return call_with_data(b, BROKER_METHOD("Open"), "envelope", "body", link, peer, envelope, size,
+                              callback, userdata, ret);
+}
+
+static int client_derive_topics(Broker *b, const char *link, const WireguardKey *peer,
+                                broker_topics_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        BrokerCall call = { .kind = CALL_TOPICS, .callback.topics = callback, .userdata = userdata };
+        int r;
+
+        r = sd_json_buildo(&v, SD_JSON_BUILD_PAIR_STRING("link", link),
+                           SD_JSON_BUILD_PAIR_STRING("peer", WIREGUARD_KEY_STR(peer)));
+        if (r < 0)
+                return r;
+        return client_call(b, CHANNEL_CRYPTO, BROKER_METHOD("DeriveTopics"), v, &call, ret);
+}
+
+static int client_set_endpoint(Broker *b, const char *link, const WireguardKey *peer,
+                               const SocketAddress *endpoint, int keepalive, broker_done_callback_t callback,
+                               void *userdata, BrokerCall **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        BrokerCall call = { .kind = CALL_DONE, .callback.done = callback, .userdata = userdata };
+        bool has_endpoint = endpoint && socket_address_is_set(endpoint);
+        int r;
+
+        r = sd_json_buildo(&v, SD_JSON_BUILD_PAIR_STRING("link", link),
+                           SD_JSON_BUILD_PAIR_STRING("peer", WIREGUARD_KEY_STR(peer)),
+                           SD_JSON_BUILD_PAIR_CONDITION(
+                                   has_endpoint, "endpoint",
+                                   SD_JSON_BUILD_STRING(has_endpoint ? SOCKET_ADDRESS_STR(endpoint) : NULL)),
+                           SD_JSON_BUILD_PAIR_CONDITION(keepalive >= 0, "persistentKeepalive",
+                                                        SD_JSON_BUILD_INTEGER(keepalive)));
+        if (r < 0)
+                return r;
+        return client_call(b, CHANNEL_LINK, BROKER_METHOD("SetEndpoint"), v, &call, ret);
+}
+
+static int client_read_link(Broker *b, const char *link, broker_device_callback_t callback, void *userdata,
+                            BrokerCall **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        BrokerCall call = { .kind = CALL_DEVICE, .callback.device = callback, .userdata = userdata };
+        int r;
+
+        r = sd_json_buildo(&v, SD_JSON_BUILD_PAIR_STRING("name", link));
+        if (r < 0)
+                return r;
+        return client_call(b, CHANNEL_LINK, BROKER_METHOD("ReadLink"), v, &call, ret);
+}
+
+static int client_grow_buffers(Broker *b, const int *fds, size_t n)
+{
+        BrokerClient *c = (BrokerClient *) b;
+        int r;
+
+        if (!b->connected)
+                return -ENOTCONN;
+        if (n > GROW_MAX - c->n_grow_fds)
+                return -ENOBUFS;
+        r = GROW_ARRAY(c->grow_fds, c->grow_fds_allocated, c->n_grow_fds + n);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+
+                if (fd < 0)
+                        return -errno;
+                c->grow_fds[c->n_grow_fds++] = fd;
+        }
+        return channel_send_later(&c->channels[CHANNEL_GROW]);
+}
+
+static Broker *client_free(Broker *b)
+{
+        BrokerClient *c = (BrokerClient *) b;
+        BrokerCall *call, *tmp;
+
+        client_close(c);
+        for (size_t i = 0; i < _CHANNEL_MAX; i++)
+                DL_FOREACH_SAFE (c->channels[i].calls, call, tmp)
+                        call_destroy(call);
+        free(c->grow_fds);
+        path_watch_free(c->path_watch);
+        event_source_disable_unref(c->retry);
+        event_source_disable_unref(c->impatience);
+        sd_event_unref(c->event);
+        free(c->path);
+        return mfree(c);
+}
+
+static const BrokerOps client_ops = {
+        .seal = client_seal,
+        .open = client_open,
+        .derive_topics = client_derive_topics,
+        .set_endpoint = client_set_endpoint,
+        .read_link = client_read_link,
+        .grow_buffers = client_grow_buffers,
+        .free = client_free,
+};
+
+int broker_client_new(sd_event *event, const char *path, const BrokerCallbacks *callbacks, void *userdata,
+                      Broker **ret)
+{
+        _cleanup_(broker_freep) Broker *b = NULL;
+        BrokerClient *c;
+        int r;
+
+        c = new0(BrokerClient, 1);
+        if (!c)
+                return -ENOMEM;
+        *c = (BrokerClient) {
+                .broker = { .ops = &client_ops, .callbacks = callbacks, .userdata = userdata },
+                .event = sd_event_ref(event),
+                .retry_delay = RETRY_MIN,
+                .error = -ENOENT,
+        };
+        b = &c->broker;
+        for (size_t i = 0; i < _CHANNEL_MAX; i++)
+                c->channels[i] = (Channel) { .client = c, .kind = (ChannelKind) i };
+        c->path = strdup(path ?: BROKER_SOCKET);
+        if (!c->path)
+                return -ENOMEM;
+        r = path_watch_new(event, c->path, on_socket_appeared, c, &c->path_watch);
+        if (r < 0)
+                log_debug_errno(r, "Failed to watch for '%s', trying by time only: %m", c->path);
+        r = event_arm_timer(event, &c->retry, 0, on_retry, c, "broker-retry");
+        if (r < 0)
+                return r;
+        r = event_arm_timer(event, &c->impatience, BROKER_CLIENT_PATIENCE, on_impatience, c,
+                            "broker-impatience");
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(b);
+        return 0;
+}
