@@ -52,5 +52,11 @@ int config_parse(const char *name, const char *text, size_t size, Config **ret, 
 Config *config_free(Config *config);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Config *, config_free);
 
+/* A copy of everything, secrets included. */
+int config_copy(const Config *config, Config **ret);
+
+/* Do both have the same rendezvous in the same way? */
+bool config_rendezvous_equal(const Config *a, const Config *b);
+
 /* Is this link ours to look after? */
 bool config_manages_link(const Config *config, const char *name);

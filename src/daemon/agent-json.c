@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "agent-json.h"
+
+#include "alloc-util.h"
+#include "config-meson.h"
+#include "string-util.h"
+#include "varlink-util.h"
+
+int json_array_add(JsonArray *array, sd_json_variant *item)
+{
+        int r;
+
+        r = GROW_ARRAY(array->items, array->allocated, array->n + 1);
+        if (r < 0) {
+                sd_json_variant_unref(item);
+                return r;
+        }
+        array->items[array->n++] = item;
+        return 0;
+}
+
+int json_array_build(const JsonArray *array, sd_json_variant **ret)
+{
+        return sd_json_variant_new_array(ret, array->items, array->n);
+}
+
+void json_array_done(JsonArray *array)
+{
+        for (size_t i = 0; i < array->n; i++)
+                sd_json_variant_unref(array->items[i]);
+        array->items = mfree(array->items);
+        array->n = array->allocated = 0;
+}
+
+/* Our tables have "broker-lost", Varlink's enums have "broker_lost". */
+static int build_enum(const char *s, sd_json_variant **ret)
+{
+        char buf[64];
+        size_t i;
+
+        for (i = 0; s && s[i] && i < sizeof(buf) - 1; i++)
+                buf[i] = s[i] == '-' ? '_' : s[i];
+        buf[i] = '\0';
+        return sd_json_variant_new_string(ret, buf);
+}
+
+/* Text that may hold what others said, and so perhaps no valid UTF-8, which JSON has to be. NULL: null. */
+static int build_text(const char *s, sd_json_variant **ret)
+{
+        _cleanup_free_ char *escaped = NULL;
+        int r;
+
+        if (!s)
+                return sd_json_variant_new_null(ret);
+        r = sd_json_variant_new_string(ret, s);
+        if (r != -EINVAL)
+                return r;
+        escaped = cescape(s, strlen(s));
+        return escaped ? sd_json_variant_new_string(ret, escaped) : -ENOMEM;
+}
+
+static int set_enum(sd_json_variant **v, const char *name, const char *value)
+{
+        _cleanup_json_ sd_json_variant *item = NULL;
+        int r = build_enum(value, &item);
+
+        return r < 0 ? r : sd_json_variant_set_field(v, name, item);
+}
+
+/* Absent where there is nothing to say. */
+static int set_text(sd_json_variant **v, const char *name, const char *value)
+{
+        _cleanup_json_ sd_json_variant *item = NULL;
+        int r;
+
+        if (!value)
+                return 0;
+        r = build_text(value, &item);
+        return r < 0 ? r : sd_json_variant_set_field(v, name, item);
+}
+
+#define BUILD_PAIR_ENUM(name, value) SD_JSON_BUILD_PAIR_CALLBACK(name, build_enum_callback, (void *) (value))
+#define BUILD_PAIR_TEXT(name, value) SD_JSON_BUILD_PAIR_CALLBACK(name, build_text_callback, (void *) (value))
+
+static int build_enum_callback(sd_json_variant **ret, const char *name, void *userdata)
+{
+        return build_enum(userdata, ret);
+}
+
+static int build_text_callback(sd_json_variant **ret, const char *name, void *userdata)
+{
+        return build_text(userdata, ret);
+}
+
+static size_t link_n_connected(const Link *link)
+{
+        Peer *peer, *next;
+        size_t n = 0;
+
+        HASH_ITER(hh, link->peers, peer, next)
+        {
+                n += peer->state == PEER_STATE_CONNECTED;
+        }
+        return n;
+}
+
+int link_build_json(const Link *link, sd_json_variant **ret)
+{
+        bool has_key = !wireguard_key_is_zero(&link->public_key);
+
+        return sd_json_buildo(
+                ret, BUILD_PAIR_TEXT("name", link->name),
+                BUILD_PAIR_ENUM("kind", wireguard_kind_to_string(link->kind)),
+                SD_JSON_BUILD_PAIR_INTEGER("ifindex", link->ifindex),
+                SD_JSON_BUILD_PAIR_CONDITION(has_key, "publicKey",
+                                             SD_JSON_BUILD_STRING(WIREGUARD_KEY_STR(&link->public_key))),
+                SD_JSON_BUILD_PAIR_UNSIGNED("listenPort", link->listen_port),
+                SD_JSON_BUILD_PAIR_UNSIGNED("peers", HASH_COUNT(link->peers)),
+                SD_JSON_BUILD_PAIR_UNSIGNED("connected", link_n_connected(link)));
+}
+
+static int candidate_build_json(const IceCandidate *c, sd_json_variant **ret)
+{
+        return sd_json_buildo(ret, BUILD_PAIR_ENUM("type", ice_candidate_type_to_string(c->type)),
+                              BUILD_PAIR_ENUM("transport", ice_transport_to_string(c->transport)),
+                              SD_JSON_BUILD_PAIR_STRING("address", SOCKET_ADDRESS_STR(&c->address)));
+}
+
+static int set_candidate(sd_json_variant **v, const char *name, const IceCandidate *c)
+{
+        _cleanup_json_ sd_json_variant *item = NULL;
+        int r;
+
+        if (!socket_address_is_set(&c->address))
+                return 0;
+        r = candidate_build_json(c, &item);
+        return r < 0 ? r : sd_json_variant_set_field(v, name, item);
+}
+
+/* The path's clock stops at no suspend but means nothing to others: tell the wall clock's time of then. */
+static usec_t boottime_to_realtime(usec_t t)
+{
+        return usec_sub(now(CLOCK_REALTIME), usec_sub(now(CLOCK_BOOTTIME), t));
+}
+
+static int set_path(sd_json_variant **v, const Path *path)
+{
+        int r;
+
+        if (path->kind == PATH_NONE)
+                return 0;
+        r = set_candidate(v, "local", &path->local);
+        if (r < 0)
+                return r;
+        r = set_candidate(v, "remote", &path->remote);
+        if (r < 0)
+                return r;
+        r = sd_json_variant_set_field_unsigned(v, "pathSinceUSec", boottime_to_realtime(path->since));
+        if (r < 0 || path->round_trip_time == USEC_INFINITY)
+                return r;
+        return sd_json_variant_set_field_unsigned(v, "roundTripTimeUSec", path->round_trip_time);
+}
+
+static int set_reason(sd_json_variant **v, const Peer *peer)
+{
+        int r = set_enum(v, "reason", peer_reason_to_string(peer->reason));
+
+        if (r < 0 || peer->reason == PEER_REASON_NONE)
+                return r;
+        r = set_text(v, "reasonText", peer_reason_explain(peer->reason));
+        return r < 0 ? r : set_text(v, "reasonDetail", peer->reason_detail);
+}
+
+static int set_allowed_ips(sd_json_variant **v, const Peer *peer)
+{
+        _cleanup_(json_array_done) JsonArray array = {};
+        _cleanup_json_ sd_json_variant *all = NULL;
+        int r;
+
+        for (size_t i = 0; i < peer->n_allowed_ips; i++) {
+                sd_json_variant *item = NULL;
+
+                r = sd_json_variant_new_string(&item, IP_PREFIX_STR(&peer->allowed_ips[i]));
+                if (r < 0)
+                        return r;
+                r = json_array_add(&array, item);
+                if (r < 0)
+                        return r;
+        }
+        r = json_array_build(&array, &all);
+        return r < 0 ? r : sd_json_variant_set_field(v, "allowedIPs", all);
+}
+
+static int set_device_data(sd_json_variant **v, const Peer *peer)
+{
+        int r = set_allowed_ips(v, peer);
+
+        if (r >= 0 && socket_address_is_set(&peer->endpoint))
+                r = sd_json_variant_set_field_string(v, "endpoint", SOCKET_ADDRESS_STR(&peer->endpoint));
+        if (r >= 0 && peer->last_handshake > 0)
+                r = sd_json_variant_set_field_unsigned(v, "lastHandshakeUSec", peer->last_handshake);
+        if (r >= 0)
+                r = sd_json_variant_set_field_unsigned(v, "rxBytes", peer->rx_bytes);
+        return r < 0 ? r : sd_json_variant_set_field_unsigned(v, "txBytes", peer->tx_bytes);
+}
+
+int peer_build_json(const Peer *peer, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        int r;
+
+        r = sd_json_buildo(&v, BUILD_PAIR_TEXT("link", peer->link->name),
+                           SD_JSON_BUILD_PAIR_STRING("publicKey", WIREGUARD_KEY_STR(&peer->public_key)),
+                           BUILD_PAIR_ENUM("state", peer_state_to_string(peer->state)),
+                           BUILD_PAIR_ENUM("path", path_kind_to_string(peer->path.kind)));
+        if (r < 0)
+                return r;
+        r = set_reason(&v, peer);
+        if (r < 0)
+                return r;
+        r = set_path(&v, &peer->path);
+        if (r < 0)
+                return r;
+        r = set_device_data(&v, peer);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(v);
+        return 0;
+}
+
+int rendezvous_build_json(const Rendezvous *r, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        int k;
+
+        k = sd_json_buildo(&v, BUILD_PAIR_TEXT("name", r->name),
+                           BUILD_PAIR_ENUM("state", rendezvous_state_to_string(r->state)),
+                           SD_JSON_BUILD_PAIR_UNSIGNED("sent", r->counters.sent),
+                           SD_JSON_BUILD_PAIR_UNSIGNED("received", r->counters.received));
+        if (k < 0)
+                return k;
+        k = set_text(&v, "error", r->error);
+        if (k < 0)
+                return k;
+        *ret = TAKE_PTR(v);
+        return 0;
+}
+
+static const char *broker_state(const Manager *m)
+{
+        if (!m->broker || !m->broker->connected)
+                return "lost";
+        return m->broker_ready ? "ready" : "connecting";
+}
+
+int manager_build_json(const Manager *m, sd_json_variant **ret)
+{
+        _cleanup_(json_array_done) JsonArray array = {};
+        _cleanup_json_ sd_json_variant *rendezvous = NULL;
+        int r;
+
+        for (size_t i = 0; i < m->n_rendezvous; i++) {
+                sd_json_variant *item = NULL;
+
+                r = rendezvous_build_json(m->rendezvous[i], &item);
+                if (r < 0)
+                        return r;
+                r = json_array_add(&array, item);
+                if (r < 0)
+                        return r;
+        }
+        r = json_array_build(&array, &rendezvous);
+        if (r < 0)
+                return r;
+        return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("version", PROJECT_VERSION),
+                              SD_JSON_BUILD_PAIR_STRING("broker", broker_state(m)),
+                              SD_JSON_BUILD_PAIR_VARIANT("rendezvous", rendezvous));
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-json.h>
+
+#include "manager.h"
+
+/* The model's objects as JSON, in the types of org.icewire.Agent: one function for each object, that every
+ * API uses. The caller owns *ret. -ENOMEM. */
+
+/* Type Link. */
+int link_build_json(const Link *link, sd_json_variant **ret);
+
+/* Type Peer. */
+int peer_build_json(const Peer *peer, sd_json_variant **ret);
+
+/* Type Rendezvous. */
+int rendezvous_build_json(const Rendezvous *r, sd_json_variant **ret);
+
+/* The reply of Describe. */
+int manager_build_json(const Manager *m, sd_json_variant **ret);
+
+/* An array that grows by one element at a time, without the copies that sd_json_variant_append_array()
+ * makes. */
+typedef struct JsonArray {
+        sd_json_variant **items; /* references */
+        size_t n, allocated;
+} JsonArray;
+
+/* Takes over the reference, also if it fails. */
+int json_array_add(JsonArray *array, sd_json_variant *item);
+int json_array_build(const JsonArray *array, sd_json_variant **ret);
+void json_array_done(JsonArray *array);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "agent-varlink.h"
+#include "manager.h"
+
+/* What icewired consists of. The model is the manager's; this holds it, its rendezvous and its API together.
+ */
+typedef struct Daemon {
+        sd_event *event;
+        Manager *manager;
+        AgentVarlink *varlink;
+        Config *rendezvous_config; /* what the rendezvous were made from, and borrow from */
+        sd_event_source *status;   /* tells systemd how we are, once per turn */
+        const char *broker_path;
+        const char *varlink_path;
+} Daemon;
+
+/* Makes the rendezvous that the manager's configuration asks for, unless they are there already. One that
+ * cannot be made is logged and left out. -ENOMEM. */
+int daemon_set_up_rendezvous(Daemon *d);
+
+/* Reads the configuration again and puts it in force: an agent_reload_t. */
+int daemon_reload(void *userdata, char **ret_message);

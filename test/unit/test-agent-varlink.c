@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The real server and real clients on one loop, around a model that a fake broker fills. */
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "agent-varlink.h"
+#include "event-util.h"
+#include "log.h"
+#include "string-util.h"
+#include "varlink-agent.h"
+#include "varlink-util.h"
+
+#define DEADLINE (30 * USEC_PER_SEC)
+
+struct BrokerCall {
+        broker_device_callback_t callback;
+        void *userdata;
+        BrokerCall *prev, *next;
+};
+
+typedef struct Client {
+        sd_varlink *link;
+        sd_json_variant *replies[64]; /* references */
+        size_t n;
+        char *error;
+} Client;
+
+static sd_event *event;
+static Manager *manager;
+static AgentVarlink *server;
+static WireguardDevice *device;
+static BrokerCall *calls;
+static unsigned n_reads;
+static int reload_result;
+static unsigned n_reloads;
+static char socket_path[] = "/tmp/icewire-test-XXXXXX";
+static Broker broker;
+
+/* The broker: it knows one link, and answers when the test says so. */
+
+BrokerCall *broker_call_free(BrokerCall *call)
+{
+        if (!call)
+                return NULL;
+        DL_DELETE(calls, call);
+        free(call);
+        return NULL;
+}
+
+static int fake_read_link(Broker *b, const char *link, broker_device_callback_t callback, void *userdata,
+                          BrokerCall **ret)
+{
+        BrokerCall *c = new0(BrokerCall, 1);
+
+        c->callback = callback;
+        c->userdata = userdata;
+        DL_APPEND(calls, c);
+        n_reads++;
+        *ret = c;
+        return 0;
+}
+
+static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *peer,
+                              broker_topics_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        return -ENOTCONN;
+}
+
+static Broker *fake_free(Broker *b)
+{
+        return NULL;
+}
+
+static const BrokerOps broker_ops = {
+        .read_link = fake_read_link,
+        .derive_topics = fake_derive_topics,
+        .free = fake_free,
+};
+
+static void answer_reads(int error)
+{
+        while (calls) {
+                BrokerCall *c = calls;
+
+                c->callback(&broker, error, error < 0 ? NULL : device, c->userdata);
+                broker_call_free(c);
+        }
+}
+
+static WireguardPeer *add_peer(uint8_t number)
+{
+        WireguardKey key = { .bytes = { number } };
+        WireguardPeer *peer;
+
+        cr_assert_eq(wireguard_device_add_peer(device, &key, &peer), 0);
+        return peer;
+}
+
+static void on_link_changed(Manager *m, Link *link, bool removed, void *userdata)
+{
+        if (server)
+                agent_varlink_link_changed(server, link, removed);
+}
+
+static void on_peer_changed(Manager *m, Peer *peer, bool removed, void *userdata)
+{
+        if (server)
+                agent_varlink_peer_changed(server, peer, removed);
+}
+
+static void on_rendezvous_changed(Manager *m, Rendezvous *r, void *userdata)
+{
+        if (server)
+                agent_varlink_rendezvous_changed(server, r, /* removed= */ false);
+}
+
+static const ManagerCallbacks manager_callbacks = {
+        .link_changed = on_link_changed,
+        .peer_changed = on_peer_changed,
+        .rendezvous_changed = on_rendezvous_changed,
+};
+
+static int on_reload(void *userdata, char **ret_message)
+{
+        n_reloads++;
+        if (reload_result < 0)
+                *ret_message = strdup("it is on fire");
+        return reload_result;
+}
+
+static void set_up(void)
+{
+        Config *config;
+        int fd;
+
+        log_set_max_level(LOG_ERR);
+        cr_assert_geq(sd_event_new(&event), 0);
+        cr_assert_eq(config_parse("test", "", 0, &config, NULL), 0);
+        cr_assert_eq(manager_new(event, config, &manager), 0);
+        manager->callbacks = &manager_callbacks;
+        broker = (Broker) { .ops = &broker_ops,
+                            .callbacks = &manager_broker_callbacks,
+                            .userdata = manager,
+                            .connected = true };
+        manager_set_broker(manager, &broker);
+
+        cr_assert_eq(wireguard_device_new("wg0", WIREGUARD_KIND_KERNEL, &device), 0);
+        device->ifindex = 7;
+        device->listen_port = 51820;
+        device->public_key.bytes[31] = 1;
+        cr_assert_eq(socket_address_from_string("192.0.2.7:7", &add_peer(2)->endpoint), 0);
+        add_peer(1);
+        broker.callbacks->link_changed(&broker, device, manager);
+
+        fd = mkstemp(socket_path);
+        cr_assert_geq(fd, 0);
+        close(fd);
+        cr_assert_geq(agent_varlink_new(event, manager, socket_path, on_reload, NULL, &server), 0);
+}
+
+static void tear_down(void)
+{
+        server = agent_varlink_free(server);
+        manager = manager_free(manager);
+        device = wireguard_device_free(device);
+        event = sd_event_unref(event);
+        unlink(socket_path);
+}
+
+TestSuite(agent_varlink, .init = set_up, .fini = tear_down, .timeout = 60);
+
+/* Clients */
+
+static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *error,
+                    sd_varlink_reply_flags_t flags, void *userdata)
+{
+        Client *c = userdata;
+
+        if (error)
+                c->error = strdup(error);
+        cr_assert_lt(c->n, ELEMENTSOF(c->replies));
+        c->replies[c->n++] = sd_json_variant_ref(parameters);
+        return 0;
+}
+
+static void client_open(Client *c)
+{
+        *c = (Client) {};
+        cr_assert_geq(sd_varlink_connect_address(&c->link, socket_path), 0);
+        sd_varlink_set_userdata(c->link, c);
+        cr_assert_geq(sd_varlink_bind_reply(c->link, on_reply), 0);
+        cr_assert_geq(sd_varlink_attach_event(c->link, event, SD_EVENT_PRIORITY_NORMAL), 0);
+}
+
+static void client_close(Client *c)
+{
+        for (size_t i = 0; i < c->n; i++)
+                sd_json_variant_unref(c->replies[i]);
+        free(c->error);
+        sd_varlink_close_unref(c->link);
+        *c = (Client) {};
+}
+
+static void turn(void)
+{
+        int r = sd_event_run(event, 100 * USEC_PER_MSEC);
+
+        cr_assert_geq(r, 0);
+}
+
+/* Until nothing is left to do at once. */
+static void settle(void)
+{
+        while (sd_event_run(event, 0) > 0)
+                ;
+}
+
+static void wait_for_replies(Client *c, size_t n)
+{
+        usec_t start = now(CLOCK_BOOTTIME);
+
+        while (c->n < n) {
+                turn();
+                cr_assert_lt(now(CLOCK_BOOTTIME), start + DEADLINE, "%zu replies instead of %zu", c->n, n);
+        }
+}
+
+static void call(Client *c, const char *method, const char *parameters)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+
+        if (parameters)
+                cr_assert_geq(sd_json_parse(parameters, 0, &v, NULL, NULL), 0);
+        cr_assert_geq(sd_varlink_invoke(c->link, method, v), 0);
+}
+
+/* Asks and returns the reply; the broker answers at once. */
+static sd_json_variant *ask(Client *c, const char *method, const char *parameters)
+{
+        usec_t start = now(CLOCK_BOOTTIME);
+        size_t n = c->n;
+
+        call(c, method, parameters);
+        while (c->n == n) {
+                turn();
+                answer_reads(0);
+                cr_assert_lt(now(CLOCK_BOOTTIME), start + DEADLINE);
+        }
+        return c->replies[n];
+}
+
+static sd_json_variant *at(sd_json_variant *v, const char *name)
+{
+        sd_json_variant *member = sd_json_variant_by_key(v, name);
+
+        cr_assert_not_null(member, "no %s", name);
+        return member;
+}
+
+static const char *string_at(sd_json_variant *v, const char *name)
+{
+        return sd_json_variant_string(at(v, name));
+}
+
+static uint64_t number_at(sd_json_variant *v, const char *name)
+{
+        return sd_json_variant_unsigned(at(v, name));
+}
+
+static void expect_error(const char *method, const char *parameters, const char *error)
+{
+        Client c;
+
+        client_open(&c);
+        ask(&c, method, parameters);
+        cr_assert_str_eq(c.error, error);
+        client_close(&c);
+}
+
+/* Reading */
+
+Test(agent_varlink, describe)
+{
+        sd_json_variant *v;
+        Client c;
+
+        client_open(&c);
+        v = ask(&c, "org.icewire.Agent.Describe", NULL);
+        cr_assert_str_eq(string_at(v, "broker"), "connecting");
+        cr_assert_eq(sd_json_variant_elements(at(v, "rendezvous")), 0);
+        client_close(&c);
+}
+
+Test(agent_varlink, list_links)
+{
+        sd_json_variant *v;
+        Client c;
+
+        client_open(&c);
+        v = sd_json_variant_by_index(at(ask(&c, "org.icewire.Agent.ListLinks", NULL), "links"), 0);
+        cr_assert_str_eq(string_at(v, "name"), "wg0");
+        cr_assert_str_eq(string_at(v, "kind"), "kernel");
+        cr_assert_str_eq(string_at(v, "publicKey"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=");
+        cr_assert_eq(number_at(v, "ifindex"), 7);
+        cr_assert_eq(number_at(v, "listenPort"), 51820);
+        cr_assert_eq(number_at(v, "peers"), 2);
+        cr_assert_eq(number_at(v, "connected"), 0);
+        client_close(&c);
+}
+
+#define KEY_1 "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define KEY_2 "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define KEY_3 "AwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+Test(agent_varlink, list_peers_reads_counters_anew)
+{
+        sd_json_variant *v;
+        Client c;
+
+        client_open(&c);
+        device->peers[0].rx_bytes = 1234567890123;
+        device->peers[0].last_handshake = 42 * USEC_PER_SEC;
+        v = at(ask(&c, "org.icewire.Agent.ListPeers", "{\"link\":\"wg0\",\"peer\":\"" KEY_2 "\"}"), "peers");
+        cr_assert_eq(sd_json_variant_elements(v), 1);
+        v = sd_json_variant_by_index(v, 0);
+        cr_assert_str_eq(string_at(v, "publicKey"), KEY_2);
+        cr_assert_str_eq(string_at(v, "endpoint"), "192.0.2.7:7");
+        cr_assert_eq(number_at(v, "rxBytes"), 1234567890123);
+        cr_assert_eq(number_at(v, "lastHandshakeUSec"), 42 * USEC_PER_SEC);
+        cr_assert_not_null(at(v, "reasonText"));
+        client_close(&c);
+}
+
+Test(agent_varlink, who_lists_peers_at_once_shares_a_reading)
+{
+        Client a, b;
+
+        client_open(&a);
+        client_open(&b);
+        n_reads = 0;
+        call(&a, "org.icewire.Agent.ListPeers", NULL);
+        call(&b, "org.icewire.Agent.ListPeers", "{\"peer\":\"" KEY_1 "\"}");
+        settle();
+        cr_assert_eq(a.n + b.n, 0);
+        cr_assert_eq(n_reads, 1);
+        answer_reads(0);
+        wait_for_replies(&a, 1);
+        wait_for_replies(&b, 1);
+        cr_assert_eq(sd_json_variant_elements(at(a.replies[0], "peers")), 2);
+        cr_assert_eq(sd_json_variant_elements(at(b.replies[0], "peers")), 1);
+        client_close(&a);
+        client_close(&b);
+}
+
+Test(agent_varlink, who_goes_while_waiting_is_forgotten)
+{
+        Client a, b;
+
+        client_open(&a);
+        client_open(&b);
+        call(&a, "org.icewire.Agent.ListPeers", NULL);
+        call(&b, "org.icewire.Agent.ListPeers", NULL);
+        settle();
+        client_close(&a);
+        settle();
+        answer_reads(0);
+        wait_for_replies(&b, 1);
+        client_close(&b);
+}
+
+Test(agent_varlink, lists_what_is_known_if_the_broker_is_lost)
+{
+        Client c;
+
+        client_open(&c);
+        call(&c, "org.icewire.Agent.ListPeers", NULL);
+        settle();
+        answer_reads(-ECONNRESET);
+        wait_for_replies(&c, 1);
+        cr_assert_eq(sd_json_variant_elements(at(c.replies[0], "peers")), 2);
+        broker.connected = false;
+        ask(&c, "org.icewire.Agent.ListPeers", NULL);
+        cr_assert_eq(sd_json_variant_elements(at(c.replies[1], "peers")), 2);
+        client_close(&c);
+}
+
+Test(agent_varlink, does_not_wait_for_a_broker_that_hangs)
+{
+        Client c;
+
+        client_open(&c);
+        call(&c, "org.icewire.Agent.ListPeers", NULL);
+        wait_for_replies(&c, 1);
+        cr_assert_eq(sd_json_variant_elements(at(c.replies[0], "peers")), 2);
+        cr_assert_null(calls);
+        client_close(&c);
+}
+
+Test(agent_varlink, the_server_goes_while_somebody_waits)
+{
+        Client c;
+
+        client_open(&c);
+        call(&c, "org.icewire.Agent.ListPeers", NULL);
+        settle();
+        server = agent_varlink_free(server);
+        cr_assert_null(calls);
+        settle();
+        client_close(&c);
+}
+
+Test(agent_varlink, errors)
+{
+        expect_error("org.icewire.Agent.ListPeers", "{\"link\":\"wg1\"}", AGENT_ERROR_NO_SUCH_LINK);
+        expect_error("org.icewire.Agent.ListPeers", "{\"peer\":\"" KEY_3 "\"}", AGENT_ERROR_NO_SUCH_PEER);
+        expect_error("org.icewire.Agent.ListPeers", "{\"peer\":\"short\"}",
+                     SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error("org.icewire.Agent.ListPeers", "{\"links\":\"wg0\"}",
+                     SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error("org.icewire.Agent.Reconnect", "{\"link\":\"wg1\"}", AGENT_ERROR_NO_SUCH_LINK);
+        expect_error("org.icewire.Agent.Reconnect", "{\"peer\":\"" KEY_3 "\"}", AGENT_ERROR_NO_SUCH_PEER);
+        expect_error("org.icewire.Agent.Watch", NULL, SD_VARLINK_ERROR_EXPECTED_MORE);
+}
+
+/* Watching */
+
+static void watch(Client *c)
+{
+        client_open(c);
+        cr_assert_geq(sd_varlink_observe(c->link, "org.icewire.Agent.Watch", NULL), 0);
+}
+
+static void expect_event(sd_json_variant *v, const char *event_name, const char *object)
+{
+        cr_assert_str_eq(string_at(v, "event"), event_name);
+        if (object)
+                at(v, object);
+}
+
+Test(agent_varlink, watch_tells_what_is_then_what_changes)
+{
+        Client c;
+
+        watch(&c);
+        wait_for_replies(&c, 4);
+        expect_event(c.replies[0], "link_changed", "link");
+        expect_event(c.replies[1], "peer_changed", "peer");
+        expect_event(c.replies[2], "peer_changed", "peer");
+        expect_event(c.replies[3], "ready", NULL);
+
+        add_peer(3);
+        broker.callbacks->link_changed(&broker, device, manager);
+        wait_for_replies(&c, 6);
+        expect_event(c.replies[4], "link_changed", "link");
+        cr_assert_eq(number_at(at(c.replies[4], "link"), "peers"), 3);
+        expect_event(c.replies[5], "peer_changed", "peer");
+        cr_assert_str_eq(string_at(at(c.replies[5], "peer"), "publicKey"), KEY_3);
+
+        broker.callbacks->link_removed(&broker, "wg0", manager);
+        wait_for_replies(&c, 10);
+        expect_event(c.replies[6], "peer_removed", "peer");
+        expect_event(c.replies[9], "link_removed", "link");
+        cr_assert_null(c.error);
+        client_close(&c);
+}
+
+Test(agent_varlink, a_watcher_that_goes_is_forgotten)
+{
+        Client a, b;
+
+        watch(&a);
+        watch(&b);
+        wait_for_replies(&a, 4);
+        wait_for_replies(&b, 4);
+        client_close(&a);
+        settle();
+        broker.callbacks->link_removed(&broker, "wg0", manager);
+        wait_for_replies(&b, 7);
+        client_close(&b);
+}
+
+/* Changing */
+
+Test(agent_varlink, reload)
+{
+        Client c;
+
+        client_open(&c);
+        ask(&c, "org.icewire.Agent.Reload", "{\"allowInteractiveAuthentication\":true}");
+        cr_assert_null(c.error);
+        cr_assert_eq(n_reloads, 1);
+        reload_result = -EIO;
+        ask(&c, "org.icewire.Agent.Reload", NULL);
+        cr_assert_str_eq(c.error, AGENT_ERROR_CONFIGURATION_INVALID);
+        cr_assert_str_eq(string_at(c.replies[1], "message"), "it is on fire");
+        client_close(&c);
+}
+
+Test(agent_varlink, service)
+{
+        Client c;
+
+        client_open(&c);
+        ask(&c, "io.systemd.service.Ping", NULL);
+        ask(&c, "io.systemd.service.SetLogLevel", "{\"level\":2}");
+        cr_assert_null(c.error);
+        cr_assert_eq(number_at(ask(&c, "io.systemd.service.GetLogLevel", NULL), "level"), 2);
+        ask(&c, "io.systemd.service.SetLogLevel", "{\"level\":8}");
+        cr_assert_str_eq(c.error, SD_VARLINK_ERROR_INVALID_PARAMETER);
+        client_close(&c);
+}
+
+/* As somebody else: what each method says to that user, by the exit status. */
+static int run_as_nobody(void)
+{
+        static const struct {
+                const char *method;
+                const char *parameters;
+                const char *error;
+        } expected[] = {
+                { "org.icewire.Agent.Describe", NULL, NULL },
+                { "org.icewire.Agent.ListLinks", NULL, NULL },
+                { "org.icewire.Agent.Reconnect", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "org.icewire.Agent.Reconnect", "{\"link\":\"wg1\"}", SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "org.icewire.Agent.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "io.systemd.service.Ping", NULL, NULL },
+                { "io.systemd.service.SetLogLevel", "{\"level\":7}", SD_VARLINK_ERROR_PERMISSION_DENIED },
+        };
+        sd_varlink *link = NULL;
+
+        if (setgid(65534) < 0 || setuid(65534) < 0 || sd_varlink_connect_address(&link, socket_path) < 0)
+                return 100;
+        for (size_t i = 0; i < ELEMENTSOF(expected); i++) {
+                sd_json_variant *parameters = NULL, *reply;
+                const char *error = NULL;
+
+                if (expected[i].parameters)
+                        (void) sd_json_parse(expected[i].parameters, 0, &parameters, NULL, NULL);
+                if (sd_varlink_call(link, expected[i].method, parameters, &reply, &error) < 0 && !error)
+                        return 50 + (int) i;
+                if (!streq_ptr(error, expected[i].error))
+                        return 1 + (int) i;
+        }
+        return 0;
+}
+
+static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
+{
+        int *status = userdata;
+
+        *status = info->si_status;
+        return 0;
+}
+
+Test(agent_varlink, others_may_only_read)
+{
+        int status = -1;
+        sigset_t mask;
+        pid_t pid;
+
+        if (geteuid() != 0)
+                cr_skip_test("needs root to become somebody else");
+        sigemptyset(&mask);
+        sigaddset(&mask, SIGCHLD);
+        cr_assert_geq(sigprocmask(SIG_BLOCK, &mask, NULL), 0);
+        pid = fork();
+        cr_assert_geq(pid, 0);
+        if (pid == 0)
+                _exit(run_as_nobody());
+        cr_assert_geq(sd_event_add_child(event, NULL, pid, WEXITED, on_child, &status), 0);
+        while (status < 0)
+                turn();
+        cr_assert_eq(status, 0, "call number %d", status);
+        cr_assert_eq(n_reloads, 0);
+}

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "conf-file.h"
+#include "config.h"
+#include "fd-util.h"
+#include "log.h"
+#include "string-util.h"
+
+/* Stands before the C library's, so that a test sees what is erased. */
+static char erased[256];
+
+static void note_erased(void *p, size_t n)
+{
+        if (n > 0 && n < sizeof(erased))
+                memcpy(erased, p, n);
+        erased[MIN(n, sizeof(erased) - 1)] = '\0';
+        memset(p, 0, n);
+        __asm__ volatile("" : : "r"(p) : "memory");
+}
+
+void explicit_bzero(void *p, size_t n)
+{
+        note_erased(p, n);
+}
+
+void __explicit_bzero_chk(void *p, size_t n, size_t size);
+void __explicit_bzero_chk(void *p, size_t n, size_t size)
+{
+        note_erased(p, n);
+}
+
+static Config *parse(const char *text, unsigned expected_problems)
+{
+        Config *config = NULL;
+        unsigned n = 0;
+
+        cr_assert_eq(config_parse("test.conf", text, strlen(text), &config, &n), 0);
+        cr_assert_eq(n, expected_problems, "%u problems instead of %u in: %s", n, expected_problems, text);
+        return config;
+}
+
+/* What the code under test logs, which is what the user gets to see. */
+typedef struct Capture {
+        int file, saved;
+} Capture;
+
+static Capture capture_start(void)
+{
+        Capture c = { .file = memfd_create("log", MFD_CLOEXEC), .saved = dup(STDERR_FILENO) };
+
+        cr_assert(c.file >= 0 && c.saved >= 0);
+        cr_assert(dup2(c.file, STDERR_FILENO) >= 0);
+        return c;
+}
+
+static char *capture_end(Capture *c)
+{
+        static char text[65536];
+        ssize_t n;
+
+        cr_assert(dup2(c->saved, STDERR_FILENO) >= 0);
+        n = pread(c->file, text, sizeof(text) - 1, 0);
+        cr_assert(n >= 0);
+        text[n] = '\0';
+        close(c->file);
+        close(c->saved);
+        return text;
+}
+
+static void expect_message(const char *text, const char *message)
+{
+        Capture c = capture_start();
+        Config *config = parse(text, 1);
+        const char *log = capture_end(&c);
+
+        cr_assert(strstr(log, message), "no \"%s\" in: %s", message, log);
+        config_free(config);
+}
+
+Test(config, defaults)
+{
+        Config *config = parse("", 0);
+
+        cr_assert_eq(config->log_level, LOG_INFO);
+        cr_assert(config->multicast);
+        cr_assert_null(config->links);
+        cr_assert_eq(config->n_mqtt_servers, 0);
+        cr_assert_eq(config->n_ice_servers, 0);
+        cr_assert(config_manages_link(config, "wg0"));
+        config_free(config);
+}
+
+static const char everything[] = "# a comment\n"
+                                 "; another = comment\n"
+                                 "[Agent]\n"
+                                 "LogLevel=debug\n"
+                                 "Links=wg* office\n"
+                                 "IgnoreLinks = wg9\n"
+                                 "\n"
+                                 "[Rendezvous]\n"
+                                 "MQTT=mqtts://broker.example mqtt://192.0.2.1:1884\n"
+                                 "MQTT=mqtts://[2001:db8::1]:8884\n"
+                                 "MQTTUser=me#1\n"
+                                 "MQTTCAFile=/etc/ca.pem\n"
+                                 "Multicast=no\n"
+                                 "[ICE]\n"
+                                 "STUNServers=stun.example 192.0.2.2:3479 2001:db8::2\n"
+                                 "TURNServers=turn:turn.example turn:192.0.2.3:5000?transport=tcp\n"
+                                 "TURNUser=\"you\"\n"
+                                 "Interfaces=eth* wlan0\n"
+                                 "ExcludeInterfaces=docker*\n"
+                                 "[X-Others]\n"
+                                 "Anything=goes\n";
+
+static void expect_ice_server(const IceServerConfig *s, IceServerKind kind, const char *host, uint16_t port)
+{
+        cr_assert_eq(s->kind, kind);
+        cr_assert_str_eq(s->host, host);
+        cr_assert_eq(s->port, port);
+}
+
+static void expect_mqtt_server(const MqttServerConfig *s, bool tls, const char *host, uint16_t port)
+{
+        cr_assert_eq(s->tls, tls);
+        cr_assert_str_eq(s->host, host);
+        cr_assert_eq(s->port, port);
+}
+
+static void expect_everything(const Config *c)
+{
+        cr_assert_eq(c->log_level, LOG_DEBUG);
+        cr_assert_str_eq(c->links[1], "office");
+        cr_assert_null(c->links[2]);
+        cr_assert_str_eq(c->ignore_links[0], "wg9");
+        cr_assert_eq(c->n_mqtt_servers, 3);
+        expect_mqtt_server(&c->mqtt_servers[0], true, "broker.example", 8883);
+        expect_mqtt_server(&c->mqtt_servers[1], false, "192.0.2.1", 1884);
+        expect_mqtt_server(&c->mqtt_servers[2], true, "2001:db8::1", 8884);
+        cr_assert_str_eq(c->mqtt_user, "me#1");
+        cr_assert_str_eq(c->mqtt_ca_file, "/etc/ca.pem");
+        cr_assert_not(c->multicast);
+        cr_assert_eq(c->n_ice_servers, 5);
+        expect_ice_server(&c->ice_servers[0], ICE_SERVER_STUN, "stun.example", 3478);
+        expect_ice_server(&c->ice_servers[1], ICE_SERVER_STUN, "192.0.2.2", 3479);
+        expect_ice_server(&c->ice_servers[2], ICE_SERVER_STUN, "2001:db8::2", 3478);
+        expect_ice_server(&c->ice_servers[3], ICE_SERVER_TURN_UDP, "turn.example", 3478);
+        expect_ice_server(&c->ice_servers[4], ICE_SERVER_TURN_TCP, "192.0.2.3", 5000);
+        cr_assert_str_eq(c->turn_user, "you");
+        cr_assert_str_eq(c->addresses.interfaces[1], "wlan0");
+        cr_assert_str_eq(c->addresses.exclude_interfaces[0], "docker*");
+}
+
+Test(config, every_key)
+{
+        Config *config = parse(everything, 0);
+
+        expect_everything(config);
+        config_free(config);
+}
+
+Test(config, copy_and_compare)
+{
+        Config *a = parse(everything, 0), *b = NULL, *other = parse("[Rendezvous]\nMulticast=no\n", 0);
+
+        cr_assert_eq(config_copy(a, &b), 0);
+        expect_everything(b);
+        cr_assert(config_rendezvous_equal(a, b));
+        cr_assert_not(config_rendezvous_equal(a, other));
+        b->mqtt_servers[1].port++;
+        cr_assert_not(config_rendezvous_equal(a, b));
+        config_free(a);
+        config_free(b);
+        config_free(other);
+}
+
+Test(config, which_links)
+{
+        Config *config = parse("[Agent]\nLinks=wg* office\nIgnoreLinks=wg9\n", 0);
+
+        cr_assert(config_manages_link(config, "wg0"));
+        cr_assert(config_manages_link(config, "office"));
+        cr_assert_not(config_manages_link(config, "wg9"));
+        cr_assert_not(config_manages_link(config, "eth0"));
+        config_free(config);
+}
+
+Test(config, last_wins_lists_add_empty_resets)
+{
+        Config *config = parse("[Agent]\nLinks=a\nLinks=b\nLinks=\nLinks=c d\nLogLevel=err\nLogLevel=debug\n"
+                               "[Rendezvous]\nMQTTUser=x\nMQTTUser=\nMulticast=no\nMulticast=\n"
+                               "[ICE]\nSTUNServers=a\nTURNServers=turn:b\nSTUNServers=\nSTUNServers=c\n",
+                               0);
+
+        cr_assert_str_eq(config->links[0], "c");
+        cr_assert_str_eq(config->links[1], "d");
+        cr_assert_null(config->links[2]);
+        cr_assert_eq(config->log_level, LOG_DEBUG);
+        cr_assert_null(config->mqtt_user);
+        cr_assert(config->multicast);
+        cr_assert_eq(config->n_ice_servers, 2);
+        expect_ice_server(&config->ice_servers[0], ICE_SERVER_TURN_UDP, "b", 3478);
+        expect_ice_server(&config->ice_servers[1], ICE_SERVER_STUN, "c", 3478);
+        config_free(config);
+}
+
+Test(config, one_section_twice)
+{
+        Config *config = parse("[Agent]\nLinks=a\n[ICE]\nSTUNServers=s\n[Agent]\nLogLevel=err\nLinks=b\n",
+                               0);
+
+        cr_assert_str_eq(config->links[1], "b");
+        cr_assert_eq(config->log_level, LOG_ERR);
+        config_free(config);
+}
+
+Test(config, nothing_continues_a_line)
+{
+        expect_message("[ICE]\nSTUNServers=a\n  b\nInterfaces=e\n", "test.conf:3: The line is neither");
+        config_free(parse("[ICE]\nSTUNServers=\n  \n\t\n\nInterfaces=e\n", 0));
+}
+
+Test(config, bad_values_are_named)
+{
+        expect_message("[Agent]\nLogLevel=loud\n",
+                       "test.conf:2: [Agent] LogLevel=: \"loud\" is not a log level");
+        expect_message("[Agent]\n\nLinks=a/b\n", "test.conf:3: [Agent] Links=: \"a/b\"");
+        expect_message("[Rendezvous]\nMulticast=perhaps\n",
+                       "test.conf:2: [Rendezvous] Multicast=: \"perhaps\" is not yes or no");
+        expect_message("[Rendezvous]\nMQTT=mqtt://a\nMQTT=http://b\n",
+                       "test.conf:3: [Rendezvous] MQTT=: \"http://b\"");
+        expect_message("[Rendezvous]\nMQTT=mqtt://a:0\n", "test.conf:2");
+        expect_message("[Rendezvous]\nMQTT=mqtt://a:99999\n", "test.conf:2");
+        expect_message("[Rendezvous]\nMQTT=mqtt://a/path\n", "test.conf:2");
+        expect_message("[Rendezvous]\nMQTT=mqtt://\n", "test.conf:2");
+        expect_message("[Rendezvous]\nMQTTCAFile=ca.pem\n", "is not an absolute path");
+        expect_message("[ICE]\nTURNServers=turn.example\n", "is not of the form turn:HOST");
+        expect_message("[ICE]\nTURNServers=turn:a?transport=sctp\n", "is not of the form turn:HOST");
+        expect_message("[ICE]\nSTUNServers=[::1\n", "is not of the form HOST[:PORT]");
+        expect_message("[ICE]\nSTUNServers=a;b\n", "is not of the form HOST[:PORT]");
+        expect_message("[ICE]\nSTUNServers=\e[31m\n", "control character");
+}
+
+Test(config, unknown_things_are_named)
+{
+        expect_message("[Agent]\nLogLevels=debug\n", "test.conf:2: Unknown setting [Agent] LogLevels=");
+        expect_message("[Nothing]\nLogLevel=debug\n", "test.conf:2: Unknown section in [Nothing] LogLevel=");
+        expect_message("LogLevel=debug\n", "test.conf:1: LogLevel= is in no section");
+        expect_message("[agent]\nLogLevel=debug\n", "Unknown section");
+}
+
+Test(config, bad_lines_do_not_spoil_the_rest)
+{
+        static const char text[] =
+                "[Agent\nLinks=lost\n[]\n[Rendezvous] text\n[Agent]\nLogLevel=err\n[ICE]\n"
+                "Interfaces=e\n";
+        Capture c = capture_start();
+        Config *config = NULL;
+        unsigned n;
+        const char *log;
+
+        cr_assert_eq(config_parse("test.conf", text, strlen(text), &config, &n), 0);
+        log = capture_end(&c);
+        cr_assert_eq(config->log_level, LOG_ERR);
+        cr_assert_str_eq(config->addresses.interfaces[0], "e");
+        for (const char *const *p =
+                     (const char *const[]) { "test.conf:1:", "test.conf:2: Links= is in no section",
+                                             "test.conf:3:", "test.conf:4:", NULL };
+             *p; p++)
+                cr_assert(strstr(log, *p), "no %s in: %s", *p, log);
+        config_free(config);
+}
+
+Test(config, nul_bytes_and_sizes)
+{
+        static const char nul[] = "[Agent]\nLinks=a\0b\nLogLevel=err\n";
+        _cleanup_free_ char *big = calloc(1, CONF_FILE_SIZE_MAX + 1);
+        Config *config = NULL;
+        unsigned n;
+
+        log_set_max_level(LOG_ERR);
+        cr_assert_eq(config_parse("test.conf", nul, sizeof(nul) - 1, &config, &n), 0);
+        cr_assert_eq(n, 1);
+        cr_assert_null(config->links);
+        cr_assert_eq(config->log_level, LOG_ERR);
+        config_free(config);
+
+        memset(big, '#', CONF_FILE_SIZE_MAX + 1);
+        cr_assert_eq(config_parse("test.conf", big, CONF_FILE_SIZE_MAX + 1, &config, &n), 0);
+        cr_assert_eq(n, 1);
+        config_free(config);
+}
+
+Test(config, a_long_value_is_whole)
+{
+        char text[20000] = "[ICE]\nSTUNServers=";
+        Config *config;
+
+        for (int i = 0; i < 60; i++) {
+                size_t n = strlen(text);
+
+                snprintf(text + n, sizeof(text) - n, "%0200d.example ", i);
+        }
+        strcat(text, "\n");
+        log_set_max_level(LOG_ERR);
+        config = parse(text, 0);
+        cr_assert_eq(config->n_ice_servers, 60);
+        config_free(config);
+}
+
+/* Trees */
+
+static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+        return remove(path);
+}
+
+static char root[] = "/tmp/icewire-test-XXXXXX";
+
+static void put(const char *path, const char *text)
+{
+        char full[512];
+        FILE *f;
+
+        snprintf(full, sizeof(full), "%s%s", root, path);
+        for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); *p++ = '/') {
+                *p = '\0';
+                cr_assert(mkdir(full, 0755) >= 0 || errno == EEXIST);
+        }
+        f = fopen(full, "we");
+        cr_assert_not_null(f);
+        fputs(text, f);
+        fclose(f);
+}
+
+static void make_root(void)
+{
+        cr_assert_not_null(mkdtemp(root));
+        unsetenv("CREDENTIALS_DIRECTORY");
+}
+
+static void remove_root(void)
+{
+        nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static Config *load(void)
+{
+        Config *config = NULL;
+
+        cr_assert_eq(config_load(root, &config), 0);
+        return config;
+}
+
+Test(config_tree, nothing_there, .init = make_root, .fini = remove_root)
+{
+        Config *config = load();
+
+        cr_assert_eq(config->log_level, LOG_INFO);
+        config_free(config);
+}
+
+Test(config_tree, precedence_and_masking, .init = make_root, .fini = remove_root)
+{
+        char link[512];
+        Config *config;
+
+        put("/usr/lib/icewire/icewire.conf", "[Agent]\nLogLevel=emerg\n");
+        put("/etc/icewire/icewire.conf", "[Agent]\nLogLevel=err\nLinks=main\n");
+        put("/usr/lib/icewire/icewire.conf.d/10-a.conf", "[Agent]\nLinks=usr-a\nLogLevel=debug\n");
+        put("/usr/lib/icewire/icewire.conf.d/20-b.conf", "[Agent]\nLinks=usr-b\n");
+        put("/run/icewire/icewire.conf.d/15-c.conf", "[Agent]\nLinks=run-c\n");
+        put("/etc/icewire/icewire.conf.d/10-a.conf", "[Agent]\nLinks=etc-a\n");
+        put("/etc/icewire/icewire.conf.d/30-not-a-drop-in.txt", "[Agent]\nLinks=no\n");
+        snprintf(link, sizeof(link), "%s/etc/icewire/icewire.conf.d/20-b.conf", root);
+        cr_assert_geq(symlink("/dev/null", link), 0);
+
+        config = load();
+        cr_assert_eq(config->log_level, LOG_ERR);
+        cr_assert_str_eq(config->links[0], "main");
+        cr_assert_str_eq(config->links[1], "etc-a");
+        cr_assert_str_eq(config->links[2], "run-c");
+        cr_assert_null(config->links[3]);
+        config_free(config);
+}
+
+Test(config_tree, a_drop_in_is_named_with_its_line, .init = make_root, .fini = remove_root)
+{
+        const char *log;
+        Config *config;
+        Capture c;
+
+        put("/etc/icewire/icewire.conf", "[Agent]\nLogLevel=err\n");
+        put("/etc/icewire/icewire.conf.d/x.conf", "\n\n[Agent]\nLogLevel=x\n[broken\n[ICE]\nInterfaces=e\n");
+        c = capture_start();
+        config = load();
+        log = capture_end(&c);
+        cr_assert(strstr(log, "icewire.conf.d/x.conf:4: [Agent] LogLevel=: \"x\""), "%s", log);
+        cr_assert(strstr(log, "icewire.conf.d/x.conf:5: "), "%s", log);
+        cr_assert_eq(config->log_level, LOG_ERR);
+        cr_assert_str_eq(config->addresses.interfaces[0], "e");
+        config_free(config);
+}
+
+static void use_secret_files(mode_t mode)
+{
+        char text[2048], path[512];
+
+        put("/secret", "from file\nand more\n");
+        snprintf(path, sizeof(path), "%s/secret", root);
+        cr_assert_geq(chmod(path, mode), 0);
+        snprintf(text, sizeof(text), "[Rendezvous]\nMQTTPasswordFile=%s\n[ICE]\nTURNPasswordFile=%s\n", path,
+                 path);
+        put("/etc/icewire/icewire.conf", text);
+}
+
+Test(config_tree, secrets_from_files, .init = make_root, .fini = remove_root)
+{
+        Config *config;
+        const char *log;
+        Capture c;
+
+        use_secret_files(0600);
+        c = capture_start();
+        config = load();
+        log = capture_end(&c);
+        cr_assert_str_eq(log, "");
+        cr_assert_str_eq(config->mqtt_password, "from file");
+        cr_assert_str_eq(config->turn_password, "from file");
+        config_free(config);
+}
+
+Test(config_tree, an_open_secret_is_warned_of, .init = make_root, .fini = remove_root)
+{
+        Config *config;
+        const char *log;
+        Capture c;
+
+        use_secret_files(0644);
+        c = capture_start();
+        config = load();
+        log = capture_end(&c);
+        cr_assert(strstr(log, "icewire.conf:2: Everybody on this host may read"), "%s", log);
+        cr_assert(strstr(log, "icewire.conf:4: Everybody on this host may read"), "%s", log);
+        cr_assert_not(strstr(log, "from file"));
+        config_free(config);
+}
+
+Test(config_tree, credentials_come_first, .init = make_root, .fini = remove_root)
+{
+        char path[512];
+        Config *config;
+
+        use_secret_files(0600);
+        put("/credentials/mqtt.password", "from credential");
+        snprintf(path, sizeof(path), "%s/credentials", root);
+        setenv("CREDENTIALS_DIRECTORY", path, 1);
+        config = load();
+        cr_assert_str_eq(config->mqtt_password, "from credential");
+        cr_assert_str_eq(config->turn_password, "from file");
+        config_free(config);
+}
+
+Test(config_tree, a_missing_secret_is_named, .init = make_root, .fini = remove_root)
+{
+        Config *config;
+        const char *log;
+        Capture c;
+
+        put("/etc/icewire/icewire.conf", "[ICE]\nTURNPasswordFile=/nowhere/at/all\n");
+        c = capture_start();
+        config = load();
+        log = capture_end(&c);
+        cr_assert(strstr(log, "icewire.conf:2: Failed to read the secret in /nowhere/at/all"), "%s", log);
+        cr_assert_null(config->turn_password);
+        config_free(config);
+}
+
+Test(config_tree, an_unreadable_file_is_named, .init = make_root, .fini = remove_root)
+{
+        Config *config;
+        const char *log;
+        Capture c;
+
+        put("/etc/icewire/icewire.conf.d/dir.conf/x", "");
+        put("/etc/icewire/icewire.conf", "[Agent]\nLogLevel=err\n");
+        c = capture_start();
+        config = load();
+        log = capture_end(&c);
+        cr_assert(strstr(log, "dir.conf: Is a directory"), "%s", log);
+        cr_assert_eq(config->log_level, LOG_ERR);
+        config_free(config);
+}
+
+Test(config_tree, secrets_are_erased, .init = make_root, .fini = remove_root)
+{
+        Config *config, *copy = NULL;
+
+        use_secret_files(0600);
+        config = load();
+        cr_assert_eq(config_copy(config, &copy), 0);
+        memset(erased, 0, sizeof(erased));
+        config_free(config);
+        cr_assert_str_eq(erased, "from file");
+        memset(erased, 0, sizeof(erased));
+        config_free(copy);
+        cr_assert_str_eq(erased, "from file");
+}

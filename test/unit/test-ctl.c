@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <criterion/criterion.h>
+
+#include "ctl-peers.h"
+#include "ctl-util.h"
+#include "string-util.h"
+
+static void expect_escaped(const char *s, const char *expected)
+{
+        _cleanup_free_ char *escaped = terminal_escape(s);
+
+        cr_assert_str_eq(escaped, expected);
+}
+
+Test(ctl, terminal_escape)
+{
+        expect_escaped("plain text: 1 → 2, ü", "plain text: 1 → 2, ü");
+        expect_escaped("\033[31mred\a\n", "\\x1b[31mred\\x07\\x0a");
+        expect_escaped("\x7f", "\\x7f");
+        expect_escaped("\xc2\x9b"
+                       "31m",
+                       "\\xc2\\x9b31m"); /* CSI as a C1 control */
+        expect_escaped("a\xe2\x80\xae"
+                       "b",
+                       "a\\xe2\\x80\\xaeb");                                 /* right-to-left override */
+        expect_escaped("\xff\xc3", "\\xff\\xc3");                            /* not UTF-8, cut short */
+        expect_escaped("\xc0\xaf\xed\xa0\x80", "\\xc0\\xaf\\xed\\xa0\\x80"); /* overlong, surrogate */
+        expect_escaped("\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80");
+        expect_escaped("", "");
+}
+
+static void expect_size(uint64_t bytes, const char *expected)
+{
+        cr_assert_str_eq(format_size(bytes, (char[SIZE_STRLEN]) {}), expected);
+}
+
+Test(ctl, sizes)
+{
+        expect_size(0, "0 B");
+        expect_size(1023, "1023 B");
+        expect_size(1024, "1.0 KiB");
+        expect_size(1536, "1.5 KiB");
+        expect_size(1024 * 1024 - 1, "1.0 MiB");
+        expect_size(UINT64_MAX, "16.0 EiB");
+}
+
+static void expect_age(usec_t age, const char *expected)
+{
+        cr_assert_str_eq(
+                format_age(1000 * USEC_PER_HOUR - age, 1000 * USEC_PER_HOUR, (char[SIZE_STRLEN]) {}),
+                expected);
+}
+
+Test(ctl, ages)
+{
+        expect_age(0, "now");
+        expect_age(USEC_PER_SEC - 1, "now");
+        expect_age(59 * USEC_PER_SEC, "59s");
+        expect_age(119 * USEC_PER_SEC, "1min");
+        expect_age(3 * USEC_PER_HOUR, "3h");
+        expect_age(50 * USEC_PER_HOUR, "2d");
+        cr_assert_str_eq(format_age(USEC_PER_HOUR, 0, (char[SIZE_STRLEN]) {}), "now");
+}
+
+Test(ctl, round_trip_times)
+{
+        cr_assert_str_eq(format_round_trip_time(400, (char[SIZE_STRLEN]) {}), "0.4ms");
+        cr_assert_str_eq(format_round_trip_time(12345, (char[SIZE_STRLEN]) {}), "12ms");
+        cr_assert_str_eq(format_round_trip_time(1500 * USEC_PER_MSEC, (char[SIZE_STRLEN]) {}), "1500ms");
+}
+
+Test(ctl, short_keys_stay_unique)
+{
+        const char *keys[] = { "abcdefghXX", "zzzzzzzzzz", "abcdefghXY", "abcdefghXX" };
+        _cleanup_free_ char *cut = NULL, *whole = NULL;
+
+        cr_assert_eq(unique_prefix_length(keys, 2, 8), 8);
+        cr_assert_eq(unique_prefix_length(keys, 3, 8), 10);
+        cr_assert_eq(unique_prefix_length(keys, 4, 8), 10);
+        cr_assert_eq(unique_prefix_length(keys, 0, 8), 8);
+        cut = ctl_short_key(keys[0], 4);
+        cr_assert_str_eq(cut, "abcd…");
+        whole = ctl_short_key(keys[0], 10);
+        cr_assert_str_eq(whole, "abcdefghXX");
+}
+
+static sd_json_variant *parse(const char *text)
+{
+        sd_json_variant *v = NULL;
+
+        cr_assert_geq(sd_json_parse(text, 0, &v, NULL, NULL), 0);
+        return v;
+}
+
+#define PEER_START                                                                                          \
+        "{\"link\":\"wg0\",\"publicKey\":\"abc\",\"state\":\"connected\",\"rxBytes\":1,\"txBytes\":2,"
+
+Test(ctl, parses_peers)
+{
+        sd_json_variant *v = parse(
+                PEER_START
+                "\"path\":\"relayed\",\"reason\":\"no_direct_pair\",\"new\":1,"
+                "\"local\":{\"type\":\"relay\",\"transport\":\"udp\",\"address\":\"192.0.2.1:1\"},"
+                "\"remote\":{\"type\":\"host\",\"transport\":\"udp\",\"address\":\"192.0.2.2:2\"},"
+                "\"endpoint\":\"127.128.0.1:3\"}");
+        _cleanup_free_ char *via = NULL;
+        CtlPeer peer;
+
+        cr_assert_eq(ctl_peer_parse(v, &peer), 0);
+        cr_assert_str_eq(peer.state, "connected");
+        cr_assert_eq(peer.tx_bytes, 2);
+        cr_assert_eq(peer.round_trip_time, USEC_INFINITY);
+        via = ctl_peer_via(&peer);
+        cr_assert_str_eq(via, "relay 192.0.2.1:1 → host 192.0.2.2:2");
+        sd_json_variant_unref(v);
+}
+
+Test(ctl, a_direct_peer_shows_its_endpoint)
+{
+        sd_json_variant *v = parse(PEER_START "\"path\":\"direct\",\"reason\":\"none\",\"reasonText\":null,"
+                                              "\"endpoint\":\"192.0.2.2:2\"}");
+        _cleanup_free_ char *via = NULL;
+        CtlPeer peer;
+
+        cr_assert_eq(ctl_peer_parse(v, &peer), 0);
+        cr_assert_null(peer.reason_text);
+        via = ctl_peer_via(&peer);
+        cr_assert_str_eq(via, "192.0.2.2:2");
+        sd_json_variant_unref(v);
+}
+
+Test(ctl, refuses_what_is_no_peer)
+{
+        static const char *const bad[] = {
+                "{}",
+                "[]",
+                "1",
+                PEER_START "\"path\":7,\"reason\":\"none\"}",
+                PEER_START "\"path\":\"direct\",\"reason\":\"none\",\"local\":{\"type\":\"host\"}}",
+                PEER_START "\"path\":\"direct\",\"reason\":\"none\",\"roundTripTimeUSec\":-1}",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                sd_json_variant *v = parse(bad[i]);
+                CtlPeer peer;
+
+                cr_assert_lt(ctl_peer_parse(v, &peer), 0, "%s", bad[i]);
+                sd_json_variant_unref(v);
+        }
+}
