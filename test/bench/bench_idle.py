@@ -42,7 +42,7 @@ def measure(lab, n, seconds):
     start = time.monotonic()
     start_together(sites.a, sites.b)
     lab.wait_until(lambda: sum(p["state"] == "connected" for p in sites.a.peers()) == n,
-                   lambda: f"{n} peers connected; there are {sum(p['state'] == 'connected' for p in sites.a.peers())}", 180)
+                   lambda: f"{n} peers connected; there are {sum(p['state'] == 'connected' for p in sites.a.peers())}", 180, 0.5)
     print(f"{n} connected after {time.monotonic() - start:.1f} s", flush=True)
     processes = {"icewired": sites.a.agent, "icewire-broker": sites.a.broker}
     lab.always(lambda: True, "", SETTLE)

@@ -135,9 +135,13 @@ class Host(Namespace):
     def peers(self):
         """What icewired knows of its peers; none while it is not there."""
         try:
-            return self.varlink("ListPeers")["peers"]
+            peers = self.varlink("ListPeers")["peers"]
         except varlink.VarlinkError:
             return []
+        for peer in peers:
+            # Varlink's enums have "peer_silent" where the command line says "peer-silent".
+            peer["reason"] = peer["reason"].replace("_", "-")
+        return peers
 
     def peer(self, public_key):
         """One peer; an empty dictionary if it is unknown."""

@@ -86,9 +86,9 @@ class Lab:
         for process in self.processes:
             process.check()
 
-    def wait_until(self, condition, what, timeout=60):
-        """Until condition() is true; returns what it returned. For what no event tells: it is asked some 40 times a
-        second. `what` says what should have happened; a callable is asked then."""
+    def wait_until(self, condition, what, timeout=60, interval=0.025):
+        """Until condition() is true; returns what it returned. For what no event tells: it is asked every `interval`
+        seconds. `what` says what should have happened; a callable is asked then."""
         deadline = time.monotonic() + timeout
         while True:
             self.check_processes()
@@ -97,7 +97,7 @@ class Lab:
                 return value
             if time.monotonic() > deadline:
                 raise LabError(f"not within {timeout} s: {what() if callable(what) else what}")
-            time.sleep(0.025)
+            time.sleep(interval)
 
     def always(self, condition, what, duration):
         """Raises as soon as condition() is false within the duration: for what must *not* happen. Only as good as the

@@ -63,6 +63,9 @@ class Process:
         while True:
             self.check()
             if select.select([self.notify], [], [], 0.2)[0] and b"READY=1" in self.notify.recv(4096).split(b"\n"):
+                # Nobody reads what it says later: a full queue would block it.
+                os.unlink(self.notify.getsockname())
+                self.notify.close()
                 return
             if time.monotonic() > deadline:
                 raise LabError(f"{self.name} did not become ready within {timeout} s")

@@ -10,9 +10,9 @@ def run(lab):
     sites = connected_sites(lab)
     pinger = probe.Pinger(sites.a, TUNNEL4["b"], interval=0.02)
     sites.a.broker.kill()
-    lab.wait_until(lambda: sites.a.varlink("Describe")["broker"] != "connected", "icewired notices that the broker is gone")
+    lab.wait_until(lambda: sites.a.varlink("Describe")["broker"] != "ready", "icewired notices that the broker is gone")
     sites.a.start_broker().wait_ready()
-    lab.wait_until(lambda: sites.a.varlink("Describe")["broker"] == "connected", "icewired is connected to the new broker")
+    lab.wait_until(lambda: sites.a.varlink("Describe")["broker"] == "ready", "icewired is connected to the new broker")
     sites.wait_connected()
     echoes = pinger.stop()
     if echoes.lost:
