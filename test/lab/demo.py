@@ -46,9 +46,8 @@ def _shell(lab):
         path = os.path.join(folder, machine.name)
         with open(path, "w", encoding="utf-8") as f:
             # With the root as well: without it, nsenter ends up outside of a chroot that the lab is in.
-            f.write(f"#!/bin/sh\nPATH={sandbox.WORK}/bin:$PATH\n"
-                    f"exec nsenter --target {machine.holder} --net --mount --root --wd=/ -- \"${{@:-bash}}\"\n"
-                    .replace("#!/bin/sh", "#!/bin/bash"))
+            f.write(f"#!/bin/bash\nPATH={sandbox.WORK}/bin:$PATH\n"
+                    f"exec nsenter --target {machine.holder} --net --mount --root --wd=/ -- \"${{@:-bash}}\"\n")
         os.chmod(path, 0o755)
     names = [m.name for m in lab.namespaces]
     print(f"""Machines: {', '.join(names)}. Each name runs a command there, for example:
