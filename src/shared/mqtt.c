@@ -67,7 +67,8 @@ struct Mqtt {
         unsigned n_unacknowledged; /* publishes */
         int refused;               /* CONNACK's code; 0: none */
         bool out_of_memory;
-        int error; /* for `closed` */
+        bool too_long; /* a packet was */
+        int error;     /* for `closed` */
         char *reason;
         char *library_error; /* the latest that libmosquitto logged: OpenSSL's errors go nowhere else */
         char *pingresp;      /* what it logs for a packet that no callback tells of */
@@ -306,6 +307,10 @@ static void on_message(struct mosquitto *mosq, void *userdata, const struct mosq
 
         mqtt_packet_complete(m);
         m->last_out = m->last_in; /* it was acknowledged */
+        if (size > MQTT_PACKET_MAX) {
+                m->too_long = true;
+                return;
+        }
         (void) mqtt_add_news(m, MQTT_NEWS_MESSAGE, message->topic, size > m->payload_max ? NULL : payload,
                              size, 1);
 }
@@ -458,7 +463,7 @@ static void mqtt_drive(Mqtt *m)
         error = errno;
         if (rc != MOSQ_ERR_SUCCESS || mosquitto_socket(m->mosq) < 0 || m->out_of_memory)
                 mqtt_close_library(m, rc, error, handshake);
-        else if (mqtt_bytes_received(m) - m->complete > MQTT_PACKET_MAX)
+        else if (m->too_long || mqtt_bytes_received(m) - m->complete > MQTT_PACKET_MAX)
                 mqtt_schedule_close(m, -EMSGSIZE, "the server sends more than we take in one packet",
                                     /* why= */ NULL);
 }
