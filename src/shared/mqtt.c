@@ -456,8 +456,11 @@ static void mqtt_drive(Mqtt *m)
 {
         struct ssl_st *ssl = mosquitto_ssl_get(m->mosq);
         bool handshake = ssl && !tls_is_established(ssl);
-        int rc, error;
+        int rc, error, quick = 1;
 
+        /* Not to stay on for long (tcp(7)), hence every time: a server with Nagle's algorithm, such as
+         * mosquitto, keeps its next packet back until the latest is acknowledged, by default 40 ms later. */
+        (void) setsockopt(mosquitto_socket(m->mosq), IPPROTO_TCP, TCP_QUICKACK, &quick, sizeof(quick));
         errno = 0;
         rc = mqtt_read_and_write(m);
         error = errno;
