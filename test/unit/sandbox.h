@@ -112,27 +112,42 @@ static inline void turnserver_exec(pid_t parent)
         _exit(127);
 }
 
+/* Asks until there is an answer: coturn has no other way to say that it listens. */
+static inline bool turnserver_answers(const char *server, int type)
+{
+        static const uint8_t request[20] = { 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42 };
+        SocketAddress a = address(server);
+        uint8_t answer[256];
+        struct pollfd p = { .events = POLLIN };
+        bool answered;
+
+        p.fd = socket(a.sa.sa_family, type | SOCK_CLOEXEC, 0);
+        answered = connect(p.fd, &a.sa, socket_address_length(&a)) >= 0 &&
+                   send(p.fd, request, sizeof(request), MSG_NOSIGNAL) == sizeof(request) &&
+                   poll(&p, 1, 100) == 1 && recv(p.fd, answer, sizeof(answer), 0) > 0;
+        close(p.fd);
+        return answered;
+}
+
 static inline pid_t turnserver_start(void)
 {
-        SocketAddress a = address(TURN_ADDRESS);
         usec_t end = now(CLOCK_MONOTONIC) + SANDBOX_PATIENCE;
         pid_t parent = getpid(), pid;
-        int status, fd, r;
 
         pid = fork();
         cr_assert(pid >= 0);
         if (pid == 0)
                 turnserver_exec(parent);
-        /* It has no other way to say that it listens. */
-        do {
+        while (!turnserver_answers(TURN_ADDRESS, SOCK_DGRAM) ||
+               !turnserver_answers("[::1]:3478", SOCK_DGRAM) ||
+               !turnserver_answers(TURN_ADDRESS, SOCK_STREAM)) {
+                int status;
+
                 if (waitpid(pid, &status, WNOHANG) == pid)
                         cr_skip("no coturn here");
                 cr_assert(now(CLOCK_MONOTONIC) < end);
                 (void) poll(NULL, 0, 10);
-                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-                r = connect(fd, &a.sa, sizeof(a.in));
-                close(fd);
-        } while (r < 0);
+        }
         return pid;
 }
 

@@ -15,12 +15,6 @@
 #include "random-util.h"
 #include "string-util.h"
 
-__attribute__((weak)) bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b);
-__attribute__((weak)) bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b)
-{
-        return a->transport == b->transport && socket_address_equal(&a->address, &b->address);
-}
-
 static sd_event *make_event(void)
 {
         sd_event *event;
