@@ -22,10 +22,18 @@ typedef struct World {
         unsigned n_grown;
 } World;
 
+static void grow(int fd)
+{
+        int size = PROXY_BUFFER_SIZE;
+
+        cr_assert(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) >= 0);
+}
+
 static void on_grow(int fd, void *userdata)
 {
         World *w = userdata;
 
+        grow(fd);
         w->n_grown++;
 }
 
@@ -47,6 +55,8 @@ static void world_start(World *w, const char *ip)
         w->wireguard = udp_socket("0.0.0.0:0");
         w->peer = udp_socket(ip);
         w->stranger = udp_socket(ip);
+        grow(w->wireguard);
+        grow(w->peer);
         a = local_address(w->wireguard);
         w->wireguard_port = socket_address_port(&a);
         w->peer_address = local_address(w->peer);
