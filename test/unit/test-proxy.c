@@ -363,6 +363,125 @@ Test(proxy, gives_each_peer_an_address)
         cr_assert(!proxy_address_is_ours(&a));
 }
 
+/* ---- over ICE ---- */
+
+typedef struct End {
+        struct End *other;
+        IceAgent *agent;
+        Proxy *proxy;
+        int wireguard;
+        SocketAddress remote;
+        bool selected;
+        IceCandidate candidates[8];
+        size_t n_candidates;
+} End;
+
+static void on_candidate(IceAgent *agent, const IceCandidate *candidate, void *userdata)
+{
+        End *e = userdata;
+
+        cr_assert(e->n_candidates < ELEMENTSOF(e->candidates));
+        e->candidates[e->n_candidates++] = *candidate;
+}
+
+static void on_selected(IceAgent *agent, const IceCandidate *local, const IceCandidate *remote,
+                        void *userdata)
+{
+        End *e = userdata;
+
+        e->selected = true;
+        e->remote = remote->address;
+}
+
+static void on_data(IceAgent *agent, const void *data, size_t size, void *userdata)
+{
+        End *e = userdata;
+
+        proxy_deliver(e->proxy, data, size);
+}
+
+static const IceAgentCallbacks callbacks = {
+        .candidate = on_candidate,
+        .selected = on_selected,
+        .data = on_data,
+};
+
+static void end_start(End *e, sd_event *event, ProxyPool *pool, bool controlling)
+{
+        SocketAddress local = address("127.0.0.1:0"), a;
+        IceAgentParameters p = {
+                .controlling = controlling,
+                .local_addresses = &local,
+                .n_local_addresses = 1,
+        };
+
+        e->wireguard = udp_socket("127.0.0.1:0");
+        a = local_address(e->wireguard);
+        cr_assert(proxy_new(pool, socket_address_port(&a), &e->proxy) >= 0);
+        cr_assert(ice_agent_new(event, &p, &callbacks, e, &e->agent) >= 0);
+        cr_assert(ice_agent_gather(e->agent) >= 0);
+}
+
+static void end_meet(End *e)
+{
+        cr_assert(ice_agent_set_remote_credentials(e->agent, ice_agent_ufrag(e->other->agent),
+                                                   ice_agent_pwd(e->other->agent)) >= 0);
+        for (size_t i = 0; i < e->other->n_candidates; i++)
+                cr_assert(ice_agent_add_remote_candidate(e->agent, e->other->candidates + i) == 1);
+}
+
+static void end_talk(World *w, End *from)
+{
+        uint8_t data[128] = { 4 }, in[128];
+        SocketAddress source;
+
+        world_send(from->wireguard, proxy_endpoint(from->proxy), data, sizeof(data));
+        cr_assert(world_receive(w, from->other->wireguard, in, sizeof(in), &source) == sizeof(data));
+        cr_assert(memcmp(data, in, sizeof(in)) == 0);
+        cr_assert(socket_address_equal(&source, proxy_endpoint(from->other->proxy)));
+}
+
+static void end_stop(End *e)
+{
+        proxy_forget_agent(e->proxy, e->agent);
+        e->agent = ice_agent_free(e->agent);
+        e->proxy = proxy_free(e->proxy);
+        close(e->wireguard);
+}
+
+/* WireGuard, proxy, ICE, proxy, WireGuard: first through libnice, then through sockets of our own. */
+Test(proxy, carries_over_ice)
+{
+        World w = {};
+        ProxyPool *pool;
+        End ends[2] = { { .other = ends + 1 }, { .other = ends } };
+
+        sandbox_enter();
+        cr_assert(sd_event_new(&w.event) >= 0);
+        cr_assert(proxy_pool_new(w.event, NULL, NULL, &pool) >= 0);
+        for (size_t i = 0; i < 2; i++)
+                end_start(ends + i, w.event, pool, i == 0);
+        for (size_t i = 0; i < 2; i++)
+                end_meet(ends + i);
+        RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
+        for (size_t i = 0; i < 2; i++)
+                cr_assert(proxy_set_agent(ends[i].proxy, ends[i].agent) >= 0);
+        for (size_t i = 0; i < 2; i++)
+                end_talk(&w, ends + i);
+        for (size_t i = 0; i < 2; i++) {
+                int fd;
+
+                cr_assert(ice_agent_open_data_socket(ends[i].agent, &fd) >= 0);
+                cr_assert(proxy_set_socket(ends[i].proxy, fd, &ends[i].remote) >= 0);
+                end_talk(&w, ends + 0);
+                end_talk(&w, ends + 1);
+        }
+        for (size_t i = 0; i < 2; i++)
+                end_stop(ends + i);
+        proxy_pool_free(pool);
+        sd_event_unref(w.event);
+}
+
 /* A device that cannot segment says so; then each datagram goes by itself. */
 Test(datagrams, fall_back_to_single_sends)
 {
