@@ -16,6 +16,8 @@
 #define EVENTS_MAX 64
 /* ICE paces its checks at 20 ms: a timer may not be much later than GLib's own millisecond. */
 #define CONTEXT_TIMER_ACCURACY USEC_PER_MSEC
+/* Even a context whose time is up gets these, without waiting. */
+#define FINISH_TURNS_MIN 4
 #define LOG_BURST 20
 #define LOG_INTERVAL (10 * USEC_PER_SEC)
 
@@ -465,7 +467,7 @@ void glib_context_finish(GlibContext *c, usec_t deadline)
         if (c->dispatching)
                 return;
         c->dispatching = true;
-        while (!c->freed && now(CLOCK_MONOTONIC) < deadline)
+        for (unsigned i = 0; !c->freed && (i < FINISH_TURNS_MIN || now(CLOCK_MONOTONIC) < deadline); i++)
                 context_turn(c, deadline);
         c->dispatching = false;
         if (c->freed)

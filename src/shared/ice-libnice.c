@@ -22,7 +22,7 @@
 #define FD_RESERVE 16
 #define FD_NEED_MAX 512
 /* When the event loop ends, all engines together may still take this long to give TURN allocations back. */
-#define ORPHAN_WAIT (250 * USEC_PER_MSEC)
+#define ORPHANS_WAIT USEC_PER_SEC
 
 /* ---- types ---- */
 
@@ -268,9 +268,9 @@ static void on_engine_orphaned(GlibContext *context, void *userdata)
         usec_t t = now(CLOCK_MONOTONIC);
 
         assert(!engine->owner); /* an IceAgent holds a reference to the event */
-        /* One after the other they share the time, but each gets a turn. */
-        if (deadline < t || deadline > t + ORPHAN_WAIT)
-                deadline = t + ORPHAN_WAIT;
+        /* They come one right after the other, and share the time; another loop may end later. */
+        if (t > usec_add(deadline, ORPHANS_WAIT))
+                deadline = usec_add(t, ORPHANS_WAIT);
         glib_context_finish(context, deadline);
 }
 

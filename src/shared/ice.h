@@ -53,7 +53,8 @@ typedef struct IceAgentParameters {
 typedef struct IceAgentCallbacks {
         /* A local candidate to signal. */
         void (*candidate)(IceAgent *agent, const IceCandidate *candidate, void *userdata);
-        /* No more local candidates will come. */
+        /* No more local candidates will come, unless a STUN server answers after more than 3 s: then one
+         * still does. */
         void (*gathering_done)(IceAgent *agent, void *userdata);
         void (*state)(IceAgent *agent, IceState state, void *userdata);
         /* A pair was selected; fires again for each better one. */
@@ -64,9 +65,11 @@ typedef struct IceAgentCallbacks {
         void (*data)(IceAgent *agent, const void *data, size_t size, void *userdata);
 } IceAgentCallbacks;
 
-/* Makes an agent with fresh local credentials (ICE_LOCAL_UFRAG_SIZE, ICE_LOCAL_PWD_SIZE). -EINVAL: no usable
- * local address; -EMFILE: too near to the limit of open files (libnice would abort); -ENOMEM. The callbacks'
- * table must outlive the agent. */
+/* Makes an agent with fresh local credentials (ICE_LOCAL_UFRAG_SIZE, ICE_LOCAL_PWD_SIZE); it keeps a
+ * reference to the event. At most 16 local addresses are used, and none beyond place 48 of the host's own
+ * list (libnice aborts at 64). -EINVAL: no usable local address, or a TURN server without credentials;
+ * -EMFILE: too near to the limit of open files (libnice would abort); -ENOMEM. The callbacks' table must
+ * outlive the agent. */
 int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const IceAgentCallbacks *callbacks,
                   void *userdata, IceAgent **ret);
 
@@ -79,7 +82,8 @@ const char *ice_agent_ufrag(const IceAgent *agent);
 const char *ice_agent_pwd(const IceAgent *agent);
 IceState ice_agent_state(const IceAgent *agent);
 
-/* Starts gathering; host candidates are reported before this returns. */
+/* Starts gathering, once; host candidates are reported before this returns. -EALREADY; -EADDRNOTAVAIL: no
+ * socket could be bound. */
 int ice_agent_gather(IceAgent *agent);
 
 /* Once, before or after gathering, before any remote candidate. -EINVAL if they break RFC 8839 section 5.4;
@@ -95,18 +99,21 @@ int ice_agent_add_remote_candidate(IceAgent *agent, const IceCandidate *candidat
 int ice_agent_end_of_candidates(IceAgent *agent);
 
 /* After `selected`, for a UDP pair whose local side is not relayed: a non-blocking UDP socket that shares
- * the local candidate's port with libnice. A classic BPF program of the SO_REUSEPORT group gives STUN to
- * libnice and everything else to this socket. The caller owns *ret and may use recvmmsg, GSO and GRO on it.
- * -EOPNOTSUPP for a relayed or TCP pair (use ice_agent_send()); errno of the system calls. */
+ * the local candidate's port with libnice. A classic BPF program of the SO_REUSEPORT group gives to this
+ * socket what looks like WireGuard, and everything else (STUN, a TURN server's ChannelData) to libnice. Of
+ * several on one port the oldest receives, until it is closed (ice-data-socket.h). The caller owns *ret and
+ * may use recvmmsg, GSO and GRO on it. -EOPNOTSUPP for a relayed or TCP pair (use ice_agent_send()); errno
+ * of the system calls. */
 int ice_agent_open_data_socket(IceAgent *agent, int *ret);
 
 /* Sends one datagram over the selected pair. -EAGAIN: the socket is full, drop it as a network would;
- * -ENOTCONN. */
+ * -EMSGSIZE: empty or longer than a UDP datagram; -ENOTCONN. */
 int ice_agent_send(IceAgent *agent, const void *data, size_t size);
 
 /* The file descriptors of the agent's UDP sockets, for larger buffers: borrowed, good until the loop runs
  * again. The caller frees *ret. */
 int ice_agent_sockets(IceAgent *agent, int **ret, size_t *ret_n);
 
-/* Round-trip time of the last check of the selected pair, USEC_INFINITY if unknown. */
+/* Round-trip time of the last check of the selected pair, USEC_INFINITY if unknown. libnice (0.1.22, 0.1.23)
+ * tells of none, so for now it is always unknown: measure with a probe of one's own. */
 usec_t ice_agent_round_trip_time(const IceAgent *agent);

@@ -18,10 +18,12 @@ typedef struct StunQuery StunQuery;
 typedef void (*stun_query_callback_t)(StunQuery *query, int error, const SocketAddress *mapped, usec_t rtt,
                                       void *userdata);
 
-/* Asks from a socket that shares the port of `base_fd`, a bound UDP socket of ours (it gets SO_REUSEADDR;
- * the kernel prefers our connected socket for this server's answers, so the owner of base_fd never sees
- * them). base_fd may be -EBADF: any port. Not for a server that base_fd also uses for TURN: its Allocate
- * answer tells the mapping. */
+/* Asks from a socket that shares the port of `base_fd`, a bound, unconnected UDP socket of ours. It gets
+ * SO_REUSEADDR while ours is being bound, and the kernel prefers our connected socket for this server's
+ * packets, so that the owner of base_fd never sees them; a packet from elsewhere that arrives in the few
+ * microseconds between bind and connect is lost. base_fd may be -EBADF: any port. Not for a server that
+ * base_fd also uses for TURN: its Allocate answer tells the mapping. One query per server and port at a
+ * time. errno of the system calls (-ENETUNREACH: no route). */
 int stun_query_new(sd_event *event, int base_fd, const SocketAddress *server, stun_query_callback_t callback,
                    void *userdata, StunQuery **ret);
 StunQuery *stun_query_free(StunQuery *query);

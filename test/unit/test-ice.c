@@ -14,12 +14,7 @@
 #include "macro.h"
 #include "random-util.h"
 #include "string-util.h"
-
-__attribute__((weak)) bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b);
-__attribute__((weak)) bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b)
-{
-        return a->transport == b->transport && socket_address_equal(&a->address, &b->address);
-}
+#include "stun.h"
 
 static sd_event *make_event(void)
 {
@@ -407,6 +402,34 @@ static bool data_arrives(int fd)
                memcmp(buf, wireguard_data, sizeof(wireguard_data)) == 0;
 }
 
+static void on_mapping(StunQuery *query, int error, const SocketAddress *mapped, usec_t rtt, void *userdata)
+{
+        cr_assert(error == 0);
+        *(SocketAddress *) userdata = *mapped;
+}
+
+/* Three sockets on one port: libnice's, the one for data, and a STUN query's. */
+static void query_beside_data(sd_event *event, Side *s, int fd, int from_fd, const SocketAddress *to)
+{
+        _cleanup_(stun_query_freep) StunQuery *query = NULL;
+        _cleanup_free_ int *fds = NULL;
+        _cleanup_close_ int server = udp_socket("127.0.0.1:0"), second = -EBADF;
+        SocketAddress a = local_address(server), from, mapped = address("192.0.2.1:1"), answer = {};
+        uint8_t request[128];
+        size_t n;
+
+        cr_assert(ice_agent_sockets(s->agent, &fds, &n) >= 0 && n == 1);
+        cr_assert(stun_query_new(event, fds[0], &a, on_mapping, &answer, &query) >= 0);
+        cr_assert(ice_agent_open_data_socket(s->agent, &second) >= 0);
+        send_from(from_fd, to, wireguard_data, sizeof(wireguard_data));
+        cr_assert(data_arrives(fd));
+        cr_assert(stun_receive(server, request, sizeof(request), &from) > 0);
+        cr_assert(socket_address_equal(&from, to));
+        stun_answer(server, request, &mapped, &from);
+        RUN_UNTIL(event, socket_address_is_set(&answer));
+        cr_assert(socket_address_equal(&answer, &mapped));
+}
+
 static void share_port_on(const char *ip)
 {
         _cleanup_event_ sd_event *event = NULL;
@@ -442,6 +465,9 @@ static void share_port_on(const char *ip)
         send_from(fd_a, &a.selected_remote.address, reserved, sizeof(reserved));
         RUN_SIDES(&a, &b, b.n_received > n && b.n_data == sizeof(reserved) && b.data[2] == 1);
         cr_assert(recv(fd_b, buf, sizeof(buf), 0) < 0 && errno == EAGAIN);
+
+        if (streq(ip, "127.0.0.1"))
+                query_beside_data(event, &b, fd_b, fd_a, &a.selected_remote.address);
 
         /* A second one on the same port waits for its turn; nothing is lost on the way. */
         cr_assert(ice_agent_open_data_socket(b.agent, &second) >= 0);

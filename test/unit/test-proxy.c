@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ice-sandbox.h"
+
+#include <arpa/inet.h>
+#include <netinet/udp.h>
+
+#include "datagrams.h"
+#include "event-util.h"
+#include "macro.h"
+#include "proxy.h"
+
+/* A WireGuard device is a UDP socket, a peer another one, and what the proxy owns on the peer's side a
+ * third. */
+typedef struct World {
+        sd_event *event;
+        ProxyPool *pool;
+        Proxy *proxy;
+        int wireguard, peer, stranger;
+        uint16_t wireguard_port;
+        SocketAddress peer_address, carrier_address;
+        unsigned n_grown;
+} World;
+
+static void grow(int fd)
+{
+        int size = PROXY_BUFFER_SIZE;
+
+        cr_assert(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) >= 0);
+}
+
+static void on_grow(int fd, void *userdata)
+{
+        World *w = userdata;
+
+        grow(fd);
+        w->n_grown++;
+}
+
+static int world_carrier(World *w, const char *ip)
+{
+        int fd = udp_socket(ip);
+
+        w->carrier_address = local_address(fd);
+        return fd;
+}
+
+static void world_start(World *w, const char *ip)
+{
+        SocketAddress a;
+
+        sandbox_enter();
+        cr_assert(sd_event_new(&w->event) >= 0);
+        cr_assert(proxy_pool_new(w->event, on_grow, w, &w->pool) >= 0);
+        w->wireguard = udp_socket("0.0.0.0:0");
+        w->peer = udp_socket(ip);
+        w->stranger = udp_socket(ip);
+        grow(w->wireguard);
+        grow(w->peer);
+        a = local_address(w->wireguard);
+        w->wireguard_port = socket_address_port(&a);
+        w->peer_address = local_address(w->peer);
+        cr_assert(proxy_new(w->pool, w->wireguard_port, &w->proxy) >= 0);
+        cr_assert(w->n_grown == 1);
+        cr_assert(proxy_set_socket(w->proxy, world_carrier(w, ip), &w->peer_address) >= 0);
+        cr_assert(w->n_grown == 2);
+}
+
+static void world_stop(World *w)
+{
+        w->proxy = proxy_free(w->proxy);
+        w->pool = proxy_pool_free(w->pool);
+        w->event = sd_event_unref(w->event);
+        close(w->wireguard);
+        close(w->peer);
+        close(w->stranger);
+}
+
+static void world_send(int fd, const SocketAddress *to, const void *data, size_t size)
+{
+        cr_assert(sendto(fd, data, size, 0, &to->sa, socket_address_length(to)) == (ssize_t) size);
+}
+
+/* Waits for one datagram: its size, and where it came from. */
+static size_t world_receive(World *w, int fd, void *buf, size_t size, SocketAddress *ret)
+{
+        struct sockaddr_storage storage;
+        socklen_t n_storage;
+        ssize_t n;
+
+        RUN_UNTIL(w->event, ({
+                          n_storage = sizeof(storage);
+                          n = recvfrom(fd, buf, size, 0, (struct sockaddr *) &storage, &n_storage);
+                          n >= 0;
+                  }));
+        cr_assert(socket_address_from_sockaddr(&storage, n_storage, ret) >= 0);
+        return (size_t) n;
+}
+
+static void world_idle(World *w)
+{
+        while (sd_event_run(w->event, 0) > 0)
+                ;
+}
+
+static void carry_both_ways(const char *ip)
+{
+        World w = {};
+        SocketAddress from;
+        char buf[64];
+
+        world_start(&w, ip);
+        cr_assert(proxy_address_is_ours(proxy_endpoint(w.proxy)));
+        cr_assert(socket_address_port(proxy_endpoint(w.proxy)) > 0);
+
+        world_send(w.wireguard, proxy_endpoint(w.proxy), "out", 3);
+        cr_assert(world_receive(&w, w.peer, buf, sizeof(buf), &from) == 3 && memcmp(buf, "out", 3) == 0);
+        cr_assert(socket_address_equal(&from, &w.carrier_address));
+
+        world_send(w.peer, &w.carrier_address, "back", 4);
+        cr_assert(world_receive(&w, w.wireguard, buf, sizeof(buf), &from) == 4 &&
+                  memcmp(buf, "back", 4) == 0);
+        cr_assert(socket_address_equal(&from, proxy_endpoint(w.proxy)), "WireGuard would roam");
+
+        proxy_deliver(w.proxy, "relayed", 7);
+        cr_assert(world_receive(&w, w.wireguard, buf, sizeof(buf), &from) == 7);
+        cr_assert(socket_address_equal(&from, proxy_endpoint(w.proxy)));
+
+        cr_assert(proxy_counters(w.proxy)->out_packets == 1 && proxy_counters(w.proxy)->out_bytes == 3);
+        cr_assert(proxy_counters(w.proxy)->in_packets == 2 && proxy_counters(w.proxy)->in_bytes == 11);
+        cr_assert(proxy_counters(w.proxy)->dropped == 0 && proxy_counters(w.proxy)->strangers == 0);
+        world_stop(&w);
+}
+
+Test(proxy, carries_over_ipv4)
+{
+        carry_both_ways("127.0.0.1:0");
+}
+
+Test(proxy, carries_over_ipv6)
+{
+        carry_both_ways("[::1]:0");
+}
+
+/* Many sizes, in order, nothing merged, split or lost: alone, in a run of equals, and at the ends of runs.
+ */
+Test(proxy, keeps_the_boundaries_of_datagrams)
+{
+        static const size_t sizes[] = { 1420, 1420, 1420, 1420,  148,   92,   32,    32, 32,
+                                        1,    1,    9000, 60000, 60000, 60,   61,    62, 62,
+                                        62,   61,   1420, 1420,  1000,  1420, 65507, 1 };
+        World w = {};
+        SocketAddress from;
+        static uint8_t out[65536], in[65536];
+        uint64_t sum = 0;
+
+        world_start(&w, "127.0.0.1:0");
+        for (unsigned round = 0; round < 8; round++) {
+                for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
+                        memset(out, (int) (round * 31 + i), sizes[i]);
+                        world_send(w.wireguard, proxy_endpoint(w.proxy), out, sizes[i]);
+                        world_send(w.peer, &w.carrier_address, out, sizes[i]);
+                        sum += sizes[i];
+                        /* Some of them come singly, some in batches. */
+                        if (i % 11 == round)
+                                world_idle(&w);
+                }
+                for (size_t i = 0; i < ELEMENTSOF(sizes); i++)
+                        for (unsigned direction = 0; direction < 2; direction++) {
+                                size_t n = world_receive(&w, direction ? w.peer : w.wireguard, in,
+                                                         sizeof(in), &from);
+
+                                cr_assert(n == sizes[i], "%zu: %zu, not %zu", i, n, sizes[i]);
+                                for (size_t j = 0; j < n; j++)
+                                        cr_assert(in[j] == (uint8_t) (round * 31 + i));
+                        }
+        }
+        cr_assert(proxy_counters(w.proxy)->out_packets == 8 * ELEMENTSOF(sizes));
+        cr_assert(proxy_counters(w.proxy)->in_packets == 8 * ELEMENTSOF(sizes));
+        cr_assert(proxy_counters(w.proxy)->out_bytes == sum && proxy_counters(w.proxy)->in_bytes == sum);
+        cr_assert(proxy_counters(w.proxy)->dropped == 0);
+        world_stop(&w);
+}
+
+/* A userspace WireGuard and a peer that themselves send many segments at once. */
+Test(proxy, carries_segmented_sends)
+{
+        World w = {};
+        SocketAddress from;
+        static uint8_t out[20 * 1400 + 77], in[2000];
+        int segment = 1400;
+
+        world_start(&w, "127.0.0.1:0");
+        if (setsockopt(w.wireguard, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)) < 0 ||
+            setsockopt(w.peer, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)) < 0)
+                cr_skip("no UDP_SEGMENT here");
+        for (size_t i = 0; i < sizeof(out); i++)
+                out[i] = (uint8_t) (i / 1400);
+        world_send(w.wireguard, proxy_endpoint(w.proxy), out, sizeof(out));
+        world_send(w.peer, &w.carrier_address, out, sizeof(out));
+        for (unsigned i = 0; i < 21; i++) {
+                cr_assert(world_receive(&w, w.peer, in, sizeof(in), &from) == (i < 20 ? 1400 : 77));
+                cr_assert(in[0] == i && in[76] == i);
+                cr_assert(world_receive(&w, w.wireguard, in, sizeof(in), &from) == (i < 20 ? 1400 : 77));
+                cr_assert(in[0] == i && in[76] == i);
+        }
+        cr_assert(proxy_counters(w.proxy)->out_packets == 21 && proxy_counters(w.proxy)->in_packets == 21);
+        world_stop(&w);
+}
+
+Test(proxy, ignores_strangers)
+{
+        World w = {};
+        SocketAddress from;
+        char buf[64];
+
+        world_start(&w, "127.0.0.1:0");
+        world_send(w.stranger, proxy_endpoint(w.proxy), "junk", 4);
+        world_send(w.stranger, &w.carrier_address, "junk", 4);
+        world_send(w.peer, proxy_endpoint(w.proxy), "junk", 4);
+        world_send(w.stranger, &w.carrier_address, "", 0);
+        RUN_UNTIL(w.event, proxy_counters(w.proxy)->strangers == 3);
+
+        world_send(w.wireguard, proxy_endpoint(w.proxy), "out", 3);
+        world_send(w.peer, &w.carrier_address, "in", 2);
+        cr_assert(world_receive(&w, w.peer, buf, sizeof(buf), &from) == 3);
+        cr_assert(world_receive(&w, w.wireguard, buf, sizeof(buf), &from) == 2);
+        cr_assert(recv(w.peer, buf, sizeof(buf), 0) < 0 && recv(w.wireguard, buf, sizeof(buf), 0) < 0);
+        world_stop(&w);
+}
+
+/* The old socket is still heard for a while, no longer spoken through; then it is closed. */
+Test(proxy, a_replaced_socket_lingers)
+{
+        World w = {};
+        SocketAddress from, old_address, new_peer_address;
+        char buf[64];
+        int new_peer;
+
+        world_start(&w, "127.0.0.1:0");
+        old_address = w.carrier_address;
+        new_peer = udp_socket("127.0.0.1:0");
+        new_peer_address = local_address(new_peer);
+        cr_assert(proxy_set_socket(w.proxy, world_carrier(&w, "127.0.0.1:0"), &new_peer_address) >= 0);
+
+        world_send(w.peer, &old_address, "late", 4);
+        cr_assert(world_receive(&w, w.wireguard, buf, sizeof(buf), &from) == 4);
+        cr_assert(socket_address_equal(&from, proxy_endpoint(w.proxy)));
+        world_send(w.wireguard, proxy_endpoint(w.proxy), "out", 3);
+        cr_assert(world_receive(&w, new_peer, buf, sizeof(buf), &from) == 3);
+        cr_assert(socket_address_equal(&from, &w.carrier_address));
+        world_send(new_peer, &w.carrier_address, "new", 3);
+        cr_assert(world_receive(&w, w.wireguard, buf, sizeof(buf), &from) == 3);
+        cr_assert(recv(w.peer, buf, sizeof(buf), 0) < 0);
+
+        /* Closed: the port is free again. */
+        RUN_UNTIL(w.event, ({
+                          int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+                          bool gone = bind(fd, &old_address.sa, sizeof(old_address.in)) >= 0;
+
+                          close(fd);
+                          gone;
+                  }));
+        close(new_peer);
+        world_stop(&w);
+}
+
+/* Freed with sockets that linger, and with nothing to carry. */
+Test(proxy, may_be_freed_at_any_time)
+{
+        World w = {};
+        char buf[8];
+
+        world_start(&w, "127.0.0.1:0");
+        for (unsigned i = 0; i < 5; i++)
+                cr_assert(proxy_set_socket(w.proxy, world_carrier(&w, "127.0.0.1:0"), &w.peer_address) >= 0);
+        cr_assert(proxy_set_agent(w.proxy, /* agent= */ NULL) >= 0);
+        world_send(w.wireguard, proxy_endpoint(w.proxy), "out", 3);
+        RUN_UNTIL(w.event, proxy_counters(w.proxy)->dropped == 1);
+        cr_assert(recv(w.peer, buf, sizeof(buf), 0) < 0);
+        world_stop(&w);
+}
+
+Test(proxy, follows_wireguards_port)
+{
+        World w = {};
+        SocketAddress a, from;
+        char buf[8];
+        int other;
+
+        world_start(&w, "127.0.0.1:0");
+        other = udp_socket("127.0.0.1:0");
+        a = local_address(other);
+        proxy_set_wireguard_port(w.proxy, socket_address_port(&a));
+        world_send(w.peer, &w.carrier_address, "in", 2);
+        cr_assert(world_receive(&w, other, buf, sizeof(buf), &from) == 2);
+        world_send(other, proxy_endpoint(w.proxy), "out", 3);
+        cr_assert(world_receive(&w, w.peer, buf, sizeof(buf), &from) == 3);
+        close(other);
+        world_stop(&w);
+}
+
+/* A WireGuard that is not there, and a network that refuses: counted or not, never fatal. */
+Test(proxy, survives_closed_ports)
+{
+        World w = {};
+        SocketAddress from, nowhere = address("127.0.0.1:9");
+        char buf[8];
+
+        world_start(&w, "127.0.0.1:0");
+        proxy_set_wireguard_port(w.proxy, 9);
+        for (unsigned i = 0; i < 5; i++) {
+                world_send(w.peer, &w.carrier_address, "in", 2);
+                world_idle(&w);
+        }
+        proxy_set_wireguard_port(w.proxy, w.wireguard_port);
+        cr_assert(proxy_set_socket(w.proxy, world_carrier(&w, "127.0.0.1:0"), &nowhere) >= 0);
+        for (unsigned i = 0; i < 5; i++) {
+                world_send(w.wireguard, proxy_endpoint(w.proxy), "out", 3);
+                world_idle(&w);
+        }
+        cr_assert(proxy_set_socket(w.proxy, world_carrier(&w, "127.0.0.1:0"), &w.peer_address) >= 0);
+        world_send(w.wireguard, proxy_endpoint(w.proxy), "out", 3);
+        cr_assert(world_receive(&w, w.peer, buf, sizeof(buf), &from) == 3);
+        world_stop(&w);
+}
+
+Test(proxy, gives_each_peer_an_address)
+{
+        sd_event *event;
+        ProxyPool *pool;
+        Proxy *proxies[600];
+        SocketAddress a;
+
+        sandbox_enter();
+        cr_assert(sd_event_new(&event) >= 0);
+        cr_assert(proxy_pool_new(event, NULL, NULL, &pool) >= 0);
+        for (size_t i = 0; i < ELEMENTSOF(proxies); i++) {
+                uint32_t ip;
+
+                cr_assert(proxy_new(pool, 51820, proxies + i) >= 0);
+                ip = ntohl(proxy_endpoint(proxies[i])->in.sin_addr.s_addr);
+                cr_assert(ip >> 23 == 0x7f800000 >> 23);
+                cr_assert((ip & 0xff) != 0 && (ip & 0xff) != 255);
+                for (size_t j = 0; j < i; j++)
+                        cr_assert(!socket_address_ip_equal(proxy_endpoint(proxies[i]),
+                                                           proxy_endpoint(proxies[j])));
+        }
+        for (size_t i = 0; i < ELEMENTSOF(proxies); i++)
+                proxy_free(proxies[i]);
+        proxy_pool_free(pool);
+        sd_event_unref(event);
+
+        a = address("127.128.0.0:1");
+        cr_assert(proxy_address_is_ours(&a));
+        a = address("127.255.255.255:1");
+        cr_assert(proxy_address_is_ours(&a));
+        a = address("127.127.255.255:1");
+        cr_assert(!proxy_address_is_ours(&a));
+        a = address("128.0.0.1:1");
+        cr_assert(!proxy_address_is_ours(&a));
+        a = address("[::1]:1");
+        cr_assert(!proxy_address_is_ours(&a));
+}
+
+/* ---- over ICE ---- */
+
+typedef struct End {
+        struct End *other;
+        IceAgent *agent;
+        Proxy *proxy;
+        int wireguard;
+        SocketAddress remote;
+        bool selected;
+        IceCandidate candidates[8];
+        size_t n_candidates;
+} End;
+
+static void on_candidate(IceAgent *agent, const IceCandidate *candidate, void *userdata)
+{
+        End *e = userdata;
+
+        cr_assert(e->n_candidates < ELEMENTSOF(e->candidates));
+        e->candidates[e->n_candidates++] = *candidate;
+}
+
+static void on_selected(IceAgent *agent, const IceCandidate *local, const IceCandidate *remote,
+                        void *userdata)
+{
+        End *e = userdata;
+
+        e->selected = true;
+        e->remote = remote->address;
+}
+
+static void on_data(IceAgent *agent, const void *data, size_t size, void *userdata)
+{
+        End *e = userdata;
+
+        proxy_deliver(e->proxy, data, size);
+}
+
+static const IceAgentCallbacks callbacks = {
+        .candidate = on_candidate,
+        .selected = on_selected,
+        .data = on_data,
+};
+
+static void end_start(End *e, sd_event *event, ProxyPool *pool, bool controlling)
+{
+        SocketAddress local = address("127.0.0.1:0"), a;
+        IceAgentParameters p = {
+                .controlling = controlling,
+                .local_addresses = &local,
+                .n_local_addresses = 1,
+        };
+
+        e->wireguard = udp_socket("127.0.0.1:0");
+        a = local_address(e->wireguard);
+        cr_assert(proxy_new(pool, socket_address_port(&a), &e->proxy) >= 0);
+        cr_assert(ice_agent_new(event, &p, &callbacks, e, &e->agent) >= 0);
+        cr_assert(ice_agent_gather(e->agent) >= 0);
+}
+
+static void end_meet(End *e)
+{
+        cr_assert(ice_agent_set_remote_credentials(e->agent, ice_agent_ufrag(e->other->agent),
+                                                   ice_agent_pwd(e->other->agent)) >= 0);
+        for (size_t i = 0; i < e->other->n_candidates; i++)
+                cr_assert(ice_agent_add_remote_candidate(e->agent, e->other->candidates + i) == 1);
+}
+
+static void end_talk(World *w, End *from)
+{
+        uint8_t data[128] = { 4 }, in[128];
+        SocketAddress source;
+
+        world_send(from->wireguard, proxy_endpoint(from->proxy), data, sizeof(data));
+        cr_assert(world_receive(w, from->other->wireguard, in, sizeof(in), &source) == sizeof(data));
+        cr_assert(memcmp(data, in, sizeof(in)) == 0);
+        cr_assert(socket_address_equal(&source, proxy_endpoint(from->other->proxy)));
+}
+
+static void end_stop(End *e)
+{
+        proxy_forget_agent(e->proxy, e->agent);
+        e->agent = ice_agent_free(e->agent);
+        e->proxy = proxy_free(e->proxy);
+        close(e->wireguard);
+}
+
+/* WireGuard, proxy, ICE, proxy, WireGuard: first through libnice, then through sockets of our own. */
+Test(proxy, carries_over_ice)
+{
+        World w = {};
+        ProxyPool *pool;
+        End ends[2] = { { .other = ends + 1 }, { .other = ends } };
+
+        sandbox_enter();
+        cr_assert(sd_event_new(&w.event) >= 0);
+        cr_assert(proxy_pool_new(w.event, NULL, NULL, &pool) >= 0);
+        for (size_t i = 0; i < 2; i++)
+                end_start(ends + i, w.event, pool, i == 0);
+        for (size_t i = 0; i < 2; i++)
+                end_meet(ends + i);
+        RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
+        for (size_t i = 0; i < 2; i++)
+                cr_assert(proxy_set_agent(ends[i].proxy, ends[i].agent) >= 0);
+        for (size_t i = 0; i < 2; i++)
+                end_talk(&w, ends + i);
+        for (size_t i = 0; i < 2; i++) {
+                int fd;
+
+                cr_assert(ice_agent_open_data_socket(ends[i].agent, &fd) >= 0);
+                cr_assert(proxy_set_socket(ends[i].proxy, fd, &ends[i].remote) >= 0);
+                end_talk(&w, ends + 0);
+                end_talk(&w, ends + 1);
+        }
+        for (size_t i = 0; i < 2; i++)
+                end_stop(ends + i);
+        proxy_pool_free(pool);
+        sd_event_unref(w.event);
+}
+
+/* A device that cannot segment says so; then each datagram goes by itself. */
+Test(datagrams, fall_back_to_single_sends)
+{
+        static uint8_t data[4][100];
+        Datagrams d[4];
+        SocketAddress to;
+        bool segmentation = false;
+        uint8_t in[200];
+        int from, at, one = 1;
+
+        sandbox_enter();
+        from = udp_socket("127.0.0.1:0");
+        at = udp_socket("127.0.0.1:0");
+        to = local_address(at);
+        for (unsigned i = 0; i < 4; i++) {
+                memset(data[i], (int) i, sizeof(data[i]));
+                d[i] = (Datagrams) { .data = data[i], .size = 100, .segment = i == 2 ? 40 : 100 };
+        }
+        cr_assert(datagrams_count(d) == 1 && datagrams_count(d + 2) == 3);
+        cr_assert(datagrams_send(from, &to, d, 4, &segmentation) == 0);
+        for (unsigned i = 0; i < 6; i++) {
+                static const size_t sizes[] = { 100, 100, 40, 40, 20, 100 };
+
+                cr_assert(recv(at, in, sizeof(in), 0) == (ssize_t) sizes[i]);
+        }
+
+        /* Without checksums the kernel refuses to segment: EIO or EINVAL, as from a poor device. */
+        segmentation = true;
+        cr_assert(setsockopt(from, SOL_SOCKET, SO_NO_CHECK, &one, sizeof(one)) >= 0);
+        cr_assert(datagrams_send(from, &to, d, 4, &segmentation) == 0);
+        cr_assert(!segmentation);
+        for (unsigned i = 0; i < 6; i++)
+                cr_assert(recv(at, in, sizeof(in), 0) > 0);
+        cr_assert(recv(at, in, sizeof(in), 0) < 0);
+        close(from);
+        close(at);
+}
+
+/* A receiver whose buffer is full does not hold up anything. */
+Test(datagrams, lose_what_the_socket_cannot_take)
+{
+        static uint8_t data[60000];
+        Datagrams d[32];
+        SocketAddress to;
+        bool segmentation = true;
+        int fd, size = 1;
+
+        sandbox_enter();
+        fd = udp_socket("127.0.0.1:0");
+        to = address("127.0.0.1:0");
+        cr_assert(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) >= 0);
+        for (unsigned i = 0; i < 32; i++)
+                d[i] = (Datagrams) { .data = data, .size = sizeof(data), .segment = sizeof(data) };
+        /* Nothing that big fits at all; port 0 is refused as well. */
+        cr_assert(datagrams_send(fd, &to, d, 32, &segmentation) == 32);
+        close(fd);
+}
