@@ -235,7 +235,8 @@ static void mqtt_close_tls(Mqtt *m)
 static void mqtt_close_library(Mqtt *m, int rc, int error, bool handshake)
 {
         if (m->refused)
-                mqtt_schedule_close(m, -EACCES, connack_to_string(m->refused), /* why= */ NULL);
+                mqtt_schedule_close(m, m->refused == 3 ? -ECONNREFUSED : -EACCES,
+                                    connack_to_string(m->refused), /* why= */ NULL);
         else if (m->out_of_memory || rc == MOSQ_ERR_NOMEM)
                 mqtt_schedule_close(m, -ENOMEM, "out of memory", /* why= */ NULL);
         else if (m->phase == MQTT_PHASE_CONNECTING && rc == MOSQ_ERR_ERRNO)
