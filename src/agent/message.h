@@ -24,6 +24,9 @@ typedef enum MessageType {
 
 DECLARE_STRING_TABLE(message_type, MessageType); /* "hello", … */
 
+#define MESSAGE_SIZE_MAX 12288 /* the most that an envelope holds */
+#define MESSAGE_MEMBERS_MAX 32
+#define MESSAGE_DEPTH_MAX 8 /* of arrays and objects in one another, in members that we ignore */
 #define MESSAGE_SEQUENCE_MAX ((uint64_t) 1 << 53) /* what every JSON reader keeps exact */
 
 typedef struct Message {
@@ -35,8 +38,12 @@ typedef struct Message {
         SdpDescription sdp; /* offer, answer: a description; candidates: a fragment */
 } Message;
 
-/* 0; -EBADMSG and what is wrong in *ret_error (caller owns; may be NULL), *ret untouched; -ENOMEM. */
+/* 0; -EBADMSG and what is wrong, with the member's name and no foreign bytes, in *ret_error (caller owns;
+ * may be NULL), *ret untouched; -ENOMEM. Refused are a member that stands there twice, a member of ours of
+ * another type or out of range, a `session` or `sdp` where it does not belong, and everything that is not
+ * one JSON object within the limits above. */
 int message_parse(const char *body, size_t size, Message *ret, char **ret_error);
 
-/* The JSON text, NUL-terminated; the caller owns it. */
+/* The JSON text, NUL-terminated; the caller owns it and erases it (an sdp holds a password). -EINVAL if
+ * message_parse() would refuse it; -ENOMEM. */
 int message_format(const Message *m, char **ret);

@@ -19,7 +19,8 @@ typedef struct Proxy Proxy;
 typedef struct ProxyCounters {
         uint64_t out_packets, out_bytes; /* WireGuard to network */
         uint64_t in_packets, in_bytes;   /* network to WireGuard */
-        uint64_t dropped;                /* the other side was full */
+        uint64_t dropped;                /* the other side was full, or there was none */
+        uint64_t strangers;              /* neither from WireGuard nor from the peer: ignored */
 } ProxyCounters;
 
 /* grow: asked once for each new socket, to force its buffers to PROXY_BUFFER_SIZE (icewired may not, the
@@ -44,7 +45,8 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Proxy *, proxy_free);
 const SocketAddress *proxy_endpoint(const Proxy *proxy);
 const ProxyCounters *proxy_counters(const Proxy *proxy);
 
-/* Carry over a UDP socket (see ice_agent_open_data_socket()) to `remote`; the fd becomes the proxy's.
+/* Carry over a UDP socket (see ice_agent_open_data_socket()) to `remote`; the fd becomes the proxy's, also
+ * on failure. Only what comes from `remote` (or that of a socket that lingers) is delivered.
  * Replaces the carrier before it; what still arrives on a replaced socket is delivered for PROXY_LINGER
  * more. */
 #define PROXY_LINGER (2 * USEC_PER_SEC)

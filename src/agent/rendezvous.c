@@ -12,6 +12,12 @@ static const char *const rendezvous_state_table[_RENDEZVOUS_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE(rendezvous_state, RendezvousState);
 
+bool rendezvous_topic_is_valid(const char *topic)
+{
+        return strspn(topic, "0123456789abcdef") == RENDEZVOUS_TOPIC_LENGTH &&
+               topic[RENDEZVOUS_TOPIC_LENGTH] == '\0';
+}
+
 void rendezvous_set_state(Rendezvous *r, RendezvousState state, const char *error)
 {
         if (r->state == state && streq_ptr(r->error, error))

@@ -12,6 +12,13 @@
 
 typedef struct Rendezvous Rendezvous;
 
+/* No envelope is longer (bytes); what arrives longer is counted and dropped. At least the broker's
+ * ENVELOPE_SIZE_MAX. */
+#define RENDEZVOUS_ENVELOPE_MAX 16384
+
+/* Hexadecimal digits, without the NUL. */
+#define RENDEZVOUS_TOPIC_LENGTH 64
+
 typedef enum RendezvousState {
         RENDEZVOUS_STATE_CONNECTING,
         RENDEZVOUS_STATE_UP,   /* what is published now is delivered to who listens now */
@@ -24,10 +31,11 @@ DECLARE_STRING_TABLE(rendezvous_state, RendezvousState); /* "connecting", "up", 
 
 typedef struct RendezvousOps {
         /* Listen to a topic, or no longer. Remembered and repeated by the implementation when it connects
-         * again. */
+         * again. -EINVAL: not a topic; -ENOMEM. */
         int (*subscribe)(Rendezvous *r, const char *topic);
         int (*unsubscribe)(Rendezvous *r, const char *topic);
-        /* Dropped while the rendezvous is not up: whoever needs it sends again. */
+        /* Dropped while the rendezvous is not up: whoever needs it sends again. -ENOTCONN (not up),
+         * -EMSGSIZE, -EINVAL (not a topic), -ENOBUFS; no need to act on any of them. */
         int (*publish)(Rendezvous *r, const char *topic, const void *envelope, size_t size);
         /* Addresses, links or routes of this host have changed; NULL: that does not matter. */
         void (*network_changed)(Rendezvous *r);
@@ -35,7 +43,7 @@ typedef struct RendezvousOps {
 } RendezvousOps;
 
 typedef struct RendezvousCallbacks {
-        /* An envelope for a topic that was subscribed; not longer than ENVELOPE_SIZE_MAX. */
+        /* An envelope for a topic that was subscribed; not longer than RENDEZVOUS_ENVELOPE_MAX. */
         void (*envelope)(Rendezvous *r, const char *topic, const void *envelope, size_t size,
                          void *userdata);
         /* state or error changed, or (while up) a new neighbour may be listening. */
@@ -59,7 +67,8 @@ struct Rendezvous {
         void *userdata;
         char *name; /* "mqtts://broker.example:8883", "multicast"; owned */
         RendezvousState state;
-        char *error; /* why it is down, for people; NULL while up; owned */
+        char *error; /* why it is down, or not as good as it should be while up, for people; or NULL; owned
+                      */
         RendezvousCounters counters;
 };
 
@@ -83,6 +92,9 @@ static inline Rendezvous *rendezvous_free(Rendezvous *r)
         return r ? r->ops->free(r) : NULL;
 }
 DEFINE_TRIVIAL_CLEANUP_FUNC(Rendezvous *, rendezvous_free);
+
+/* 64 lower-case hexadecimal digits? */
+bool rendezvous_topic_is_valid(const char *topic);
 
 /* For implementations: changes state and error (copied) and tells the callbacks if that is news. */
 void rendezvous_set_state(Rendezvous *r, RendezvousState state, const char *error);

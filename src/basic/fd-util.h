@@ -23,6 +23,6 @@ static inline void safe_closep(int *fd)
 }
 #define _cleanup_close_ _cleanup_(safe_closep)
 
-/* Reads at most `max` bytes of a regular file, a pipe or a socket up to its end and adds a NUL; the caller
- * owns and, for a secret, erases it. -EFBIG if there is more, otherwise the error of open or read. */
+/* Reads a file or a FIFO of at most `max` bytes up to its end and adds a NUL; the caller owns and, for a
+ * secret, erases it. -EFBIG if there is more, otherwise the error of open or read. */
 int read_full_file(const char *path, size_t max, char **ret, size_t *ret_size);

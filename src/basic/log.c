@@ -22,6 +22,7 @@
 
 static int max_level = -1;
 static int journal_fd = -EBADF;
+static bool journal_tried;
 
 static const char *const level_table[] = { "emerg",   "alert",  "crit", "err",
                                            "warning", "notice", "info", "debug" };
@@ -56,6 +57,7 @@ static bool stderr_is_journal(void)
                st.st_dev == device && st.st_ino == inode;
 }
 
+/* Once, before the first message. */
 static void open_journal(void)
 {
         static const struct sockaddr_un address = {
@@ -64,6 +66,9 @@ static void open_journal(void)
         };
         _cleanup_close_ int fd = -EBADF;
 
+        if (journal_tried)
+                return;
+        journal_tried = true;
         if (!stderr_is_journal())
                 return;
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -79,28 +84,30 @@ int log_get_max_level(void)
                 int level = e ? log_level_from_string(e) : -EINVAL;
 
                 max_level = level >= 0 ? level : LOG_INFO;
-                open_journal();
         }
         return max_level;
 }
 
 /* One datagram of "NAME=value" lines; our messages are one line each, so the protocol's binary form is not
- * needed. */
+ * needed. Nor may a field forge another one: it ends where its first line does. */
 static bool send_to_journal(int level, const char *file, int line, const char *function,
                             const char *const *fields, const char *message)
 {
-        char head[256];
+        char head[1024];
         struct iovec iov[3 + 2 * LOG_FIELDS_MAX];
         struct msghdr msg = { .msg_iov = iov };
+        int n;
 
-        snprintf(head, sizeof(head),
-                 "PRIORITY=%d\nCODE_FILE=%s\nCODE_LINE=%d\nCODE_FUNC=%s\nSYSLOG_IDENTIFIER=%s\nMESSAGE=",
-                 level, file, line, function, program_invocation_short_name);
-        iov[msg.msg_iovlen++] = (struct iovec) { head, strlen(head) };
+        n = snprintf(head, sizeof(head),
+                     "PRIORITY=%d\nCODE_FILE=%s\nCODE_LINE=%d\nCODE_FUNC=%s\nSYSLOG_IDENTIFIER=%s\nMESSAGE=",
+                     level, file, line, function, program_invocation_short_name);
+        if (n < 0 || (size_t) n >= sizeof(head))
+                return false;
+        iov[msg.msg_iovlen++] = (struct iovec) { head, (size_t) n };
         iov[msg.msg_iovlen++] = (struct iovec) { (char *) message, strlen(message) };
         iov[msg.msg_iovlen++] = (struct iovec) { (char *) "\n", 1 };
         for (size_t i = 0; fields && fields[i] && i < LOG_FIELDS_MAX; i++) {
-                iov[msg.msg_iovlen++] = (struct iovec) { (char *) fields[i], strlen(fields[i]) };
+                iov[msg.msg_iovlen++] = (struct iovec) { (char *) fields[i], strcspn(fields[i], "\n") };
                 iov[msg.msg_iovlen++] = (struct iovec) { (char *) "\n", 1 };
         }
         return sendmsg(journal_fd, &msg, MSG_NOSIGNAL) >= 0;
@@ -120,6 +127,17 @@ static void write_to_stderr(int level, const char *message)
                 return; /* there is nowhere left to complain */
 }
 
+/* What came from outside must not forge a second line or command a terminal: no control character but the
+ * tab, neither ASCII's nor, in UTF-8, those from U+0080 to U+009F. */
+static void neutralise(char *message)
+{
+        for (unsigned char *p = (unsigned char *) message; *p; p++)
+                if ((*p < ' ' && *p != '\t') || *p == 127)
+                        *p = '?';
+                else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+                        p[0] = p[1] = '?';
+}
+
 int log_internal(int level, int error, const char *file, int line, const char *function,
                  const char *const *fields, const char *format, ...)
 {
@@ -131,11 +149,9 @@ int log_internal(int level, int error, const char *file, int line, const char *f
         va_start(ap, format);
         vsnprintf(message, sizeof(message), format, ap);
         va_end(ap);
-        /* What came from outside must not forge a second line. */
-        for (char *p = message; *p; p++)
-                if (*p == '\n' || *p == '\r' || *p == '\033')
-                        *p = '?';
+        neutralise(message);
 
+        open_journal();
         if (journal_fd < 0 || !send_to_journal(level, file, line, function, fields, message))
                 write_to_stderr(level, message);
         errno = saved;

@@ -21,7 +21,8 @@ int log_level_from_string(const char *s);
 const char *log_level_to_string(int level);
 
 /* fields: "NAME=value" strings that the journal keeps beside the message, ended by NULL; NULL itself is
- * none. */
+ * none. A message is one line of at most 2047 bytes: what is longer is cut, control characters become '?'; a
+ * field ends at its first newline. */
 int log_internal(int level, int error, const char *file, int line, const char *function,
                  const char *const *fields, const char *format, ...) _printf_(7, 8);
 

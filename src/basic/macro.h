@@ -31,6 +31,10 @@
 #define CONTAINER_OF(pointer, type, member)                                                                 \
         ((type *) ((char *) (1 ? (pointer) : &((type *) 0)->member) - offsetof(type, member)))
 
+/* GLib has these names too; ours evaluate each argument once. */
+#undef MIN
+#undef MAX
+#undef CLAMP
 #define MIN(a, b)                                                                                           \
         ({                                                                                                  \
                 __typeof__(a) _min_a = (a);                                                                 \

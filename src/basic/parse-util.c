@@ -49,8 +49,8 @@ int parse_u32(const char *s, uint32_t *ret)
 
 int parse_boolean(const char *s, bool *ret)
 {
-        static const char *const words[][4] = { { "no", "false", "off", "0" },
-                                                { "yes", "true", "on", "1" } };
+        static const char *const words[][6] = { { "no", "false", "off", "0", "n", "f" },
+                                                { "yes", "true", "on", "1", "y", "t" } };
 
         for (size_t value = 0; value < 2; value++)
                 for (size_t i = 0; i < ELEMENTSOF(words[value]); i++)

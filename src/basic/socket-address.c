@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "macro.h"
 #include "parse-util.h"
 
 static size_t family_size(int family)
@@ -42,15 +43,22 @@ void socket_address_set_port(SocketAddress *a, uint16_t port)
 
 void socket_address_from_bytes(int family, const void *bytes, uint16_t port, SocketAddress *ret)
 {
-        *ret = (SocketAddress) {};
-        if (family == AF_INET) {
-                ret->in.sin_family = AF_INET;
-                memcpy(&ret->in.sin_addr, bytes, 4);
-        } else {
-                ret->in6.sin6_family = AF_INET6;
-                memcpy(&ret->in6.sin6_addr, bytes, 16);
+        static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+        SocketAddress a = {};
+
+        if (family == AF_INET6 && memcmp(bytes, mapped, sizeof(mapped)) == 0) {
+                family = AF_INET;
+                bytes = (const uint8_t *) bytes + 12;
         }
-        socket_address_set_port(ret, port);
+        if (family == AF_INET) {
+                a.in.sin_family = AF_INET;
+                memcpy(&a.in.sin_addr, bytes, 4);
+        } else {
+                a.in6.sin6_family = AF_INET6;
+                memcpy(&a.in6.sin6_addr, bytes, 16);
+        }
+        socket_address_set_port(&a, port);
+        *ret = a;
 }
 
 int socket_address_from_sockaddr(const void *p, size_t size, SocketAddress *ret)
@@ -59,19 +67,14 @@ int socket_address_from_sockaddr(const void *p, size_t size, SocketAddress *ret)
 
         if (size < sizeof(sa_family_t))
                 return -EINVAL;
-        memcpy(&a, p, size < sizeof(a) ? size : sizeof(a));
+        memcpy(&a, p, MIN(size, sizeof(a)));
         if (a.sa.sa_family != AF_INET && a.sa.sa_family != AF_INET6)
                 return -EINVAL;
         if (size < socket_address_length(&a))
                 return -EINVAL;
-        if (a.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a.in6.sin6_addr)) {
-                socket_address_from_bytes(AF_INET, a.in6.sin6_addr.s6_addr + 12, ntohs(a.in6.sin6_port),
-                                          ret);
-                return 0;
-        }
-        if (a.sa.sa_family == AF_INET)
-                memset(a.in.sin_zero, 0, sizeof(a.in.sin_zero));
-        *ret = a;
+        socket_address_from_bytes(a.sa.sa_family, address_bytes(&a), socket_address_port(&a), ret);
+        if (ret->sa.sa_family == AF_INET6)
+                ret->in6.sin6_scope_id = a.in6.sin6_scope_id;
         return 0;
 }
 
@@ -93,22 +96,27 @@ int socket_address_from_ip(const char *ip, uint16_t port, SocketAddress *ret)
         char buf[INET6_ADDRSTRLEN + 1];
         const char *zone = strchr(ip, '%');
         size_t n = zone ? (size_t) (zone - ip) : strlen(ip);
-        uint8_t bytes[16];
+        struct in6_addr bytes; /* or, in its first four, an IPv4 address */
         uint32_t scope = 0;
+        SocketAddress a;
 
         if (n >= sizeof(buf))
                 return -EINVAL;
         memcpy(buf, ip, n);
         buf[n] = '\0';
 
-        if (!zone && inet_pton(AF_INET, buf, bytes) == 1) {
-                socket_address_from_bytes(AF_INET, bytes, port, ret);
+        if (!zone && inet_pton(AF_INET, buf, &bytes) == 1) {
+                socket_address_from_bytes(AF_INET, &bytes, port, ret);
                 return 0;
         }
-        if (inet_pton(AF_INET6, buf, bytes) != 1 || (zone && parse_zone(zone + 1, &scope) < 0))
+        if (inet_pton(AF_INET6, buf, &bytes) != 1 || (zone && parse_zone(zone + 1, &scope) < 0))
                 return -EINVAL;
-        socket_address_from_bytes(AF_INET6, bytes, port, ret);
-        ret->in6.sin6_scope_id = scope;
+        socket_address_from_bytes(AF_INET6, &bytes, port, &a);
+        if (a.sa.sa_family == AF_INET6)
+                a.in6.sin6_scope_id = scope;
+        else if (zone)
+                return -EINVAL;
+        *ret = a;
         return 0;
 }
 
@@ -136,7 +144,7 @@ int socket_address_from_string(const char *s, SocketAddress *ret)
         if (socket_address_from_ip(ip, port, &a) < 0)
                 return -EINVAL;
         /* Brackets belong to IPv6 and only to IPv6: "::1:80" would be ambiguous. */
-        if ((a.sa.sa_family == AF_INET6) != (*end == ']'))
+        if (!!strchr(ip, ':') != (*end == ']'))
                 return -EINVAL;
         *ret = a;
         return 0;
@@ -232,19 +240,21 @@ int ip_prefix_from_string(const char *s, IpPrefix *ret)
         const char *slash = strchr(s, '/');
         char ip[INET6_ADDRSTRLEN];
         size_t n = slash ? (size_t) (slash - s) : strlen(s);
+        struct in6_addr bytes; /* or, in its first four, an IPv4 address */
         uint64_t length;
-        SocketAddress a;
+        int family;
 
         if (n >= sizeof(ip))
                 return -EINVAL;
         memcpy(ip, s, n);
         ip[n] = '\0';
-        if (strchr(ip, '%') || socket_address_from_ip(ip, 0, &a) < 0)
+        family = strchr(ip, ':') ? AF_INET6 : AF_INET;
+        if (inet_pton(family, ip, &bytes) != 1)
                 return -EINVAL;
-        length = family_size(a.sa.sa_family) * 8;
+        length = family_size(family) * 8;
         if (slash && parse_u64(slash + 1, 0, length, &length) < 0)
                 return -EINVAL;
-        ip_prefix_from_bytes(a.sa.sa_family, address_bytes(&a), (uint8_t) length, ret);
+        ip_prefix_from_bytes(family, &bytes, (uint8_t) length, ret);
         return 0;
 }
 

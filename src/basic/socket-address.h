@@ -29,13 +29,14 @@ void socket_address_set_port(SocketAddress *a, uint16_t port);
  * neither family or too short. An IPv4-mapped IPv6 address becomes the IPv4 address it stands for. */
 int socket_address_from_sockaddr(const void *p, size_t size, SocketAddress *ret);
 
-/* From the 4 or 16 raw bytes of an address, network order. */
+/* From the 4 or 16 raw bytes of an address, network order; IPv4-mapped as above, so that nothing slips past
+ * a check in that disguise. */
 void socket_address_from_bytes(int family, const void *bytes, uint16_t port, SocketAddress *ret);
 
 /* "192.0.2.1:51820", "[2001:db8::1]:51820", "[fe80::1%2]:51820" (a zone is an interface index or name). */
 int socket_address_from_string(const char *s, SocketAddress *ret);
 
-/* "192.0.2.1" or "2001:db8::1"; literals only, never a name. */
+/* "192.0.2.1", "2001:db8::1" or "fe80::1%2"; literals only, never a name; IPv4-mapped as above. */
 int socket_address_from_ip(const char *ip, uint16_t port, SocketAddress *ret);
 
 #define SOCKET_ADDRESS_STRLEN 72

@@ -70,7 +70,7 @@ int parse_timespan(const char *s, usec_t *ret)
         for (size_t i = 0; i < ELEMENTSOF(units); i++) {
                 if (strcmp(end, units[i].suffix) != 0)
                         continue;
-                if (n >= USEC_INFINITY / units[i].usec)
+                if (n > (USEC_INFINITY - 1) / units[i].usec)
                         return -ERANGE;
                 *ret = n * units[i].usec;
                 return 0;

@@ -25,7 +25,7 @@ static inline usec_t usec_sub(usec_t a, usec_t b)
         return a > b ? a - b : 0;
 }
 
-/* "1h 2min", "3.250s", "12ms": at most two units, as a person wants to read it. Returns buf. */
+/* "1h 2min", "3.25s", "12ms": at most two units, as a person wants to read it. Returns buf. */
 #define TIMESPAN_STRLEN 64
 char *format_timespan(usec_t t, char buf[static TIMESPAN_STRLEN]);
 #define TIMESPAN_STR(t) format_timespan((t), (char[TIMESPAN_STRLEN]) {})

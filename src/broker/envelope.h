@@ -28,7 +28,8 @@ typedef struct EnvelopeKeys {
         const WireguardKey *preshared_key; /* NULL or zero: none */
 } EnvelopeKeys;
 
-/* Keys are unfit if ours or theirs is zero, if the two are the same, or if theirs is of small order. */
+/* Keys are unfit if ours or theirs is zero, if the two are the same, or if theirs is of small order
+ * (what "comes from" such a peer is refused with -EBADMSG). */
 
 /* The caller owns *ret. -EMSGSIZE: body too long; -EINVAL: unfit keys; -ENOMEM, -EIO. */
 int envelope_seal(const EnvelopeKeys *keys, const void *body, size_t size, uint8_t **ret, size_t *ret_size);

@@ -55,6 +55,13 @@ typedef struct IceCandidate {
         SocketAddress related; /* raddr and rport; unset: none */
 } IceCandidate;
 
+/* A foundation, ufrag or password of `size` bytes as RFC 8839 wants it: so many ice-chars (letters, digits,
+ * + and
+ * /) and nothing else. */
+bool ice_foundation_is_valid(const char *s, size_t size);
+bool ice_ufrag_is_valid(const char *s, size_t size);
+bool ice_pwd_is_valid(const char *s, size_t size);
+
 /* Same address, port and transport: to ICE they are one. */
 bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b);
 

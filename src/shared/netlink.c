@@ -43,6 +43,7 @@ struct Netlink {
         netlink_message_callback_t on_notification;
         netlink_done_callback_t on_overrun;
         void *notification_userdata;
+        usec_t timeout;
         sd_event_source *io;
         sd_event_source *timer;
         unsigned n_users; /* callers on the stack that will look at us again */
@@ -146,9 +147,14 @@ static void finish_sent(Netlink *nl, int error)
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata);
 
-static usec_t deadline_from_now(void)
+void netlink_set_timeout(Netlink *nl, usec_t timeout)
 {
-        return usec_add(now(CLOCK_BOOTTIME), NETLINK_TIMEOUT);
+        nl->timeout = timeout;
+}
+
+static usec_t deadline_from_now(const Netlink *nl)
+{
+        return usec_add(now(CLOCK_BOOTTIME), nl->timeout);
 }
 
 static int want_writable(Netlink *nl, bool wanted)
@@ -177,7 +183,7 @@ static int slot_send(NetlinkSlot *slot)
                         return want_writable(nl, /* wanted= */ true);
                 return -errno;
         }
-        slot->deadline = deadline_from_now();
+        slot->deadline = deadline_from_now(nl);
         if (slot->dump) {
                 nl->dump_sequence = slot->sequence;
                 nl->dump_deadline = slot->deadline;
@@ -214,7 +220,7 @@ static int arm_timer(Netlink *nl)
                 (void) sd_event_source_get_enabled(nl->timer, &enabled);
         if (enabled != SD_EVENT_OFF)
                 return 0;
-        return event_arm_timer(nl->event, &nl->timer, NETLINK_TIMEOUT, on_timeout, nl, "netlink-timeout");
+        return event_arm_timer(nl->event, &nl->timer, nl->timeout, on_timeout, nl, "netlink-timeout");
 }
 
 static int slot_new(Netlink *nl, const struct nlmsghdr *message, NetlinkSlot **ret)
@@ -230,7 +236,7 @@ static int slot_new(Netlink *nl, const struct nlmsghdr *message, NetlinkSlot **r
         }
         slot->nl = nl;
         slot->dump = (message->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-        slot->deadline = deadline_from_now();
+        slot->deadline = deadline_from_now(nl);
         /* 0 is what notifications have that nobody asked for. */
         if (++nl->sequence == 0)
                 nl->sequence = 1;
@@ -334,9 +340,9 @@ static void on_answer(Netlink *nl, const struct nlmsghdr *message)
         int r;
 
         if (nl->dump_sequence == sequence)
-                nl->dump_deadline = deadline_from_now();
+                nl->dump_deadline = deadline_from_now(nl);
         if (slot) {
-                slot->deadline = deadline_from_now();
+                slot->deadline = deadline_from_now(nl);
                 if (message->nlmsg_flags & NLM_F_DUMP_INTR)
                         slot->interrupted = true;
         }
@@ -547,7 +553,10 @@ int netlink_open(sd_event *event, int protocol, Netlink **ret)
         nl = new (Netlink, 1);
         if (!nl)
                 return -ENOMEM;
-        *nl = (Netlink) { .event = sd_event_ref(event), .fd = -EBADF, .sequence = (uint32_t) random_u64() };
+        *nl = (Netlink) { .event = sd_event_ref(event),
+                          .fd = -EBADF,
+                          .timeout = NETLINK_TIMEOUT,
+                          .sequence = (uint32_t) random_u64() };
         nl->buffer = new (uint8_t, RECEIVE_SIZE);
         if (!nl->buffer)
                 return -ENOMEM;

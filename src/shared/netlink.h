@@ -33,6 +33,9 @@ int netlink_open(sd_event *event, int protocol, Netlink **ret);
 Netlink *netlink_close(Netlink *nl);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Netlink *, netlink_close);
 
+/* Instead of NETLINK_TIMEOUT, for what is called from now on. */
+void netlink_set_timeout(Netlink *nl, usec_t timeout);
+
 /* Sends a copy of a request (sequence number and NLM_F_REQUEST are filled in; NLM_F_ACK too, unless it is a
  * dump) and overwrites the copy afterwards. Dumps wait for each other, since the kernel does one at a time;
  * everything waits while the socket is full. The slot keeps the request's callbacks: freeing it makes sure

@@ -67,7 +67,8 @@ static int curve_make_group(Curve *c, BN_CTX *ctx)
         base = EC_POINT_new(c->group);
         if (!base)
                 return -ENOMEM;
-        /* Fails, too, if the point is not on the curve. */
+        /* Fails, too, if the point is not on the curve. OpenSSL takes its constant-time ladder only where it
+         * knows order and cofactor. */
         if (!EC_POINT_set_affine_coordinates(c->group, base, x, y, ctx) ||
             !EC_GROUP_set_generator(c->group, base, c->q, cofactor))
                 return -EIO;

@@ -4,13 +4,14 @@
 #include "wireguard-key.h"
 
 /* XEdDSA (Signal, "The XEdDSA and VXEdDSA Signature Schemes", revision 1): signatures with Curve25519 keys,
- * that Ed25519 verifies. The arithmetic is OpenSSL's, in constant time where a secret is involved. */
+ * that Ed25519 verifies. The arithmetic is OpenSSL's, in constant time where a secret is involved. The first
+ * call sets the curve up, once for the process: not safe with threads. */
 
 #define XEDDSA_SIGNATURE_SIZE 64
 #define XEDDSA_NONCE_SIZE 64
 
 /* Signs; the nonce Z is fresh random data for each signature (xeddsa_sign()), or given (for test vectors).
- * -EINVAL: the private key is unfit; -ENOMEM; -EIO: OpenSSL failed. */
+ * -EINVAL: the private key is zero, WireGuard's "none"; -ENOMEM; -EIO: OpenSSL failed. */
 int xeddsa_sign(const WireguardKey *private_key, const void *message, size_t size,
                 uint8_t ret_signature[static XEDDSA_SIGNATURE_SIZE]);
 int xeddsa_sign_with_nonce(const WireguardKey *private_key, const void *message, size_t size,

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <uthash.h>
+
+#include "proxy.h"
+
+/* Shared by proxy.c (one peer's proxy), proxy-pool.c (addresses, buffers) and datagrams.c (batches). */
+
+/* Datagrams per system call, and work per wake-up: then other peers have their turn. */
+#define PROXY_BATCH 32
+/* What the kernel may hand over at once: as many segments as fit. */
+#define PROXY_DATAGRAM_MAX 65536
+
+typedef struct Carrier Carrier;
+
+struct ProxyPool {
+        sd_event *event;
+        proxy_grow_t grow;
+        void *userdata;
+        Proxy *proxies; /* hash by host */
+        uint32_t next;  /* where the search for a free address begins */
+        uint8_t *buffers;
+};
+
+struct Proxy {
+        ProxyPool *pool;
+        uint32_t host; /* within the block */
+        UT_hash_handle hh;
+        SocketAddress endpoint;
+        uint16_t wireguard_port;
+        int fd; /* bound to endpoint, towards WireGuard */
+        sd_event_source *io;
+        bool segmentation; /* towards WireGuard */
+        IceAgent *agent;   /* lent; the carrier, unless there is a socket */
+        Carrier *carrier;  /* owned */
+        Carrier *old;      /* owned; replaced ones that are still read */
+        ProxyCounters counters;
+};
+
+/* Takes a free address of the block and enters the proxy under it; port 0. */
+int proxy_pool_allocate(ProxyPool *pool, Proxy *proxy);
+void proxy_pool_release(Proxy *proxy);

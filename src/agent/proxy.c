@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "proxy.h"
+
+#include <arpa/inet.h>
+
+#include "alloc-util.h"
+#include "datagrams.h"
+#include "event-util.h"
+#include "fd-util.h"
+#include "proxy-internal.h"
+
+/* A socket that reaches the peer. */
+struct Carrier {
+        Proxy *proxy;
+        Carrier *next; /* in proxy->old */
+        int fd;
+        sd_event_source *io;
+        sd_event_source *linger;
+        SocketAddress remote;
+        bool segmentation;
+};
+
+static void proxy_prepare_socket(Proxy *proxy, int fd)
+{
+        int size = PROXY_BUFFER_SIZE;
+
+        (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+        (void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+        datagrams_enable_receive_offload(fd);
+        if (proxy->pool->grow)
+                proxy->pool->grow(fd, proxy->pool->userdata);
+}
+
+static size_t count_all(const Datagrams *d, size_t n)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < n; i++)
+                count += datagrams_count(d + i);
+        return count;
+}
+
+static size_t count_bytes(const Datagrams *d, size_t n)
+{
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < n; i++)
+                bytes += d[i].size;
+        return bytes;
+}
+
+/* ---- WireGuard to network ---- */
+
+static size_t send_over_agent(IceAgent *agent, const Datagrams *d, size_t n)
+{
+        size_t lost = 0;
+
+        for (size_t i = 0; i < n; i++)
+                for (size_t at = 0; at < d[i].size; at += d[i].segment)
+                        if (ice_agent_send(agent, d[i].data + at, MIN(d[i].segment, d[i].size - at)) < 0)
+                                lost++;
+        return lost;
+}
+
+static void proxy_send(Proxy *proxy, const Datagrams *d, size_t n)
+{
+        Carrier *c = proxy->carrier;
+        size_t lost;
+
+        if (c)
+                lost = datagrams_send(c->fd, &c->remote, d, n, &c->segmentation);
+        else if (proxy->agent)
+                lost = send_over_agent(proxy->agent, d, n);
+        else
+                lost = count_all(d, n);
+        proxy->counters.out_packets += count_all(d, n) - lost;
+        proxy->counters.out_bytes += count_bytes(d, n);
+        proxy->counters.dropped += lost;
+}
+
+/* Keeps the entries that `accept` wants. */
+static size_t filter(Proxy *proxy, Datagrams *d, size_t n, bool (*accept)(const Proxy *, const Datagrams *))
+{
+        size_t k = 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (accept(proxy, d + i))
+                        d[k++] = d[i];
+                else
+                        proxy->counters.strangers += datagrams_count(d + i);
+        return k;
+}
+
+/* Anybody on this host can send to a loopback address, but nobody else can have WireGuard's port. */
+static bool is_from_wireguard(const Proxy *proxy, const Datagrams *d)
+{
+        return socket_address_is_loopback(&d->source) &&
+               socket_address_port(&d->source) == proxy->wireguard_port;
+}
+
+static int on_wireguard_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        Proxy *proxy = userdata;
+        Datagrams d[PROXY_BATCH];
+        int n;
+
+        n = datagrams_receive(fd, proxy->pool->buffers, PROXY_DATAGRAM_MAX, d, PROXY_BATCH);
+        if (n <= 0)
+                return 0; /* an error that was waiting on the socket: reported once, and no news */
+        n = (int) filter(proxy, d, (size_t) n, is_from_wireguard);
+        if (n > 0)
+                proxy_send(proxy, d, (size_t) n);
+        return 0;
+}
+
+/* ---- network to WireGuard ---- */
+
+static void proxy_receive(Proxy *proxy, const Datagrams *d, size_t n)
+{
+        SocketAddress to;
+        size_t lost;
+
+        socket_address_from_bytes(AF_INET, &(struct in_addr) { htonl(INADDR_LOOPBACK) },
+                                  proxy->wireguard_port, &to);
+        lost = datagrams_send(proxy->fd, &to, d, n, &proxy->segmentation);
+        proxy->counters.in_packets += count_all(d, n) - lost;
+        proxy->counters.in_bytes += count_bytes(d, n);
+        proxy->counters.dropped += lost;
+}
+
+/* Only the addresses that ICE has verified, of the path in use and of those just left: two of them may share
+ * a port, and then either's packets may come out of either's socket. A peer whose NAT gives it a new address
+ * in the middle of a path needs a new check by ICE before we hear it here. */
+static bool is_from_peer(const Proxy *proxy, const Datagrams *d)
+{
+        if (proxy->carrier && socket_address_equal(&d->source, &proxy->carrier->remote))
+                return true;
+        for (const Carrier *c = proxy->old; c; c = c->next)
+                if (socket_address_equal(&d->source, &c->remote))
+                        return true;
+        return false;
+}
+
+static int on_carrier_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        Carrier *carrier = userdata;
+        Proxy *proxy = carrier->proxy;
+        Datagrams d[PROXY_BATCH];
+        int n;
+
+        n = datagrams_receive(fd, proxy->pool->buffers, PROXY_DATAGRAM_MAX, d, PROXY_BATCH);
+        if (n <= 0)
+                return 0;
+        n = (int) filter(proxy, d, (size_t) n, is_from_peer);
+        if (n > 0)
+                proxy_receive(proxy, d, (size_t) n);
+        return 0;
+}
+
+void proxy_deliver(Proxy *proxy, const void *data, size_t size)
+{
+        Datagrams d = { .data = (void *) data, .size = size, .segment = size };
+
+        if (size > 0)
+                proxy_receive(proxy, &d, 1);
+}
+
+/* ---- carriers ---- */
+
+static Carrier *carrier_free(Carrier *carrier)
+{
+        if (!carrier)
+                return NULL;
+        carrier->io = event_source_disable_unref(carrier->io);
+        carrier->linger = event_source_disable_unref(carrier->linger);
+        safe_close(carrier->fd);
+        return mfree(carrier);
+}
+DEFINE_TRIVIAL_CLEANUP_FUNC(Carrier *, carrier_free);
+
+static int on_carrier_linger(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        Carrier *carrier = userdata;
+
+        for (Carrier **p = &carrier->proxy->old; *p; p = &(*p)->next)
+                if (*p == carrier) {
+                        *p = carrier->next;
+                        break;
+                }
+        carrier_free(carrier);
+        return 0;
+}
+
+/* The socket in use is no longer sent to, and read a while longer. */
+static void proxy_retire_carrier(Proxy *proxy)
+{
+        Carrier *carrier = TAKE_PTR(proxy->carrier);
+
+        if (!carrier)
+                return;
+        if (event_arm_timer(proxy->pool->event, &carrier->linger, PROXY_LINGER, on_carrier_linger, carrier,
+                            "proxy-linger") < 0) {
+                carrier_free(carrier);
+                return;
+        }
+        carrier->next = proxy->old;
+        proxy->old = carrier;
+}
+
+int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote)
+{
+        _cleanup_(carrier_freep) Carrier *carrier = NULL;
+        int r;
+
+        carrier = new0(Carrier, 1);
+        if (!carrier) {
+                safe_close(fd);
+                return -ENOMEM;
+        }
+        carrier->proxy = proxy;
+        carrier->fd = fd;
+        carrier->remote = *remote;
+        carrier->segmentation = true;
+        proxy_prepare_socket(proxy, fd);
+        r = event_add_io(proxy->pool->event, &carrier->io, fd, EPOLLIN, on_carrier_io, carrier,
+                         "proxy-carrier");
+        if (r < 0)
+                return r;
+        proxy_retire_carrier(proxy);
+        proxy->agent = NULL;
+        proxy->carrier = TAKE_PTR(carrier);
+        return 0;
+}
+
+int proxy_set_agent(Proxy *proxy, IceAgent *agent)
+{
+        proxy_retire_carrier(proxy);
+        proxy->agent = agent;
+        return 0;
+}
+
+void proxy_forget_agent(Proxy *proxy, IceAgent *agent)
+{
+        if (proxy->agent == agent)
+                proxy->agent = NULL;
+}
+
+/* ---- life ---- */
+
+Proxy *proxy_free(Proxy *proxy)
+{
+        if (!proxy)
+                return NULL;
+        proxy->io = event_source_disable_unref(proxy->io);
+        proxy->fd = safe_close(proxy->fd);
+        proxy->carrier = carrier_free(proxy->carrier);
+        while (proxy->old) {
+                Carrier *c = proxy->old;
+
+                proxy->old = c->next;
+                carrier_free(c);
+        }
+        proxy_pool_release(proxy);
+        return mfree(proxy);
+}
+
+static int proxy_bind(Proxy *proxy)
+{
+        struct sockaddr_storage storage;
+        socklen_t size = sizeof(storage);
+
+        proxy->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (proxy->fd < 0)
+                return -errno;
+        if (bind(proxy->fd, &proxy->endpoint.sa, socket_address_length(&proxy->endpoint)) < 0 ||
+            getsockname(proxy->fd, (struct sockaddr *) &storage, &size) < 0)
+                return -errno;
+        return socket_address_from_sockaddr(&storage, size, &proxy->endpoint);
+}
+
+int proxy_new(ProxyPool *pool, uint16_t wireguard_port, Proxy **ret)
+{
+        _cleanup_(proxy_freep) Proxy *proxy = NULL;
+        int r;
+
+        proxy = new0(Proxy, 1);
+        if (!proxy)
+                return -ENOMEM;
+        proxy->fd = -EBADF;
+        proxy->wireguard_port = wireguard_port;
+        proxy->segmentation = true;
+        r = proxy_pool_allocate(pool, proxy);
+        if (r < 0)
+                return r;
+        r = proxy_bind(proxy);
+        if (r < 0)
+                return r;
+        proxy_prepare_socket(proxy, proxy->fd);
+        r = event_add_io(pool->event, &proxy->io, proxy->fd, EPOLLIN, on_wireguard_io, proxy,
+                         "proxy-wireguard");
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(proxy);
+        return 0;
+}
+
+const SocketAddress *proxy_endpoint(const Proxy *proxy)
+{
+        return &proxy->endpoint;
+}
+
+const ProxyCounters *proxy_counters(const Proxy *proxy)
+{
+        return &proxy->counters;
+}
+
+void proxy_set_wireguard_port(Proxy *proxy, uint16_t wireguard_port)
+{
+        proxy->wireguard_port = wireguard_port;
+}

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ice-libnice.h"
+
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <nice/interfaces.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "alloc-util.h"
+#include "fd-util.h"
+#include "log.h"
+#include "string-util.h"
+
+/* RFC 8445 section 14.3: a check gives up after Rc = 7 requests. libnice's default is 3, which is 2 s. */
+#define CHECK_RETRANSMISSIONS 7
+/* libnice accepts 50 to 60000 ms. */
+#define PATIENCE_MIN (50 * USEC_PER_MSEC)
+#define PATIENCE_MAX (60 * USEC_PER_SEC)
+/* File descriptors to leave for the rest of the process. */
+#define FD_RESERVE 16
+#define FD_NEED_MAX 512
+/* When the event loop ends, all engines together may still take this long to give TURN allocations back. */
+#define ORPHAN_WAIT (250 * USEC_PER_MSEC)
+
+/* ---- types ---- */
+
+static int socket_address_from_nice(const NiceAddress *a, SocketAddress *ret)
+{
+        if (!nice_address_is_valid(a))
+                return -EINVAL;
+        return socket_address_from_sockaddr(&a->s, sizeof(a->s), ret);
+}
+
+static int ice_candidate_from_nice(const NiceCandidate *c, IceCandidate *ret)
+{
+        IceCandidate candidate = {
+                .type = (IceCandidateType) c->type,
+                .transport = (IceTransport) c->transport,
+                .priority = c->priority,
+        };
+        int r;
+
+        if ((unsigned) c->type >= _ICE_CANDIDATE_TYPE_MAX || (unsigned) c->transport >= _ICE_TRANSPORT_MAX)
+                return -EINVAL;
+        r = socket_address_from_nice(&c->addr, &candidate.address);
+        if (r < 0)
+                return r;
+        /* RFC 8445 section 5.3: the related address of anything but a host candidate. */
+        if (c->type != NICE_CANDIDATE_TYPE_HOST)
+                (void) socket_address_from_nice(&c->base_addr, &candidate.related);
+        snprintf(candidate.foundation, sizeof(candidate.foundation), "%s", c->foundation);
+        *ret = candidate;
+        return 0;
+}
+
+static NiceCandidate *nice_candidate_from_ice(const IceCandidate *c, unsigned stream)
+{
+        NiceCandidate *n = nice_candidate_new((NiceCandidateType) c->type);
+
+        n->transport = (NiceCandidateTransport) c->transport;
+        n->stream_id = stream;
+        n->component_id = ICE_COMPONENT;
+        n->priority = c->priority;
+        nice_address_set_from_sockaddr(&n->addr, &c->address.sa);
+        if (socket_address_is_set(&c->related))
+                nice_address_set_from_sockaddr(&n->base_addr, &c->related.sa);
+        g_strlcpy(n->foundation, c->foundation, sizeof(n->foundation));
+        return n;
+}
+
+static IceState ice_state_from_nice(unsigned state)
+{
+        switch (state) {
+        case NICE_COMPONENT_STATE_CONNECTING:
+                return ICE_STATE_CHECKING;
+        case NICE_COMPONENT_STATE_CONNECTED:
+                return ICE_STATE_CONNECTED;
+        case NICE_COMPONENT_STATE_READY:
+                return ICE_STATE_READY;
+        case NICE_COMPONENT_STATE_FAILED:
+                return ICE_STATE_FAILED;
+        default:
+                return ICE_STATE_GATHERING;
+        }
+}
+
+/* ---- what libnice reports ---- */
+
+static void on_nice_candidate(NiceAgent *nice, NiceCandidate *candidate, void *userdata)
+{
+        IceEngine *engine = userdata;
+        IceCandidate c;
+
+        if (engine->owner && ice_candidate_from_nice(candidate, &c) >= 0)
+                ice_agent_on_local_candidate(engine->owner, &c);
+}
+
+static void on_nice_gathering_done(NiceAgent *nice, unsigned stream, void *userdata)
+{
+        IceEngine *engine = userdata;
+
+        if (engine->owner)
+                ice_agent_on_gathering_done(engine->owner);
+}
+
+static void on_nice_state(NiceAgent *nice, unsigned stream, unsigned component, unsigned state,
+                          void *userdata)
+{
+        IceEngine *engine = userdata;
+
+        if (engine->owner)
+                ice_agent_on_state(engine->owner, ice_state_from_nice(state));
+}
+
+static void on_nice_selected(NiceAgent *nice, unsigned stream, unsigned component, NiceCandidate *local,
+                             NiceCandidate *remote, void *userdata)
+{
+        IceEngine *engine = userdata;
+        IceCandidate l, r;
+
+        if (engine->owner && ice_candidate_from_nice(local, &l) >= 0 &&
+            ice_candidate_from_nice(remote, &r) >= 0)
+                ice_agent_on_selected(engine->owner, &l, &r);
+}
+
+static void on_nice_data(NiceAgent *nice, unsigned stream, unsigned component, unsigned size, char *data,
+                         void *userdata)
+{
+        IceEngine *engine = userdata;
+
+        if (engine->owner)
+                ice_agent_on_data(engine->owner, data, size);
+}
+
+/* ---- guards ---- */
+
+/* libnice gives each candidate a preference by its place in this very list, and asserts that it is small; an
+ * address that is not in it counts as behind the last. */
+static unsigned address_index(GList *ips, const SocketAddress *a)
+{
+        unsigned i = 0;
+
+        for (GList *p = ips; p; p = p->next, i++) {
+                SocketAddress ip;
+
+                if (socket_address_from_ip(p->data, 0, &ip) >= 0 && socket_address_ip_equal(&ip, a))
+                        return i;
+        }
+        return i;
+}
+
+static bool addresses_contain_ip(const SocketAddress *addresses, size_t n, const SocketAddress *a)
+{
+        for (size_t i = 0; i < n; i++)
+                if (socket_address_ip_equal(addresses + i, a))
+                        return true;
+        return false;
+}
+
+size_t ice_engine_filter_addresses(const SocketAddress *addresses, size_t n, SocketAddress *ret)
+{
+        GList *ips = nice_interfaces_get_local_ips(/* include_loopback= */ true);
+        size_t k = 0;
+
+        for (size_t i = 0; i < n && k < ICE_LOCAL_ADDRESSES_MAX; i++) {
+                const SocketAddress *a = addresses + i;
+
+                if (socket_address_is_unspecified(a) || socket_address_is_multicast(a) ||
+                    addresses_contain_ip(ret, k, a))
+                        continue;
+                if (address_index(ips, a) > ICE_LOCAL_ADDRESS_INDEX_MAX) {
+                        log_debug("Local address %s is too far down the host's list for libnice, ignoring.",
+                                  SOCKET_ADDRESS_IP_STR(a));
+                        continue;
+                }
+                ret[k] = *a;
+                socket_address_set_port(ret + k, 0);
+                k++;
+        }
+        g_list_free_full(ips, g_free);
+        return k;
+}
+
+/* GLib aborts when it gets no file descriptor for a context: so take as many as we may need, and give them
+ * back. */
+static int check_free_fds(size_t need)
+{
+        int fds[FD_NEED_MAX], r = 0;
+        size_t n = 0;
+
+        need = MIN(need + FD_RESERVE, ELEMENTSOF(fds));
+        while (r >= 0 && n < need) {
+                fds[n] = n == 0 ? epoll_create1(EPOLL_CLOEXEC) : fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+                if (fds[n] < 0)
+                        r = errno == ENOMEM ? -ENOMEM : -EMFILE;
+                else
+                        n++;
+        }
+        while (n > 0)
+                safe_close(fds[--n]);
+        return r;
+}
+
+static size_t count_fds(const IceAgentParameters *p, size_t n_addresses, size_t n_queries)
+{
+        size_t per_address = (p->tcp ? 2 : 1) + n_queries;
+
+        for (size_t i = 0; i < p->n_servers; i++)
+                per_address += p->servers[i].kind != ICE_SERVER_TURN_TCP ? 0 : p->tcp ? 2 : 1;
+        /* An eventfd each for our context and the component's, the loop's epoll, a data socket and its
+         * copy. */
+        return 5 + n_addresses * per_address;
+}
+
+/* ---- life ---- */
+
+static void engine_free(IceEngine *engine)
+{
+        g_clear_object(&engine->nice);
+        engine->context = glib_context_free(engine->context);
+        free(engine);
+}
+
+static void on_nice_closed(GObject *source, GAsyncResult *result, void *userdata)
+{
+        engine_free(userdata);
+}
+
+/* In a callback of its own, since libnice does not bear being closed from inside its callbacks. The task
+ * reports in the thread's default context, which nobody would run: so ours is that meanwhile. */
+static gboolean on_engine_close(void *userdata)
+{
+        IceEngine *engine = userdata;
+        GMainContext *context = glib_context_get(engine->context);
+
+        g_main_context_push_thread_default(context);
+        nice_agent_close_async(engine->nice, on_nice_closed, engine);
+        g_main_context_pop_thread_default(context);
+        return G_SOURCE_REMOVE;
+}
+
+IceEngine *ice_engine_close(IceEngine *engine)
+{
+        GSource *source;
+
+        if (!engine)
+                return NULL;
+        engine->owner = NULL;
+        if (!engine->nice) {
+                engine_free(engine);
+                return NULL;
+        }
+        source = g_idle_source_new();
+        g_source_set_priority(source, G_PRIORITY_DEFAULT);
+        g_source_set_callback(source, on_engine_close, engine, NULL);
+        g_source_attach(source, glib_context_get(engine->context));
+        g_source_unref(source);
+        return NULL;
+}
+
+/* The event loop ends: what is closing has a moment left to tell the TURN servers. */
+static void on_engine_orphaned(GlibContext *context, void *userdata)
+{
+        static usec_t deadline;
+        IceEngine *engine = userdata;
+        usec_t t = now(CLOCK_MONOTONIC);
+
+        assert(!engine->owner); /* an IceAgent holds a reference to the event */
+        /* One after the other they share the time, but each gets a turn. */
+        if (deadline < t || deadline > t + ORPHAN_WAIT)
+                deadline = t + ORPHAN_WAIT;
+        glib_context_finish(context, deadline);
+}
+
+static int engine_add_relays(IceEngine *engine, const IceAgentParameters *p)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < p->n_servers && n < ICE_TURN_SERVERS_MAX; i++) {
+                const IceServer *s = p->servers + i;
+
+                if (s->kind == ICE_SERVER_STUN)
+                        continue;
+                if (!s->username || !s->password || !socket_address_is_set(&s->address))
+                        return -EINVAL;
+                /* A literal, always: a name that does not resolve would keep gathering from ever ending. */
+                if (nice_agent_set_relay_info(engine->nice, engine->stream, ICE_COMPONENT,
+                                              SOCKET_ADDRESS_IP_STR(&s->address),
+                                              socket_address_port(&s->address), s->username, s->password,
+                                              s->kind == ICE_SERVER_TURN_TCP ? NICE_RELAY_TYPE_TURN_TCP
+                                                                             : NICE_RELAY_TYPE_TURN_UDP))
+                        n++;
+        }
+        return 0;
+}
+
+static void engine_configure(IceEngine *engine, const IceAgentParameters *p)
+{
+        GObject *nice = G_OBJECT(engine->nice);
+
+        /* clang-format off */
+        g_object_set(nice,
+                     "controlling-mode", (gboolean) p->controlling,
+                     "ice-udp", TRUE,
+                     "ice-tcp", (gboolean) p->tcp,
+                     "stun-max-retransmissions", CHECK_RETRANSMISSIONS,
+                     "keepalive-conncheck", TRUE,
+                     NULL);
+        /* clang-format on */
+        if (g_object_class_find_property(G_OBJECT_GET_CLASS(nice), "upnp"))
+                g_object_set(nice, "upnp", FALSE, NULL);
+        g_signal_connect(nice, "new-candidate-full", G_CALLBACK(on_nice_candidate), engine);
+        g_signal_connect(nice, "candidate-gathering-done", G_CALLBACK(on_nice_gathering_done), engine);
+        g_signal_connect(nice, "component-state-changed", G_CALLBACK(on_nice_state), engine);
+        g_signal_connect(nice, "new-selected-pair-full", G_CALLBACK(on_nice_selected), engine);
+}
+
+static int engine_set_up(IceEngine *engine, const IceAgentParameters *p, const SocketAddress *addresses,
+                         size_t n_addresses, const char *ufrag, const char *pwd)
+{
+        GMainContext *context = glib_context_get(engine->context);
+        int r;
+
+        /* No consent freshness (a 403 before selection crashes it, a 401 counts as consent), no regular
+         * nomination (it never leaves a relay for a better pair). */
+        engine->nice = nice_agent_new_full(context, NICE_COMPATIBILITY_RFC5245,
+                                           NICE_AGENT_OPTION_ICE_TRICKLE);
+        engine_configure(engine, p);
+        for (size_t i = 0; i < n_addresses; i++) {
+                NiceAddress a;
+
+                nice_address_init(&a);
+                nice_address_set_from_sockaddr(&a, &addresses[i].sa);
+                (void) nice_agent_add_local_address(engine->nice, &a);
+        }
+        engine->stream = nice_agent_add_stream(engine->nice, 1);
+        if (engine->stream == 0)
+                return -ENOMEM;
+        if (!nice_agent_set_local_credentials(engine->nice, engine->stream, ufrag, pwd))
+                return -EINVAL;
+        r = engine_add_relays(engine, p);
+        if (r < 0)
+                return r;
+        /* Without this the sockets are on a context that nobody runs, and not even STUN is read. */
+        if (!nice_agent_attach_recv(engine->nice, engine->stream, ICE_COMPONENT, context, on_nice_data,
+                                    engine))
+                return -ENOMEM;
+        return 0;
+}
+
+int ice_engine_new(sd_event *event, const IceAgentParameters *parameters, const SocketAddress *addresses,
+                   size_t n_addresses, size_t n_queries, const char *ufrag, const char *pwd, IceAgent *owner,
+                   IceEngine **ret)
+{
+        IceEngine *engine;
+        int r;
+
+        glib_log_redirect();
+        r = check_free_fds(count_fds(parameters, n_addresses, n_queries));
+        if (r < 0)
+                return r;
+        engine = new0(IceEngine, 1);
+        if (!engine)
+                return -ENOMEM;
+        r = glib_context_new(event, on_engine_orphaned, engine, &engine->context);
+        if (r >= 0)
+                r = engine_set_up(engine, parameters, addresses, n_addresses, ufrag, pwd);
+        if (r < 0) {
+                ice_engine_close(engine);
+                return r;
+        }
+        engine->owner = owner;
+        *ret = engine;
+        return 0;
+}
+
+/* ---- verbs ---- */
+
+void ice_engine_set_patience(IceEngine *engine, usec_t patience)
+{
+        unsigned ms = (unsigned) (CLAMP(patience, PATIENCE_MIN, PATIENCE_MAX) / USEC_PER_MSEC);
+
+        g_object_set(G_OBJECT(engine->nice), "idle-timeout", ms, NULL);
+}
+
+int ice_engine_gather(IceEngine *engine)
+{
+        return nice_agent_gather_candidates(engine->nice, engine->stream) ? 0 : -EADDRNOTAVAIL;
+}
+
+int ice_engine_set_remote_credentials(IceEngine *engine, const char *ufrag, const char *pwd)
+{
+        return nice_agent_set_remote_credentials(engine->nice, engine->stream, ufrag, pwd) ? 0 : -EINVAL;
+}
+
+int ice_engine_add_remote_candidate(IceEngine *engine, const IceCandidate *candidate)
+{
+        NiceCandidate *c = nice_candidate_from_ice(candidate, engine->stream);
+        GSList list = { .data = c };
+        int n;
+
+        n = nice_agent_set_remote_candidates(engine->nice, engine->stream, ICE_COMPONENT, &list);
+        nice_candidate_free(c);
+        return n > 0 ? 1 : 0;
+}
+
+int ice_engine_selected_fd(IceEngine *engine)
+{
+        NiceCandidate *local, *remote;
+        GSocket *s;
+        int fd;
+
+        /* Borrowed pointers: for now only. */
+        if (!nice_agent_get_selected_pair(engine->nice, engine->stream, ICE_COMPONENT, &local, &remote))
+                return -ENOTCONN;
+        if (local->transport != NICE_CANDIDATE_TRANSPORT_UDP || local->type == NICE_CANDIDATE_TYPE_RELAYED)
+                return -EOPNOTSUPP;
+        s = nice_agent_get_selected_socket(engine->nice, engine->stream, ICE_COMPONENT);
+        if (!s)
+                return -EOPNOTSUPP;
+        fd = g_socket_get_fd(s);
+        g_object_unref(s);
+        return fd >= 0 ? fd : -ENOTCONN;
+}
+
+int ice_engine_sockets(IceEngine *engine, int **ret, size_t *ret_n)
+{
+        GPtrArray *sockets = nice_agent_get_sockets(engine->nice, engine->stream, ICE_COMPONENT);
+        size_t n = 0;
+        int *fds;
+
+        fds = new (int, MAX(sockets ? sockets->len : 0U, 1U));
+        for (unsigned i = 0; fds && sockets && i < sockets->len; i++) {
+                GSocket *s = g_ptr_array_index(sockets, i);
+
+                if (g_socket_get_socket_type(s) == G_SOCKET_TYPE_DATAGRAM && g_socket_get_fd(s) >= 0)
+                        fds[n++] = g_socket_get_fd(s);
+        }
+        if (sockets)
+                g_ptr_array_unref(sockets);
+        if (!fds)
+                return -ENOMEM;
+        *ret = fds;
+        *ret_n = n;
+        return 0;
+}
+
+int ice_engine_send(IceEngine *engine, const void *data, size_t size)
+{
+        GOutputVector vector = { .buffer = data, .size = size };
+        NiceOutputMessage message = { .buffers = &vector, .n_buffers = 1 };
+        _cleanup_(g_clear_error) GError *error = NULL;
+        int n;
+
+        n = nice_agent_send_messages_nonblocking(engine->nice, engine->stream, ICE_COMPONENT, &message, 1,
+                                                 /* cancellable= */ NULL, &error);
+        if (n == 1)
+                return 0;
+        return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK) ? -EAGAIN : -ENOTCONN;
+}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Routers: what stands between a host and the internet. Each has two interfaces, "wan" and "lan"."""
+
+from namespace import Namespace
+
+# What leaves by wan gets the router's address and, where it is free, keeps its port: Linux's mapping is then the same for
+# every destination. Packets that nobody asked for are dropped before conntrack keeps them: an entry for them would take
+# the port from the host behind, and the next packet out would get another one.
+MASQUERADE = """
+        chain translate { type nat hook postrouting priority srcnat
+                oifname "wan" meta nfproto ipv4 masquerade
+        }"""
+
+# As above, but another port for every destination.
+MASQUERADE_SYMMETRIC = """
+        chain translate { type nat hook postrouting priority srcnat
+                oifname "wan" meta nfproto ipv4 meta l4proto udp masquerade fully-random
+                oifname "wan" meta nfproto ipv4 masquerade
+        }"""
+
+STATEFUL = """
+        chain input { type filter hook input priority filter
+                iifname "wan" ct state new drop
+        }
+        chain forward { type filter hook forward priority filter; policy drop
+                ct state established,related accept
+                iifname "lan" accept
+        }"""
+
+# Whoever knows the mapping may use it (and, address-restricted, has been written to before): what arrives at a
+# mapped port goes to the host behind.
+CONE = """
+        map mapping {{ typeof udp sport : ip saddr . udp sport
+                flags dynamic,timeout; timeout 5m
+        }}
+        set contacted {{ typeof ip daddr . udp sport
+                flags dynamic,timeout; timeout 5m
+        }}
+        chain learn {{ type filter hook postrouting priority srcnat - 10
+                oifname "wan" meta l4proto udp update @contacted {{ ip daddr . udp sport }}
+                oifname "wan" meta l4proto udp update @mapping {{ udp sport : ip saddr . udp sport }}
+        }}
+        chain admit {{ type nat hook prerouting priority dstnat
+                iifname "wan" meta l4proto udp {condition} dnat ip to udp dport map @mapping
+        }}
+        chain input {{ type filter hook input priority filter
+                iifname "wan" ct state new drop
+        }}
+        chain forward {{ type filter hook forward priority filter; policy drop
+                ct state established,related accept
+                ct status dnat accept
+                iifname "lan" accept
+        }}"""
+
+OUT_ONLY = """
+        chain input {{ type filter hook input priority filter
+                iifname "wan" ct state new drop
+        }}
+        chain forward {{ type filter hook forward priority filter; policy drop
+                ct state established,related accept
+                iifname "lan" {condition} accept
+        }}"""
+
+KINDS = {
+    "none": "",
+    "firewall": STATEFUL,
+    "full-cone": MASQUERADE + CONE.format(condition=""),
+    "address-restricted": MASQUERADE + CONE.format(condition="ip saddr . udp dport @contacted"),
+    "port-restricted": MASQUERADE + STATEFUL,
+    "symmetric": MASQUERADE_SYMMETRIC + STATEFUL,
+    "udp-blocked": MASQUERADE + OUT_ONLY.format(condition="meta l4proto != udp"),
+    "tcp-443": MASQUERADE + OUT_ONLY.format(condition="tcp dport 443"),
+}
+
+
+class Router(Namespace):
+    """Carrier-grade NAT is a router behind a router."""
+
+    def __init__(self, lab, name, kind="none"):
+        super().__init__(lab, name)
+        self.kind = kind
+        self.forwarding()
+        if KINDS[kind]:
+            self.nft(f"table inet router {{{KINDS[kind]}\n}}\n")

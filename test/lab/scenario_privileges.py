@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""icewired runs without root and without any capability, the broker with those it needs; no key is in a log or /proc"""
+
+import base64
+import os
+
+import varlink
+from errors import LabError
+from host import AGENT_SOCKET, BROKER_SOCKET, UID
+from topology import connected_sites
+
+CAP_NET_ADMIN = 1 << 12
+
+
+def _capabilities(status):
+    return {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+
+
+def _as_user(path, uid):
+    """Asks the broker as another user: what it answers, or that it does not."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    try:
+        varlink.call(path, "org.icewire.Broker.DeriveTopics", {"link": "wg0", "peer": ""})
+    except varlink.VarlinkError as e:
+        return str(e)
+    return "answered"
+
+
+def run(lab):
+    sites = connected_sites(lab)
+    host = sites.a
+    status = host.agent.status()
+    if status["Uid"].split() != [str(UID)] * 4 or status["Gid"].split() != [str(UID)] * 4:
+        raise LabError(f"icewired runs as Uid {status['Uid']}, Gid {status['Gid']}")
+    if any(_capabilities(status).values()) or status["NoNewPrivs"].strip() != "1":
+        raise LabError(f"icewired has rights: {_capabilities(status)}, NoNewPrivs {status['NoNewPrivs']}")
+    broker = _capabilities(host.broker.status())
+    if broker["CapPrm"] & ~CAP_NET_ADMIN or broker["CapBnd"] & ~CAP_NET_ADMIN:
+        raise LabError(f"icewire-broker has more than CAP_NET_ADMIN: {broker}")
+    for process in (host.agent, host.broker):
+        threads = os.listdir(f"/proc/{process.pid}/task")
+        lab.say(f"{process.name}: {len(threads)} thread(s), {process.resident() // 1024} KiB")
+
+    answer = host.call(_as_user, BROKER_SOCKET, 65534)
+    lab.say(f"the broker to nobody: {answer}")
+    if "NotAllowed" not in answer and "ermission" not in answer and "refused" not in answer:
+        raise LabError(f"the broker serves another user: {answer}")
+    if not os.path.exists(host.path(AGENT_SOCKET)):
+        raise LabError("icewired has no socket")
+    _no_secret_leaks(lab, sites)
+
+
+def _no_secret_leaks(lab, sites):
+    secrets = [sites.keys[name].give_private().strip() for name in "ab"]
+    secrets += [base64.b64decode(s).hex() for s in secrets] + [sites.mosquitto.password, sites.coturn.password]
+    for name in os.listdir(lab.logs):
+        if "mosquitto" in name or "coturn" in name:
+            continue
+        with open(os.path.join(lab.logs, name), encoding="utf-8", errors="replace") as f:
+            text = f.read()
+        if any(s in text for s in secrets):
+            raise LabError(f"a private key or a password is in {name}")
+    for host in (sites.a, sites.b):
+        for process in (host.agent, host.broker):
+            for file in ("cmdline", "environ"):
+                with open(f"/proc/{process.pid}/{file}", "rb") as f:
+                    text = f.read()
+                if any(s.encode() in text for s in secrets):
+                    raise LabError(f"a secret is in {process.name}'s {file}")
+        listed = str(host.varlink("ListPeers"))
+        if any(s in listed for s in secrets):
+            raise LabError("org.icewire.Agent tells a secret")

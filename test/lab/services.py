@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The real servers that a lab uses: mosquitto as the rendezvous, coturn for STUN and TURN, and a certificate authority."""
+
+import os
+import secrets
+import socket
+
+from sandbox import WORK
+
+MQTT_NAME = "rendezvous.example"
+MQTT_USER = "lab"
+TURN_USER = "lab"
+TURN_REALM = "lab.example"
+
+
+class Authority:
+    """Issues certificates; `certificate` is its own, to be trusted."""
+
+    def __init__(self, lab, name="ca"):
+        self._lab = lab
+        self._folder = os.path.join(WORK, "pki-" + name)
+        os.makedirs(self._folder, mode=0o700)
+        self._key = os.path.join(self._folder, "ca.key")
+        self._certificate = os.path.join(self._folder, "ca.crt")
+        lab.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-days", "30", "-subj", f"/CN=Lab {name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+                "-keyout", self._key, "-out", self._certificate)
+        with open(self._certificate, encoding="utf-8") as f:
+            self.certificate = f.read()
+
+    def issue(self, *names):
+        """Returns the paths of a certificate for these DNS names and its private key."""
+        base = os.path.join(self._folder, names[0])
+        self._lab.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                      "-days", "30", "-subj", f"/CN={names[0]}", "-CA", self._certificate, "-CAkey", self._key,
+                      "-addext", "subjectAltName=" + ",".join("DNS:" + n for n in names),
+                      "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", base + ".key", "-out", base + ".crt")
+        return base + ".crt", base + ".key"
+
+
+class Mosquitto:
+    """MQTT: plain on port 1883, TLS on port 8883, one user with a password."""
+
+    def __init__(self, namespace, authority, names=(MQTT_NAME,), name="mosquitto", tls_port=8883, plain_port=1883):
+        self.namespace = namespace
+        self.password = secrets.token_urlsafe(12)
+        self._name = name
+        self._ports = (plain_port, tls_port)
+        self._folder = os.path.join(WORK, name)
+        os.makedirs(self._folder, mode=0o700)
+        certificate, key = authority.issue(*names)
+        passwords = self._file("passwords", f"{MQTT_USER}:{self.password}\n")
+        namespace.run("mosquitto_passwd", "-U", passwords)
+        self._configuration = self._file("conf", "\n".join((
+            "user root", "persistence false", "log_dest stderr", "log_type all", "connection_messages true",
+            "allow_anonymous false", f"password_file {passwords}",
+            f"listener {plain_port}", f"listener {tls_port}", f"certfile {certificate}", f"keyfile {key}", "")))
+        self.process = None
+        self.start()
+
+    def _file(self, name, text):
+        path = os.path.join(self._folder, name)
+        with open(path, "w", encoding="utf-8") as f:
+            os.fchmod(f.fileno(), 0o600)
+            f.write(text)
+        return path
+
+    def start(self):
+        self.process = self.namespace.start(self._name, ["mosquitto", "-c", self._configuration])
+        for port in self._ports:
+            self.namespace.lab.wait_until(lambda port=port: self.namespace.call(_accepts, "127.0.0.1", port),
+                                          f"{self._name} listens on port {port}")
+
+    def stop(self):
+        self.process.stop(status=None)
+
+
+class Coturn:
+    """STUN and TURN on port 3478, with long-term credentials."""
+
+    def __init__(self, namespace, addresses):
+        self.namespace = namespace
+        self.password = secrets.token_urlsafe(12)
+        folder = os.path.join(WORK, "coturn")
+        os.makedirs(folder, mode=0o700)
+        self._configuration = os.path.join(folder, "conf")
+        lines = [f"listening-ip={a}" for a in addresses] + [f"relay-ip={a}" for a in addresses]
+        lines += ["listening-port=3478", "min-port=49152", "max-port=65535", "lt-cred-mech", f"realm={TURN_REALM}",
+                  f"user={TURN_USER}:{self.password}", "no-tls", "no-dtls", "fingerprint", "verbose",
+                  "log-file=stdout", "simple-log", f"pidfile={folder}/pid", f"userdb={folder}/db", "no-software-attribute"]
+        with open(self._configuration, "w", encoding="utf-8") as f:
+            os.fchmod(f.fileno(), 0o600)
+            f.write("\n".join(lines) + "\n")
+        self._addresses = addresses
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = self.namespace.start("coturn", ["turnserver", "-c", self._configuration])
+        for address in self._addresses:
+            self.namespace.lab.wait_until(lambda a=address: self.namespace.call(_accepts, a, 3478),
+                                          f"coturn listens on {address}")
+
+    def stop(self):
+        self.process.stop(status=None)
+
+
+def _accepts(address, port):
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+        return True
+    except OSError:
+        return False

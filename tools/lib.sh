@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# What tools/demo, tools/check and tools/bench share. The caller has set NAME, and TOP, the source tree.
+
+say() { printf '%s: %s\n' "$NAME" "$*"; }
+
+# quietly LOG WHAT CMD…: runs a long step with its output in LOG; a line now and then shows that it lives, on a terminal or
+# not. The step's exit status.
+quietly() {
+        local log=$1 what=$2 start=$SECONDS pid
+        shift 2
+        mkdir -p "$(dirname "$log")"
+        "$@" >"$log" 2>&1 </dev/null &
+        pid=$!
+        while kill -0 "$pid" 2>/dev/null; do
+                sleep 0.2
+                if ((SECONDS - start >= ${next:=20})); then
+                        next=$((SECONDS - start + 20))
+                        say "… $what, $((SECONDS - start)) s: $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-90)"
+                fi
+        done
+        unset next
+        wait "$pid"
+}
+
+# configure_and_build DIR [MESON OPTION…]: inside the build environment; a build directory that was made with other
+# options, or that an interrupted set-up left, is set up again.
+configure_and_build() {
+        local dir=$1 stamp
+        shift
+        stamp=$(printf '%s\n' "$@" | sha256sum | cut -d' ' -f1)
+        if [ ! -e "$TOP/$dir/build.ninja" ] || [ "$(cat "$TOP/$dir/.options" 2>/dev/null)" != "$stamp" ]; then
+                rm -rf "${TOP:?}/$dir/meson-private" "${TOP:?}/$dir/meson-info" "${TOP:?}/$dir/build.ninja"
+                "$TOP/tools/toolbox" meson setup "$dir" "$@" || return
+                printf '%s\n' "$stamp" >"$TOP/$dir/.options"
+        fi
+        "$TOP/tools/toolbox" ninja -C "$dir"
+}
+
+RELEASE_OPTIONS=(--buildtype=release -Dwerror=true)
+
+# The optimised build that tools/demo and tools/bench run.
+build_release() {
+        quietly "$TOP/build/release.log" "building icewire" configure_and_build build/release "${RELEASE_OPTIONS[@]}" && return
+        tail -n 30 "$TOP/build/release.log"
+        say "FAILED: the build; its log is build/release.log"
+        exit 1
+}
