@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "log.h"
 #include "string-util.h"
+#include "varlink-util.h"
 
 static BrokerLink *find_by_name(const BrokerManager *m, const char *name)
 {
@@ -110,6 +111,9 @@ static void on_link(RtnlMonitor *monitor, const RtnlLink *interface, bool remove
 
         if (!streq(interface->kind, "wireguard"))
                 update_other_link(m, interface, removed);
+        else if (!removed && !varlink_ifname_is_valid(interface->name))
+                /* The kernel takes nearly any bytes; JSON and our API do not. */
+                log_notice("Link %d has a name beyond printable ASCII, ignoring.", interface->ifindex);
         else if (!removed)
                 update_kernel_link(m, interface);
         else if (link && link->kind == WIREGUARD_KIND_KERNEL) {

@@ -168,15 +168,13 @@ static int dispatch_keepalive(const char *name, sd_json_variant *v, sd_json_disp
                               void *userdata)
 {
         int *keepalive = userdata;
-        uint16_t seconds;
-        int r;
 
         if (sd_json_variant_is_null(v))
                 return 0;
-        r = sd_json_dispatch_uint16(name, v, flags, &seconds);
-        if (r < 0)
+        /* sd-json would also take a number in a string. */
+        if (!sd_json_variant_is_unsigned(v) || sd_json_variant_unsigned(v) > UINT16_MAX)
                 return -EINVAL;
-        *keepalive = seconds;
+        *keepalive = (int) sd_json_variant_unsigned(v);
         return 0;
 }
 

@@ -282,22 +282,9 @@ static int dispatch_kind(const char *name, sd_json_variant *v, sd_json_dispatch_
         return 0;
 }
 
-static int dispatch_name(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
-                         void *userdata)
-{
-        const char *s = sd_json_variant_string(v);
-
-        if (!varlink_ifname_is_valid(s))
-                return -EINVAL;
-        strcpy(userdata, s);
-        return 0;
-}
-
 int broker_link_parse_json(sd_json_variant *v, WireguardDevice **ret)
 {
         static const sd_json_dispatch_field table[] = {
-                { "name", SD_JSON_VARIANT_STRING, dispatch_name, offsetof(WireguardDevice, name),
-                  SD_JSON_MANDATORY },
                 { "ifindex", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_int,
                   offsetof(WireguardDevice, ifindex), SD_JSON_MANDATORY },
                 { "kind", SD_JSON_VARIANT_STRING, dispatch_kind, offsetof(WireguardDevice, kind),
@@ -312,9 +299,12 @@ int broker_link_parse_json(sd_json_variant *v, WireguardDevice **ret)
                 {}
         };
         _cleanup_(wireguard_device_freep) WireguardDevice *device = NULL;
+        sd_json_variant *name = sd_json_variant_by_key(v, "name");
         int r;
 
-        r = wireguard_device_new("", WIREGUARD_KIND_KERNEL, &device);
+        if (!name || !sd_json_variant_is_string(name))
+                return -EINVAL;
+        r = wireguard_device_new(sd_json_variant_string(name), WIREGUARD_KIND_KERNEL, &device);
         if (r < 0)
                 return r;
         r = sd_json_dispatch(v, table, SD_JSON_ALLOW_EXTENSIONS, device);

@@ -1,0 +1,1185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Criterion's assertions are declarations and statements in one. */
+#pragma GCC diagnostic ignored "-Wdeclaration-after-statement"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "alloc-util.h"
+#include "broker-client.h"
+#include "broker-poll.h"
+#include "broker-secrets.h"
+#include "encode.h"
+#include "event-util.h"
+#include "fd-util.h"
+#include "random-util.h"
+#include "string-util.h"
+#include "varlink-broker.h"
+#include "varlink-util.h"
+
+/* The real broker, as a child, against real userspace WireGuard (and the kernel's, where there is one) in a
+ * network and mount namespace of this test. What must happen is waited for, with a deadline that only a
+ * failure meets. */
+
+#define DEADLINE (30 * USEC_PER_SEC)
+#define FOREIGN_USER 4242U
+#define LINKS_MAX 8U
+#define KEYS_MAX 8U
+
+static char folder[] = "/tmp/test-broker.XXXXXX";
+static char *socket_path;
+static sd_event *event;
+static pid_t broker_pid;
+static pid_t device_pids[LINKS_MAX];
+static size_t n_device_pids;
+
+/* What the client told last. */
+static struct {
+        WireguardDevice *links[LINKS_MAX];
+        size_t n;
+        unsigned n_changed;
+        unsigned n_ready;
+        unsigned n_lost;
+        int error;
+} seen;
+
+/* Every secret that a test made. */
+static WireguardKey secrets[KEYS_MAX];
+static size_t n_secrets;
+
+/* --- processes --- */
+
+static pid_t start(const char *const argv[])
+{
+        pid_t pid = fork();
+
+        cr_assert_geq(pid, 0);
+        if (pid > 0)
+                return pid;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execvp(argv[0], (char *const *) argv);
+        _exit(127);
+}
+
+static void stop(pid_t pid, int signal)
+{
+        if (pid <= 0)
+                return;
+        kill(pid, signal);
+        waitpid(pid, NULL, 0);
+}
+
+static int run(const char *format, ...) _printf_(1, 2);
+static int run(const char *format, ...)
+{
+        _cleanup_free_ char *command = NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, format);
+        r = vasprintf(&command, format, ap);
+        va_end(ap);
+        cr_assert_geq(r, 0);
+        return system(command);
+}
+
+static char *output_of(const char *command)
+{
+        static char buffer[65536];
+        FILE *f = popen(command, "r");
+        size_t n;
+
+        cr_assert_not_null(f);
+        n = fread(buffer, 1, sizeof(buffer) - 1, f);
+        buffer[n] = '\0';
+        pclose(f);
+        return buffer;
+}
+
+static void start_broker(void)
+{
+        _cleanup_free_ char *program = asprintf_safe("%s/src/icewire-broker", getenv("ICEWIRE_BUILD")),
+                            *listen = asprintf_safe("--socket=%s", socket_path);
+
+        broker_pid = start((const char *const[]) { program, listen, "--user=1", NULL });
+}
+
+/* --- keys and devices --- */
+
+static const WireguardKey *new_key(void)
+{
+        WireguardKey *key = &secrets[n_secrets++];
+
+        cr_assert_leq(n_secrets, KEYS_MAX);
+        random_bytes(key->bytes, sizeof(key->bytes));
+        key->bytes[0] &= 248;
+        key->bytes[31] = (key->bytes[31] & 127) | 64;
+        return key;
+}
+
+static WireguardKey public_of(const WireguardKey *key)
+{
+        _cleanup_free_ char *command = asprintf_safe("echo %s | wg pubkey", WIREGUARD_KEY_STR(key));
+        WireguardKey out;
+        char *s = output_of(command);
+
+        s[strcspn(s, "\n")] = '\0';
+        cr_assert_eq(wireguard_key_from_base64(s, &out), 0);
+        return out;
+}
+
+static pid_t start_userspace(const char *name)
+{
+        pid_t pid;
+
+        setenv("LOG_LEVEL", "silent", 1);
+        pid = start((const char *const[]) { "wireguard-go", "-f", name, NULL });
+        device_pids[n_device_pids++] = pid;
+        return pid;
+}
+
+static void wg_set_key(const char *name, const WireguardKey *key)
+{
+        /* `wg` is there before the device listens: ask until it does. */
+        for (usec_t t = now(CLOCK_BOOTTIME);;) {
+                if (run("echo %s | wg set %s private-key /dev/stdin 2>/dev/null", WIREGUARD_KEY_STR(key),
+                        name) == 0)
+                        return;
+                cr_assert_lt(now(CLOCK_BOOTTIME), t + DEADLINE);
+                poll(NULL, 0, 10);
+        }
+}
+
+/* --- the client --- */
+
+static WireguardDevice *find_link(const char *name)
+{
+        for (size_t i = 0; i < seen.n; i++)
+                if (streq(seen.links[i]->name, name))
+                        return seen.links[i];
+        return NULL;
+}
+
+static void on_removed(Broker *b, const char *name, void *userdata)
+{
+        for (size_t i = 0; i < seen.n; i++)
+                if (streq(seen.links[i]->name, name)) {
+                        wireguard_device_free(seen.links[i]);
+                        seen.links[i] = seen.links[--seen.n];
+                        return;
+                }
+}
+
+static void on_changed(Broker *b, const WireguardDevice *device, void *userdata)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+
+        cr_assert(wireguard_key_is_zero(&device->private_key));
+        seen.n_changed++;
+        on_removed(b, device->name, NULL);
+        cr_assert_eq(broker_link_build_json(device, &v), 0);
+        cr_assert_eq(broker_link_parse_json(v, &seen.links[seen.n++]), 0);
+}
+
+static void on_ready(Broker *b, void *userdata)
+{
+        seen.n_ready++;
+}
+
+static void on_lost(Broker *b, int error, void *userdata)
+{
+        seen.n_lost++;
+        seen.error = error;
+}
+
+static const BrokerCallbacks callbacks = {
+        .link_changed = on_changed,
+        .link_removed = on_removed,
+        .ready = on_ready,
+        .lost = on_lost,
+};
+
+#define WAIT_FOR(condition)                                                                                 \
+        do {                                                                                                \
+                usec_t _deadline = now(CLOCK_BOOTTIME) + DEADLINE;                                          \
+                while (!(condition)) {                                                                      \
+                        cr_assert_lt(now(CLOCK_BOOTTIME), _deadline, "never came: " #condition);            \
+                        cr_assert_geq(sd_event_run(event, 100 * USEC_PER_MSEC), 0);                         \
+                }                                                                                           \
+        } while (0)
+
+typedef struct Answer {
+        bool there;
+        int error;
+        uint8_t data[16384];
+        size_t size;
+        char text[128];
+        char send[128], receive[128];
+        WireguardDevice *device;
+} Answer;
+
+static void on_data(Broker *b, int error, const void *data, size_t size, const char *text, void *userdata)
+{
+        Answer *a = userdata;
+
+        cr_assert_leq(size, sizeof(a->data));
+        a->there = true;
+        a->error = error;
+        a->size = size;
+        if (size > 0)
+                memcpy(a->data, data, size);
+        snprintf(a->text, sizeof(a->text), "%s", strempty(text));
+}
+
+static void on_done(Broker *b, int error, void *userdata)
+{
+        Answer *a = userdata;
+
+        a->there = true;
+        a->error = error;
+}
+
+static void on_topics(Broker *b, int error, const char *send, const char *receive, void *userdata)
+{
+        Answer *a = userdata;
+
+        a->there = true;
+        a->error = error;
+        snprintf(a->send, sizeof(a->send), "%s", strempty(send));
+        snprintf(a->receive, sizeof(a->receive), "%s", strempty(receive));
+}
+
+static void on_device(Broker *b, int error, const WireguardDevice *device, void *userdata)
+{
+        Answer *a = userdata;
+        _cleanup_json_ sd_json_variant *v = NULL;
+
+        a->there = true;
+        a->error = error;
+        if (!device)
+                return;
+        cr_assert_eq(broker_link_build_json(device, &v), 0);
+        cr_assert_eq(broker_link_parse_json(v, &a->device), 0);
+}
+
+static Broker *connect_client(void)
+{
+        Broker *b;
+
+        cr_assert_eq(broker_client_new(event, socket_path, &callbacks, NULL, &b), 0);
+        return b;
+}
+
+static Answer seal(Broker *b, const char *link, const WireguardKey *peer, const void *body, size_t size)
+{
+        Answer a = {};
+
+        cr_assert_eq(b->ops->seal(b, link, peer, body, size, on_data, &a, NULL), 0);
+        WAIT_FOR(a.there);
+        return a;
+}
+
+static Answer open_envelope(Broker *b, const char *link, const WireguardKey *peer, const void *envelope,
+                            size_t size)
+{
+        Answer a = {};
+
+        cr_assert_eq(b->ops->open(b, link, peer, envelope, size, on_data, &a, NULL), 0);
+        WAIT_FOR(a.there);
+        return a;
+}
+
+static int set_endpoint(Broker *b, const char *link, const WireguardKey *peer, const char *endpoint,
+                        int keepalive)
+{
+        SocketAddress address = {};
+        Answer a = {};
+
+        if (endpoint)
+                cr_assert_eq(socket_address_from_string(endpoint, &address), 0);
+        cr_assert_eq(b->ops->set_endpoint(b, link, peer, &address, keepalive, on_done, &a, NULL), 0);
+        WAIT_FOR(a.there);
+        return a.error;
+}
+
+/* --- the wire, without a client --- */
+
+static int raw_connect(void)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        usec_t t = now(CLOCK_BOOTTIME);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        strcpy(address.sun_path, socket_path);
+        while (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0) {
+                cr_assert_lt(now(CLOCK_BOOTTIME), t + DEADLINE);
+                poll(NULL, 0, 10);
+        }
+        return fd;
+}
+
+static void raw_send(int fd, const char *json, const int *fds, size_t n_fds)
+{
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(64 * sizeof(int))];
+        } control = {};
+        struct iovec iov = { (char *) json, strlen(json) + 1 };
+        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+        if (n_fds > 0) {
+                m.msg_control = &control;
+                m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+                control.header = (struct cmsghdr) { CMSG_LEN(n_fds * sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+                memcpy(CMSG_DATA(&control.header), fds, n_fds * sizeof(int));
+        }
+        cr_assert_eq(sendmsg(fd, &m, MSG_NOSIGNAL), (ssize_t) iov.iov_len);
+}
+
+/* One message, or "" at the end of the connection. Every byte that comes is searched for every secret. */
+static char *raw_receive(int fd)
+{
+        static char buffer[1 << 20];
+        size_t n = 0;
+
+        while (n == 0 || buffer[n - 1] != '\0') {
+                struct pollfd p = { fd, POLLIN, 0 };
+                ssize_t k;
+
+                cr_assert_eq(poll(&p, 1, (int) (DEADLINE / USEC_PER_MSEC)), 1, "no answer");
+                k = recv(fd, buffer + n, 1, 0);
+                if (k <= 0)
+                        return strcpy(buffer, "");
+                n++;
+        }
+        for (size_t i = 0; i < n_secrets; i++) {
+                char hex[HEX_SIZE(WIREGUARD_KEY_SIZE)];
+                const char *base64 = WIREGUARD_KEY_STR(&secrets[i]);
+
+                hex_encode(secrets[i].bytes, WIREGUARD_KEY_SIZE, hex);
+                cr_assert_null(strstr(buffer, base64));
+                cr_assert_null(strcasestr(buffer, hex));
+                cr_assert_null(memmem(buffer, n, secrets[i].bytes, WIREGUARD_KEY_SIZE));
+                /* The middle of it too, as it would stand in base64 at any alignment of a larger blob. */
+                for (size_t shift = 0; shift < 3; shift++) {
+                        char part[BASE64_SIZE(27)];
+
+                        base64_encode(secrets[i].bytes + shift, 27, part);
+                        cr_assert_null(strstr(buffer, part));
+                }
+        }
+        return buffer;
+}
+
+static char *raw_call(int fd, const char *method, const char *parameters)
+{
+        _cleanup_free_ char *json = asprintf_safe("{\"method\":\"org.icewire.Broker.%s\",\"parameters\":%s}",
+                                                  method, parameters);
+
+        raw_send(fd, json, NULL, 0);
+        return raw_receive(fd);
+}
+
+/* --- set up --- */
+
+static void enter_namespaces(void)
+{
+        if (geteuid() != 0 || access("/usr/bin/wireguard-go", X_OK) < 0 ||
+            unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
+                cr_skip_test("needs root, namespaces and wireguard-go");
+        cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+        cr_assert_eq(mount("tmpfs", "/run", "tmpfs", 0, "mode=0755"), 0);
+        cr_assert_eq(run("ip link set lo up"), 0);
+}
+
+static void setup(void)
+{
+        enter_namespaces();
+        cr_assert_not_null(mkdtemp(folder));
+        cr_assert_eq(chmod(folder, 0755), 0);
+        socket_path = asprintf_safe("%s/broker/socket", folder);
+        cr_assert_eq(sd_event_new(&event), 0);
+}
+
+static void teardown(void)
+{
+        stop(broker_pid, SIGTERM);
+        for (size_t i = 0; i < n_device_pids; i++)
+                stop(device_pids[i], SIGTERM);
+        while (seen.n > 0)
+                wireguard_device_free(seen.links[--seen.n]);
+        event = sd_event_unref(event);
+        if (socket_path)
+                run("rm -rf %s", folder);
+        free(socket_path);
+}
+
+TestSuite(broker, .init = setup, .fini = teardown, .timeout = 110);
+
+/* --- links --- */
+
+Test(broker, userspace_link_comes_changes_and_goes)
+{
+        Broker *b = connect_client();
+        const WireguardKey *key = new_key(), *peer_key = new_key();
+        WireguardKey public_key = public_of(key), peer = public_of(peer_key);
+        WireguardDevice *d;
+        WireguardPeer *p;
+        pid_t pid;
+
+        start_broker();
+        WAIT_FOR(seen.n_ready == 1);
+        cr_assert_eq(seen.n, 0);
+
+        /* The folder of the sockets does not exist when the broker starts. */
+        pid = start_userspace("wgtest0");
+        WAIT_FOR(find_link("wgtest0"));
+        cr_assert_eq(find_link("wgtest0")->kind, WIREGUARD_KIND_USERSPACE);
+        cr_assert(wireguard_key_is_zero(&find_link("wgtest0")->public_key));
+
+        wg_set_key("wgtest0", key);
+        WAIT_FOR((d = find_link("wgtest0")) && wireguard_key_equal(&d->public_key, &public_key));
+
+        cr_assert_eq(
+                run("wg set wgtest0 listen-port 5555 fwmark 7 peer %s allowed-ips 10.1.0.0/16,fd00::/64 "
+                    "persistent-keepalive 25 endpoint 192.0.2.1:99",
+                    WIREGUARD_KEY_STR(&peer)),
+                0);
+        WAIT_FOR((d = find_link("wgtest0")) && d->n_peers == 1);
+        p = wireguard_device_find_peer(d, &peer);
+        cr_assert_not_null(p);
+        cr_assert_str_eq(SOCKET_ADDRESS_STR(&p->endpoint), "192.0.2.1:99");
+        cr_assert_eq(p->persistent_keepalive, 25);
+        cr_assert_eq(p->n_allowed_ips, 2);
+        cr_assert_eq(d->listen_port, 5555);
+        cr_assert_eq(d->fwmark, 7);
+
+        cr_assert_eq(run("wg set wgtest0 peer %s remove", WIREGUARD_KEY_STR(&peer)), 0);
+        WAIT_FOR((d = find_link("wgtest0")) && d->n_peers == 0);
+
+        /* Another private key, none, and the interface up and gone. */
+        wg_set_key("wgtest0", peer_key);
+        WAIT_FOR((d = find_link("wgtest0")) && wireguard_key_equal(&d->public_key, &peer));
+        cr_assert_eq(run("ip link set wgtest0 up"), 0);
+        cr_assert_eq(run("ip link del wgtest0"), 0);
+        WAIT_FOR(!find_link("wgtest0"));
+        waitpid(pid, NULL, 0);
+        device_pids[0] = 0;
+        b = broker_free(b);
+}
+
+Test(broker, stale_socket_is_no_link)
+{
+        Broker *b = connect_client();
+        pid_t pid;
+
+        pid = start_userspace("wgtest0");
+        start_broker();
+        WAIT_FOR(find_link("wgtest0"));
+        kill(pid, SIGKILL);
+        WAIT_FOR(!find_link("wgtest0"));
+        cr_assert_eq(access("/run/wireguard/wgtest0.sock", F_OK), 0, "the socket must be there still");
+
+        /* The next one takes its place. */
+        (void) start_userspace("wgtest0");
+        WAIT_FOR(find_link("wgtest0"));
+        b = broker_free(b);
+}
+
+Test(broker, other_files_in_the_folder_are_no_links)
+{
+        Broker *b = connect_client();
+
+        cr_assert_eq(
+                run("mkdir -p /run/wireguard/dir.sock && touch /run/wireguard/file.sock "
+                    "/run/wireguard/.sock '/run/wireguard/a b.sock' /run/wireguard/toolongforaname0.sock"),
+                0);
+        (void) start_userspace("wgtest0");
+        start_broker();
+        WAIT_FOR(seen.n_ready == 1);
+        WAIT_FOR(find_link("wgtest0"));
+        cr_assert_eq(seen.n, 1);
+        b = broker_free(b);
+}
+
+Test(broker, kernel_link_comes_is_renamed_and_goes)
+{
+        Broker *b;
+        const WireguardKey *key = new_key();
+        WireguardKey public_key = public_of(key);
+        WireguardDevice *d;
+        unsigned changed;
+
+        if (run("ip link add wgk0 type wireguard 2>/dev/null") != 0)
+                cr_skip_test("no WireGuard in this kernel");
+        b = connect_client();
+        start_broker();
+        WAIT_FOR((d = find_link("wgk0")) && d->kind == WIREGUARD_KIND_KERNEL && d->ifindex > 0);
+        wg_set_key("wgk0", key);
+        WAIT_FOR((d = find_link("wgk0")) && wireguard_key_equal(&d->public_key, &public_key));
+        changed = seen.n_changed;
+        cr_assert_eq(run("ip link set wgk0 up"), 0);
+        WAIT_FOR(seen.n_changed > changed);
+        cr_assert_eq(run("ip link set wgk0 down && ip link set wgk0 name wgk1"), 0);
+        WAIT_FOR(find_link("wgk1") && !find_link("wgk0"));
+        cr_assert_eq(run("ip link del wgk1"), 0);
+        WAIT_FOR(!find_link("wgk1"));
+        b = broker_free(b);
+}
+
+/* --- methods --- */
+
+/* Two links that know each other. */
+static void two_links(WireguardKey *ret_a, WireguardKey *ret_b, const char *psk)
+{
+        const WireguardKey *a = new_key(), *b = new_key();
+
+        *ret_a = public_of(a);
+        *ret_b = public_of(b);
+        (void) start_userspace("wga");
+        (void) start_userspace("wgb");
+        wg_set_key("wga", a);
+        wg_set_key("wgb", b);
+        cr_assert_eq(
+                run("printf %%s '%s' > %s/psk; wg set wga peer %s preshared-key %s/psk; wg set wgb peer %s "
+                    "preshared-key %s/psk",
+                    psk, folder, WIREGUARD_KEY_STR(ret_b), folder, WIREGUARD_KEY_STR(ret_a), folder),
+                0);
+        start_broker();
+}
+
+static bool links_are_there(void)
+{
+        return find_link("wga") && find_link("wga")->n_peers > 0 && find_link("wgb") &&
+               find_link("wgb")->n_peers > 0;
+}
+
+Test(broker, set_endpoint_is_seen_by_wg)
+{
+        Broker *b = connect_client();
+        WireguardKey a_key, b_key, stranger = public_of(new_key());
+        Answer answer = {};
+        WireguardPeer *p;
+
+        two_links(&a_key, &b_key, "");
+        WAIT_FOR(links_are_there());
+
+        cr_assert_eq(set_endpoint(b, "wga", &b_key, "127.0.0.9:1234", -1), 0);
+        cr_assert_not_null(strstr(output_of("wg show wga endpoints"), "\t127.0.0.9:1234\n"));
+        cr_assert_not_null(strstr(output_of("wg show wga persistent-keepalive"), "\toff\n"));
+        cr_assert_eq(set_endpoint(b, "wga", &b_key, "[::1]:1235", 21), 0);
+        cr_assert_not_null(strstr(output_of("wg show wga endpoints"), "\t[::1]:1235\n"));
+        cr_assert_not_null(strstr(output_of("wg show wga persistent-keepalive"), "\t21\n"));
+        cr_assert_eq(set_endpoint(b, "wga", &b_key, NULL, 0), 0);
+        cr_assert_not_null(strstr(output_of("wg show wga endpoints"), "\t[::1]:1235\n"));
+        cr_assert_not_null(strstr(output_of("wg show wga persistent-keepalive"), "\toff\n"));
+
+        /* Watchers hear of it without waiting for the poll. */
+        WAIT_FOR((p = wireguard_device_find_peer(find_link("wga"), &b_key)) &&
+                 streq(SOCKET_ADDRESS_STR(&p->endpoint), "[::1]:1235"));
+
+        cr_assert_eq(set_endpoint(b, "wga", &stranger, "127.0.0.9:1234", -1), -ENOENT);
+        cr_assert_null(strstr(output_of("wg show wga peers"), WIREGUARD_KEY_STR(&stranger)));
+        cr_assert_eq(set_endpoint(b, "wgnone", &b_key, "127.0.0.9:1234", -1), -ENODEV);
+
+        cr_assert_eq(b->ops->read_link(b, "wga", on_device, &answer, NULL), 0);
+        WAIT_FOR(answer.there);
+        cr_assert_eq(answer.error, 0);
+        cr_assert_str_eq(answer.device->name, "wga");
+        cr_assert_eq(answer.device->n_peers, 1);
+        wireguard_device_free(answer.device);
+        b = broker_free(b);
+}
+
+Test(broker, envelopes_go_between_two_links_only)
+{
+        Broker *b = connect_client();
+        WireguardKey a_key, b_key, stranger = public_of(new_key());
+        static const char body[] = "{\"type\":\"hello\"}";
+        Answer sealed, opened, ta = {}, tb = {};
+
+        two_links(&a_key, &b_key, WIREGUARD_KEY_STR(new_key()));
+        WAIT_FOR(links_are_there());
+
+        sealed = seal(b, "wga", &b_key, body, strlen(body));
+        cr_assert_eq(sealed.error, 0);
+        opened = open_envelope(b, "wgb", &a_key, sealed.data, sealed.size);
+        cr_assert_eq(opened.error, 0);
+        cr_assert_eq(opened.size, strlen(body));
+        cr_assert_eq(memcmp(opened.data, body, opened.size), 0);
+
+        /* Not for the sender itself, not damaged, not for or from whom the link does not know. */
+        opened = open_envelope(b, "wga", &b_key, sealed.data, sealed.size);
+        cr_assert_eq(opened.error, -EBADMSG);
+        cr_assert_str_eq(opened.text, "not-sealed-for-us");
+        sealed.data[sealed.size / 2] ^= 1;
+        cr_assert_eq(open_envelope(b, "wgb", &a_key, sealed.data, sealed.size).error, -EBADMSG);
+        cr_assert_eq(open_envelope(b, "wgb", &a_key, "x", 1).error, -EBADMSG);
+        cr_assert_eq(seal(b, "wga", &stranger, body, strlen(body)).error, -ENOENT);
+        cr_assert_eq(seal(b, "wgnone", &b_key, body, strlen(body)).error, -ENODEV);
+        cr_assert_eq(open_envelope(b, "wgb", &stranger, sealed.data, sealed.size).error, -ENOENT);
+
+        cr_assert_eq(b->ops->derive_topics(b, "wga", &b_key, on_topics, &ta, NULL), 0);
+        cr_assert_eq(b->ops->derive_topics(b, "wgb", &a_key, on_topics, &tb, NULL), 0);
+        WAIT_FOR(ta.there && tb.there);
+        cr_assert_eq(strlen(ta.send), 64);
+        cr_assert_str_eq(ta.send, tb.receive);
+        cr_assert_str_eq(ta.receive, tb.send);
+        cr_assert_str_neq(ta.send, ta.receive);
+
+        /* The preshared key counts: without it on one side nothing opens. */
+        sealed = seal(b, "wga", &b_key, body, strlen(body));
+        cr_assert_eq(run("wg set wgb peer %s preshared-key /dev/null", WIREGUARD_KEY_STR(&a_key)), 0);
+        cr_assert_eq(set_endpoint(b, "wgb", &a_key, NULL, 1), 0); /* reads the link anew */
+        cr_assert_eq(open_envelope(b, "wgb", &a_key, sealed.data, sealed.size).error, -EBADMSG);
+        b = broker_free(b);
+}
+
+Test(broker, link_without_private_key_seals_nothing)
+{
+        Broker *b = connect_client();
+        WireguardKey peer = public_of(new_key());
+
+        (void) start_userspace("wga");
+        start_broker();
+        WAIT_FOR(find_link("wga"));
+        cr_assert_eq(run("wg set wga peer %s", WIREGUARD_KEY_STR(&peer)), 0);
+        WAIT_FOR(find_link("wga")->n_peers == 1);
+        cr_assert_eq(seal(b, "wga", &peer, "x", 1).error, -ENOKEY);
+        b = broker_free(b);
+}
+
+static int started_in_callback;
+
+static void on_data_then_call(Broker *b, int error, const void *data, size_t size, const char *text,
+                              void *userdata)
+{
+        Answer *a = userdata;
+
+        cr_assert_eq(error, 0);
+        a->there = true;
+        started_in_callback = b->ops->derive_topics(b, "wga", (const WireguardKey *) a->data, on_topics,
+                                                    &a[1], NULL);
+}
+
+Test(broker, calls_are_pipelined_cancelled_and_made_from_callbacks)
+{
+        static Answer answers[64], chain[2];
+        Broker *b = connect_client();
+        WireguardKey a_key, b_key;
+        BrokerCall *calls[ELEMENTSOF(answers)];
+        usec_t t;
+
+        two_links(&a_key, &b_key, "");
+        WAIT_FOR(links_are_there());
+        t = now(CLOCK_BOOTTIME);
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++)
+                cr_assert_eq(b->ops->seal(b, "wga", &b_key, &i, sizeof(i), on_data, &answers[i], &calls[i]),
+                             0);
+        cr_assert(!answers[0].there, "a callback from inside");
+        for (size_t i = 0; i < ELEMENTSOF(answers); i += 2)
+                calls[i] = broker_call_free(calls[i]);
+        WAIT_FOR(answers[ELEMENTSOF(answers) - 1].there);
+        fprintf(stderr, "# %zu seals: %s\n", ELEMENTSOF(answers) / 2, TIMESPAN_STR(now(CLOCK_BOOTTIME) - t));
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+                Answer opened;
+
+                cr_assert_eq(answers[i].there, i % 2 == 1);
+                if (!answers[i].there)
+                        continue;
+                opened = open_envelope(b, "wgb", &a_key, answers[i].data, answers[i].size);
+                cr_assert_eq(opened.error, 0);
+                cr_assert_eq(memcmp(opened.data, &i, sizeof(i)), 0, "the answers are out of order");
+        }
+
+        memcpy(chain[0].data, &b_key, sizeof(b_key));
+        cr_assert_eq(b->ops->seal(b, "wga", &b_key, "x", 1, on_data_then_call, &chain[0], NULL), 0);
+        WAIT_FOR(chain[1].there);
+        cr_assert_eq(started_in_callback, 0);
+        cr_assert_eq(chain[1].error, 0);
+
+        /* Sent, and given up before the answer is there. */
+        cr_assert_eq(b->ops->seal(b, "wga", &b_key, "x", 1, on_data, &answers[0], &calls[0]), 0);
+        cr_assert_geq(sd_event_run(event, 0), 0);
+        broker_call_free(calls[0]);
+        cr_assert_eq(seal(b, "wga", &b_key, "x", 1).error, 0);
+        cr_assert(!answers[0].there);
+        b = broker_free(b);
+}
+
+/* --- who may, and with what --- */
+
+Test(broker, no_secret_is_ever_sent)
+{
+        WireguardKey a_key, b_key;
+        _cleanup_free_ char *about = NULL, *link = NULL, *peer_only = NULL;
+        _cleanup_close_ int fd = -EBADF, watch = -EBADF;
+        const char *more = "{\"method\":\"org.icewire.Broker.WatchLinks\",\"more\":true}";
+        int n = 0;
+
+        two_links(&a_key, &b_key, WIREGUARD_KEY_STR(new_key()));
+        fd = raw_connect();
+        watch = raw_connect();
+        raw_send(watch, more, NULL, 0);
+        while (!strstr(raw_receive(watch), "\"ready\""))
+                n++;
+        cr_assert_eq(n, 2);
+
+        cr_assert_not_null(
+                strstr(raw_call(fd, "ReadLink", "{\"name\":\"wga\"}"), "\"hasPresharedKey\":true"));
+        peer_only = asprintf_safe("\"link\":\"wga\",\"peer\":\"%s\"", WIREGUARD_KEY_STR(&b_key));
+        about = asprintf_safe("{%s}", peer_only);
+        cr_assert_not_null(strstr(raw_call(fd, "DeriveTopics", about), "send"));
+        /* Whose "body" is the key itself, as far as a caller could know it. */
+        link = asprintf_safe("{%s,\"body\":\"%s\"}", peer_only, WIREGUARD_KEY_STR(&b_key));
+        cr_assert_not_null(strstr(raw_call(fd, "Seal", link), "envelope"));
+        cr_assert_not_null(strstr(raw_call(fd, "SetEndpoint", about), "parameters"));
+        cr_assert_not_null(strstr(raw_call(fd, "GrowBuffers", "{}"), "error"));
+
+        /* A change of keys is told without telling them. */
+        wg_set_key("wga", new_key());
+        cr_assert_not_null(strstr(raw_call(fd, "ReadLink", "{\"name\":\"wga\"}"), "wga"));
+        cr_assert_not_null(strstr(raw_receive(watch), "changed"));
+}
+
+/* How many of the methods answer with `wanted` to a process of this user. */
+static int count_answers_as(uid_t uid, const char *wanted)
+{
+        static const char *const calls[] = {
+                "{\"method\":\"org.icewire.Broker.ReadLink\",\"parameters\":{\"name\":\"wga\"}}",
+                "{\"method\":\"org.icewire.Broker.SetEndpoint\",\"parameters\":{\"link\":\"wga\",\"peer\":"
+                "\"%s\"}}",
+                "{\"method\":\"org.icewire.Broker.Seal\",\"parameters\":{\"link\":\"wga\",\"peer\":\"%s\","
+                "\"body\":\"eA==\"}}",
+                "{\"method\":\"org.icewire.Broker.Open\",\"parameters\":{\"link\":\"wga\",\"peer\":\"%s\","
+                "\"envelope\":\"eA==\"}}",
+                "{\"method\":\"org.icewire.Broker.DeriveTopics\",\"parameters\":{\"link\":\"wga\",\"peer\":"
+                "\"%s\"}}",
+                "{\"method\":\"org.icewire.Broker.GrowBuffers\",\"parameters\":{}}",
+                "{\"method\":\"org.icewire.Broker.WatchLinks\",\"more\":true}",
+        };
+        static const char key[] = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA=";
+        int status, n = 0;
+        pid_t pid = fork();
+
+        if (pid != 0) {
+                waitpid(pid, &status, 0);
+                return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        }
+        if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+                _exit(100);
+        for (size_t i = 0; i < ELEMENTSOF(calls); i++) {
+                _cleanup_close_ int fd = raw_connect();
+                char text[512], *mark;
+
+                mark = strstr(calls[i], "%s");
+                snprintf(text, sizeof(text), "%.*s%s%s", mark ? (int) (mark - calls[i]) : 511, calls[i],
+                         mark ? key : "", mark ? mark + 2 : "");
+                raw_send(fd, text, NULL, 0);
+                n += !!strstr(raw_receive(fd), wanted);
+        }
+        _exit(n);
+}
+
+Test(broker, only_root_and_the_chosen_user_are_served)
+{
+        WireguardKey a_key, b_key;
+
+        two_links(&a_key, &b_key, "");
+        cr_assert_eq(count_answers_as(FOREIGN_USER, "org.icewire.Broker.NotAllowed"), 7);
+        cr_assert_eq(count_answers_as(1, "org.icewire.Broker.NotAllowed"), 0);
+        cr_assert_eq(count_answers_as(0, "org.icewire.Broker.NotAllowed"), 0);
+}
+
+Test(broker, strangers_cannot_take_all_connections)
+{
+        int fds[64];
+        pid_t pid;
+        int status;
+
+        start_broker();
+        close(raw_connect());
+        pid = fork();
+        if (pid == 0) {
+                if (setresuid(FOREIGN_USER, FOREIGN_USER, FOREIGN_USER) < 0)
+                        _exit(1);
+                for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                        fds[i] = raw_connect();
+                /* The last one was closed by the broker, the first one is served. */
+                if (!*raw_receive(fds[63]) &&
+                    strstr(raw_call(fds[0], "ReadLink", "{\"name\":\"x\"}"), "NotAllowed"))
+                        _exit(0);
+                _exit(1);
+        }
+        waitpid(pid, &status, 0);
+        cr_assert_eq(status, 0);
+        cr_assert_not_null(strstr(raw_call(raw_connect(), "ReadLink", "{\"name\":\"x\"}"), "NoSuchLink"));
+}
+
+Test(broker, malformed_parameters_are_refused_one_by_one)
+{
+        static const char invalid[] = "org.varlink.service.InvalidParameter";
+        static const char *const key = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA=";
+        static const struct {
+                const char *method, *parameters, *field;
+        } cases[] = {
+                { "ReadLink", "{}", "name" },
+                { "ReadLink", "{\"name\":null}", "name" },
+                { "ReadLink", "{\"name\":7}", "name" },
+                { "ReadLink", "{\"name\":\"\"}", "name" },
+                { "ReadLink", "{\"name\":\"..\"}", "name" },
+                { "ReadLink", "{\"name\":\"a/b\"}", "name" },
+                { "ReadLink", "{\"name\":\"a b\"}", "name" },
+                { "ReadLink", "{\"name\":\"a\\u0007b\"}", "name" },
+                { "ReadLink", "{\"name\":\"sixteencharacter\"}", "name" },
+                { "ReadLink", "{\"name\":\"wga\",\"more\":1}", "more" },
+                { "SetEndpoint", "{\"link\":\"wga\"}", "peer" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"short\"}", "peer" },
+                { "SetEndpoint",
+                  "{\"link\":\"wga\",\"peer\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"}", "peer" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"endpoint\":\"example.org:1\"}",
+                  "endpoint" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"endpoint\":\"127.0.0.1:0\"}",
+                  "endpoint" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"endpoint\":\"127.0.0.1\"}",
+                  "endpoint" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"endpoint\":\"224.0.0.1:5\"}",
+                  "endpoint" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"endpoint\":\"255.255.255.255:5\"}",
+                  "endpoint" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"endpoint\":\"0.0.0.0:5\"}",
+                  "endpoint" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"endpoint\":\"[ff02::1]:5\"}",
+                  "endpoint" },
+                { "SetEndpoint",
+                  "{\"link\":\"wga\",\"peer\":\"%s\",\"endpoint\":\"1.2.3.4:5\\nprivate_key=\"}",
+                  "endpoint" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"persistentKeepalive\":65536}",
+                  "persistentKeepalive" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"persistentKeepalive\":-1}",
+                  "persistentKeepalive" },
+                { "SetEndpoint", "{\"link\":\"wga\",\"peer\":\"%s\",\"persistentKeepalive\":\"7\"}",
+                  "persistentKeepalive" },
+                { "Seal", "{\"link\":\"wga\",\"peer\":\"%s\"}", "body" },
+                { "Seal", "{\"link\":\"wga\",\"peer\":\"%s\",\"body\":\"\"}", "body" },
+                { "Seal", "{\"link\":\"wga\",\"peer\":\"%s\",\"body\":\"eA\"}", "body" },
+                { "Seal", "{\"link\":\"wga\",\"peer\":\"%s\",\"body\":\"e A==\"}", "body" },
+                { "Seal", "{\"link\":\"wga\",\"peer\":\"%s\",\"body\":[]}", "body" },
+                { "Open", "{\"link\":\"wga\",\"peer\":\"%s\",\"envelope\":\"*\"}", "envelope" },
+                { "DeriveTopics", "{\"link\":\"wga\",\"peer\":\"%s\",\"x\":1}", "x" },
+                { "GrowBuffers", "{\"size\":1}", "size" },
+        };
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_free_ char *large = NULL, *call = NULL;
+
+        (void) start_userspace("wga");
+        wg_set_key("wga", new_key());
+        cr_assert_eq(run("wg set wga peer %s", key), 0);
+        start_broker();
+        fd = raw_connect();
+        while (!strstr(raw_call(fd, "ReadLink", "{\"name\":\"wga\"}"), "peers"))
+                poll(NULL, 0, 10);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const char *mark = strstr(cases[i].parameters, "%s");
+                char parameters[512], field[64], *answer;
+
+                snprintf(parameters, sizeof(parameters), "%.*s%s%s",
+                         mark ? (int) (mark - cases[i].parameters) : 511, cases[i].parameters,
+                         mark ? key : "", mark ? mark + 2 : "");
+                snprintf(field, sizeof(field), "\"parameter\":\"%s\"", cases[i].field);
+                answer = raw_call(fd, cases[i].method, parameters);
+                cr_assert_not_null(strstr(answer, invalid), "%s %s: %s", cases[i].method, parameters,
+                                   answer);
+                cr_assert_not_null(strstr(answer, field), "%s %s: %s", cases[i].method, parameters, answer);
+        }
+        /* One byte more than an envelope holds. */
+        large = new0(char, 16388 + 1);
+        memset(large, 'A', 16388);
+        call = asprintf_safe("{\"link\":\"wga\",\"peer\":\"%s\",\"body\":\"%s\"}", key, large);
+        cr_assert_not_null(strstr(raw_call(fd, "Seal", call), "\"parameter\":\"body\""));
+
+        cr_assert_not_null(strstr(raw_call(fd, "WatchLinks", "{}"), "ExpectedMore"));
+        cr_assert_not_null(strstr(raw_call(fd, "Nothing", "{}"), "MethodNotFound"));
+        /* It is all as it was. */
+        cr_assert_not_null(strstr(output_of("wg show wga endpoints"), "(none)"));
+        raw_send(fd, "no json", NULL, 0);
+        cr_assert_str_eq(raw_receive(fd), "");
+        fd = safe_close(fd);
+        fd = raw_connect();
+        cr_assert_not_null(strstr(raw_call(fd, "ReadLink", "{\"name\":\"wga\"}"), "peers"));
+}
+
+/* --- buffers --- */
+
+static int buffer_size(int fd, int option)
+{
+        int value = 0;
+        socklen_t size = sizeof(value);
+
+        cr_assert_eq(getsockopt(fd, SOL_SOCKET, option, &value, &size), 0);
+        return value;
+}
+
+static bool buffers_are_large(const int *fds, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (buffer_size(fds[i], SO_RCVBUF) < 8 << 20 || buffer_size(fds[i], SO_SNDBUF) < 8 << 20)
+                        return false;
+        return true;
+}
+
+Test(broker, buffers_grow)
+{
+        Broker *b = connect_client();
+        int fds[40];
+
+        start_broker();
+        WAIT_FOR(seen.n_ready == 1);
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                fds[i] = socket(i % 2 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+        cr_assert(!buffers_are_large(fds, 1));
+        for (size_t i = 0; i < ELEMENTSOF(fds); i += 20)
+                cr_assert_eq(b->ops->grow_buffers(b, fds + i, 20), 0);
+        WAIT_FOR(buffers_are_large(fds, ELEMENTSOF(fds)));
+        b = broker_free(b);
+}
+
+Test(broker, only_udp_sockets_grow)
+{
+        static const char call[] = "{\"method\":\"org.icewire.Broker.GrowBuffers\"}";
+        int udp = socket(AF_INET, SOCK_DGRAM, 0), many[17];
+        const int others[] = {
+                socket(AF_INET, SOCK_STREAM, 0),
+                socket(AF_UNIX, SOCK_DGRAM, 0),
+                socket(AF_INET, SOCK_RAW, IPPROTO_ICMP),
+                open("/dev/null", O_RDWR),
+        };
+        int fd;
+
+        start_broker();
+        fd = raw_connect();
+        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+                cr_assert_geq(others[i], 0);
+                raw_send(fd, call, (const int[]) { udp, others[i] }, 2);
+                cr_assert_not_null(strstr(raw_receive(fd), "error"));
+        }
+        for (size_t i = 0; i < ELEMENTSOF(many); i++)
+                many[i] = udp;
+        raw_send(fd, call, many, ELEMENTSOF(many));
+        cr_assert_not_null(strstr(raw_receive(fd), "error"));
+        cr_assert(!buffers_are_large(&udp, 1), "something was half applied");
+        raw_send(fd, call, many, 16);
+        cr_assert_null(strstr(raw_receive(fd), "error"));
+        cr_assert(buffers_are_large(&udp, 1));
+}
+
+/* --- the broker's life --- */
+
+Test(broker, client_comes_back_after_a_kill)
+{
+        static Answer answer;
+        WireguardKey a_key, b_key;
+        Broker *b = connect_client();
+        int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+        two_links(&a_key, &b_key, "");
+        WAIT_FOR(links_are_there() && seen.n_ready == 1);
+        for (unsigned i = 1; i <= 2; i++) {
+                answer = (Answer) {};
+                kill(broker_pid, SIGSTOP);
+                cr_assert_eq(b->ops->seal(b, "wga", &b_key, "x", 1, on_data, &answer, NULL), 0);
+                cr_assert_eq(b->ops->grow_buffers(b, &fd, 1), 0);
+                stop(broker_pid, SIGKILL);
+                WAIT_FOR(seen.n_lost == i);
+                cr_assert(answer.there);
+                cr_assert_eq(answer.error, -ECONNRESET);
+                cr_assert(!b->connected);
+                cr_assert_eq(b->ops->seal(b, "wga", &b_key, "x", 1, on_data, &answer, NULL), -ENOTCONN);
+                start_broker();
+                WAIT_FOR(seen.n_ready == i + 1);
+                cr_assert_eq(seen.n_lost, i);
+                cr_assert_eq(seal(b, "wga", &b_key, "x", 1).error, 0);
+        }
+        b = broker_free(b);
+}
+
+Test(broker, client_says_when_there_is_no_broker_or_it_does_not_serve_us)
+{
+        Broker *b = connect_client();
+
+        WAIT_FOR(seen.n_lost == 1);
+        cr_assert_eq(seen.error, -ENOENT);
+        start_broker();
+        WAIT_FOR(seen.n_ready == 1);
+        b = broker_free(b);
+
+        if (fork() == 0) {
+                seen.n_lost = 0;
+                if (setresuid(FOREIGN_USER, FOREIGN_USER, FOREIGN_USER) < 0)
+                        _exit(1);
+                event = NULL;
+                if (sd_event_new(&event) < 0)
+                        _exit(1);
+                b = connect_client();
+                WAIT_FOR(seen.n_lost == 1);
+                _exit(seen.error == -EACCES ? 0 : 1);
+        } else {
+                int status;
+
+                wait(&status);
+                cr_assert_eq(status, 0);
+        }
+}
+
+Test(broker, stops_and_reloads_on_signals)
+{
+        Broker *b = connect_client();
+        WireguardKey peer = public_of(new_key());
+        int status;
+
+        (void) start_userspace("wga");
+        start_broker();
+        WAIT_FOR(find_link("wga"));
+        cr_assert_eq(run("wg set wga peer %s", WIREGUARD_KEY_STR(&peer)), 0);
+        kill(broker_pid, SIGHUP);
+        WAIT_FOR(find_link("wga")->n_peers == 1);
+        kill(broker_pid, SIGTERM);
+        waitpid(broker_pid, &status, 0);
+        cr_assert_eq(status, 0);
+        broker_pid = 0;
+        b = broker_free(b);
+}
+
+Test(broker, missing_right_is_one_clear_error)
+{
+        _cleanup_free_ char *command = asprintf_safe(
+                "setpriv --bounding-set -net_admin --inh-caps -net_admin %s/src/icewire-broker "
+                "--socket=%s 2>&1; echo $?",
+                getenv("ICEWIRE_BUILD"), socket_path);
+        char *said = output_of(command);
+
+        cr_assert_not_null(
+                strstr(said, "icewire-broker needs CAP_NET_ADMIN: start it by systemd or as root."), "%s",
+                said);
+        cr_assert_not_null(strstr(said, "\n1\n"), "%s", said);
+}
+
+Test(broker, drops_what_it_does_not_need)
+{
+        _cleanup_free_ char *path = NULL, *status = NULL;
+        size_t size;
+
+        start_broker();
+        cr_assert_not_null(strstr(raw_call(raw_connect(), "ReadLink", "{\"name\":\"x\"}"), "NoSuchLink"));
+        path = asprintf_safe("/proc/%d/status", broker_pid);
+        cr_assert_eq(read_full_file(path, 1 << 16, &status, &size), 0);
+        /* CAP_NET_ADMIN is 12, CAP_PERFMON and CAP_BPF are 38 and 39. */
+        cr_assert_not_null(strstr(status, "NoNewPrivs:\t1\n"));
+        for (const char *p = status; (p = strstr(p, "\nCap")); p++) {
+                unsigned long long set = strtoull(strchr(p, '\t') + 1, NULL, 16);
+
+                cr_assert_eq(set & ~0xc000001000ULL, 0, "%.30s", p);
+        }
+        cr_assert_not_null(strstr(status, "\nCapEff:\t000000"));
+}
+
+/* --- without a broker --- */
+
+Test(broker_poll, hurries_after_a_change_and_calms_down)
+{
+        BrokerPoll poll = {};
+        usec_t t = 0;
+
+        cr_assert_eq(broker_poll_next(&poll, 0), BROKER_POLL_MIN);
+        cr_assert_eq(broker_poll_next(&poll, 0), 2 * BROKER_POLL_MIN);
+        cr_assert_eq(broker_poll_next(&poll, WIREGUARD_CHANGE_COUNTERS), 4 * BROKER_POLL_MIN);
+        cr_assert_eq(broker_poll_next(&poll, WIREGUARD_CHANGE_HANDSHAKE), 4 * BROKER_POLL_MIN);
+        for (size_t i = 0; i < 100; i++)
+                t = broker_poll_next(&poll, 0);
+        cr_assert_eq(t, BROKER_POLL_MAX);
+        cr_assert_eq(broker_poll_next(&poll, WIREGUARD_CHANGE_ENDPOINT), BROKER_POLL_MIN);
+        (void) broker_poll_next(&poll, 0);
+        cr_assert_eq(broker_poll_next(&poll, WIREGUARD_CHANGE_CONFIGURATION), BROKER_POLL_MIN);
+        (void) broker_poll_next(&poll, 0);
+        broker_poll_restart(&poll);
+        cr_assert_eq(broker_poll_next(&poll, 0), BROKER_POLL_MIN);
+}
+
+/* A device of n peers, of which each third has no preshared key. */
+static WireguardDevice *secret_device(size_t n)
+{
+        WireguardDevice *d;
+
+        cr_assert_eq(wireguard_device_new("wg0", WIREGUARD_KIND_KERNEL, &d), 0);
+        memset(&d->private_key, 0x55, sizeof(d->private_key));
+        for (size_t i = 0; i < n; i++) {
+                WireguardKey key = { .bytes = { (uint8_t) (i * 77), (uint8_t) (i >> 8), 1 } };
+                WireguardPeer *peer;
+
+                cr_assert_eq(wireguard_device_add_peer(d, &key, &peer), 0);
+                if (i % 3 > 0)
+                        peer->preshared_key = (WireguardKey) { .bytes = { (uint8_t) i, 99 } };
+        }
+        return d;
+}
+
+Test(broker_secrets, moves_keys_and_finds_them)
+{
+        WireguardDevice *d = secret_device(200);
+        BrokerSecrets *s;
+
+        cr_assert_eq(broker_secrets_take(d, &s), 0);
+        cr_assert(wireguard_key_is_zero(&d->private_key));
+        cr_assert_eq(broker_secrets_private_key(s)->bytes[7], 0x55);
+        for (size_t i = 0; i < d->n_peers; i++) {
+                const WireguardKey *key = broker_secrets_preshared_key(s, &d->peers[i].public_key);
+
+                cr_assert_eq(wireguard_key_is_zero(&d->peers[i].preshared_key), i % 3 == 0);
+                cr_assert_neq(d->peers[i].preshared_key.bytes[1], 99);
+                cr_assert_eq(!key, i % 3 == 0);
+                if (key)
+                        cr_assert_eq(key->bytes[0], (uint8_t) i);
+        }
+        cr_assert_null(broker_secrets_preshared_key(s, &(WireguardKey) {}));
+        s = broker_secrets_free(s);
+        wireguard_device_free(d);
+}
+
+Test(broker_secrets, tells_readings_apart)
+{
+        WireguardDevice *d[4];
+        BrokerSecrets *s[4];
+
+        for (size_t i = 0; i < ELEMENTSOF(d); i++)
+                d[i] = secret_device(5);
+        d[2]->peers[4].preshared_key.bytes[31] ^= 1;
+        wireguard_key_erase(&d[3]->private_key);
+        for (size_t i = 0; i < ELEMENTSOF(d); i++)
+                cr_assert_eq(broker_secrets_take(d[i], &s[i]), 0);
+        cr_assert(broker_secrets_equal(s[0], s[1]));
+        cr_assert(!broker_secrets_equal(s[0], s[2]));
+        cr_assert(!broker_secrets_equal(s[0], s[3]));
+        cr_assert(!broker_secrets_equal(s[0], NULL));
+        cr_assert(broker_secrets_equal(NULL, NULL));
+        cr_assert_null(broker_secrets_private_key(s[3]));
+        cr_assert_null(broker_secrets_private_key(NULL));
+        for (size_t i = 0; i < ELEMENTSOF(d); i++) {
+                broker_secrets_free(s[i]);
+                wireguard_device_free(d[i]);
+        }
+}
