@@ -10,6 +10,7 @@ static const char *const signalling_verdict_table[_SIGNALLING_VERDICT_MAX] = {
         [SIGNALLING_ACCEPT] = "accept",
         [SIGNALLING_ACCEPT_NEW_INSTANCE] = "accept-new-instance",
         [SIGNALLING_ANSWER_HELLO] = "answer-hello",
+        [SIGNALLING_SAY_HELLO] = "say-hello",
         [SIGNALLING_DROP_DUPLICATE] = "drop-duplicate",
         [SIGNALLING_DROP_STALE] = "drop-stale",
         [SIGNALLING_DROP_FLOOD] = "drop-flood",
@@ -72,6 +73,21 @@ static bool has_wrong_role(const Signalling *s, const Message *m)
         return m->type == (s->controlling ? MESSAGE_OFFER : MESSAGE_ANSWER);
 }
 
+/* What is to be done about a message that does not show that its sender is the peer as it is now. A goodbye
+ * needs no answer, and candidates come in numbers, behind something else that gets one. */
+static SignallingVerdict reaction(const Message *m)
+{
+        switch (m->type) {
+        case MESSAGE_HELLO:
+                return SIGNALLING_ANSWER_HELLO;
+        case MESSAGE_OFFER:
+        case MESSAGE_ANSWER:
+                return SIGNALLING_SAY_HELLO;
+        default:
+                return SIGNALLING_DROP_STALE;
+        }
+}
+
 static bool was_answered(const Signalling *s, const Message *m)
 {
         for (size_t i = 0; i < MIN(s->n_answered, (size_t) SIGNALLING_ANSWERED_MAX); i++)
@@ -80,11 +96,39 @@ static bool was_answered(const Signalling *s, const Message *m)
         return false;
 }
 
-/* Something that does not show that its sender is the peer as it is now. A goodbye needs no answer, and
- * candidates come in numbers, behind something else that gets one. */
-static SignallingVerdict judge_unproven(Signalling *s, const Message *m, usec_t t)
+/* From the instance that we believe in. If it does not address us by what we are to it, it is fresh all the
+ * same, but does not know, or has lost, what we are. */
+static SignallingVerdict judge_known(Signalling *s, const Message *m, usec_t t)
 {
-        if (m->type == MESSAGE_BYE || m->type == MESSAGE_CANDIDATES)
+        if (window_too_old(s, m->sequence))
+                return SIGNALLING_DROP_STALE;
+        /* Or a late copy of what it said before we believed in it. */
+        if (window_seen(s, m->sequence) || was_answered(s, m))
+                return SIGNALLING_DROP_DUPLICATE;
+        /* What is turned away here may come again, so it is not marked. */
+        if (!ratelimit_ok(&s->messages, t))
+                return SIGNALLING_DROP_FLOOD;
+        window_mark(s, m->sequence);
+        return m->to == s->instance ? SIGNALLING_ACCEPT : reaction(m);
+}
+
+/* The sender has answered an instance of ours that was not taken yet: it is the peer as it is now. */
+static SignallingVerdict believe(Signalling *s, const Message *m, usec_t t)
+{
+        if (!ratelimit_ok(&s->messages, t))
+                return SIGNALLING_DROP_FLOOD;
+        s->instance = m->to;
+        s->next = 0;
+        s->peer_instance = m->instance;
+        s->window_top = s->window = 0;
+        window_mark(s, m->sequence);
+        return SIGNALLING_ACCEPT_NEW_INSTANCE;
+}
+
+/* From an instance that we do not believe in: the peer's next self, or an earlier one that is replayed. */
+static SignallingVerdict judge_unknown(Signalling *s, const Message *m, usec_t t)
+{
+        if (reaction(m) == SIGNALLING_DROP_STALE)
                 return SIGNALLING_DROP_STALE;
         if (was_answered(s, m))
                 return SIGNALLING_DROP_DUPLICATE;
@@ -94,42 +138,7 @@ static SignallingVerdict judge_unproven(Signalling *s, const Message *m, usec_t 
                 .instance = m->instance,
                 .sequence = m->sequence,
         };
-        return SIGNALLING_ANSWER_HELLO;
-}
-
-/* From the instance that we believe in. If it does not address us by what we are to it, it is fresh all the
- * same, but does not know, or has lost, what we are. */
-static SignallingVerdict judge_known(Signalling *s, const Message *m, usec_t t)
-{
-        SignallingVerdict verdict;
-
-        if (window_too_old(s, m->sequence))
-                return SIGNALLING_DROP_STALE;
-        if (window_seen(s, m->sequence))
-                return SIGNALLING_DROP_DUPLICATE;
-        if (m->to != s->instance)
-                verdict = judge_unproven(s, m, t);
-        else
-                verdict = ratelimit_ok(&s->messages, t) ? SIGNALLING_ACCEPT : SIGNALLING_DROP_FLOOD;
-        /* What was turned away for the limit may come again. */
-        if (verdict != SIGNALLING_DROP_FLOOD)
-                window_mark(s, m->sequence);
-        return verdict;
-}
-
-/* The sender has answered an instance of ours that was not taken yet: it is the peer as it is now. */
-static SignallingVerdict believe(Signalling *s, const Message *m, usec_t t)
-{
-        bool first = s->peer_instance == 0;
-
-        if (!ratelimit_ok(&s->messages, t))
-                return SIGNALLING_DROP_FLOOD;
-        s->instance = m->to;
-        s->next = 0;
-        s->peer_instance = m->instance;
-        s->window_top = s->window = 0;
-        window_mark(s, m->sequence);
-        return first ? SIGNALLING_ACCEPT : SIGNALLING_ACCEPT_NEW_INSTANCE;
+        return reaction(m);
 }
 
 static SignallingVerdict judge(Signalling *s, const Message *m, usec_t t)
@@ -144,7 +153,7 @@ static SignallingVerdict judge(Signalling *s, const Message *m, usec_t t)
          * makes us say something to the dead, and the living must not take that up. While we are not, it is
          * from one who has not noticed that we started anew. */
         if (m->to == 0 || m->to == s->instance || s->peer_instance == 0)
-                return judge_unproven(s, m, t);
+                return judge_unknown(s, m, t);
         return SIGNALLING_DROP_STALE;
 }
 

@@ -24,12 +24,12 @@
  * the past.
  *
  * What that asks of the caller:
- *   - while peer_instance is 0, say hello by and by (a hello without `for`, it is stamped so);
- *   - on ANSWER_HELLO answer, whatever the type of the message was, with a hello or an offer to
- *     message->instance: signalling_stamp(…, message->instance, …). Session state must not depend on it. All
- *     messages of a session that is offered so go to that same instance;
+ *   - while there is no session, say hello by and by;
+ *   - on ANSWER_HELLO and SAY_HELLO answer to message->instance: signalling_stamp(…, message->instance, …).
+ *     Nothing that works or is under way may depend on it;
+ *   - stamp all messages of a session for the instance that it was offered to, or that offered it;
  *   - on ACCEPT_NEW_INSTANCE drop what belongs to sessions with the instance before, but not a session that
- * was offered to this very instance. */
+ *     was offered to this very instance; and say something to it, so that it knows what we are now. */
 
 /* Of senders that we do not believe in, so many messages are remembered as answered, so that the copies of
  * other rendezvous do not use the limits up. */
@@ -49,11 +49,13 @@
 
 typedef enum SignallingVerdict {
         SIGNALLING_ACCEPT,              /* act on it */
-        SIGNALLING_ACCEPT_NEW_INSTANCE, /* act on it; the peer has started anew: what we knew of its sessions
-                                           is void */
-        SIGNALLING_ANSWER_HELLO,   /* the sender is perhaps the peer's new self, or does not know yet that we
-                                      know it: answer (an offer or a hello to message->instance) and change
-                                      nothing else; do not act on what it says */
+        SIGNALLING_ACCEPT_NEW_INSTANCE, /* act on it; the peer has started anew, or is heard for the first
+                                           time: what we knew of its sessions is void */
+        SIGNALLING_ANSWER_HELLO,        /* a hello that proves nothing: answer it (an offer or a hello to
+                                           message->instance) and change nothing else */
+        SIGNALLING_SAY_HELLO,      /* an offer or an answer of the same kind: do not act on it, but say hello
+                                      to message->instance. Without that two who each believe in an earlier
+                                      self of the other do not get out of it */
         SIGNALLING_DROP_DUPLICATE, /* the same message by another rendezvous, or a replay */
         SIGNALLING_DROP_STALE, /* for another instance of ours, from another of the peer, or too old to tell
                                 */
@@ -89,10 +91,10 @@ typedef struct Signalling {
 void signalling_init(Signalling *s, bool controlling);
 
 /* Judges a message that was opened (so it is from this peer) and counts the verdict. t: usec,
- * CLOCK_BOOTTIME. The first instance of the peer that is ever believed in is ACCEPT: there is nothing to be
- * void. */
+ * CLOCK_BOOTTIME. */
 SignallingVerdict signalling_judge(Signalling *s, const Message *m, usec_t t);
 
 /* Fills in instance, for and sequence of a message to send: to `to`, or to the peer's instance if that is 0.
- * Each copy of a message that goes out over several rendezvous is stamped once. */
+ * A hello that is for whoever the peer is now has its `for` set to 0 afterwards. Each message is stamped
+ * once, however many rendezvous it goes out over. */
 void signalling_stamp(Signalling *s, uint64_t to, Message *m);

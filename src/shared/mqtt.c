@@ -67,7 +67,8 @@ struct Mqtt {
         unsigned n_unacknowledged; /* publishes */
         int refused;               /* CONNACK's code; 0: none */
         bool out_of_memory;
-        int error; /* for `closed` */
+        bool too_long; /* a packet was */
+        int error;     /* for `closed` */
         char *reason;
         char *library_error; /* the latest that libmosquitto logged: OpenSSL's errors go nowhere else */
         char *pingresp;      /* what it logs for a packet that no callback tells of */
@@ -306,6 +307,10 @@ static void on_message(struct mosquitto *mosq, void *userdata, const struct mosq
 
         mqtt_packet_complete(m);
         m->last_out = m->last_in; /* it was acknowledged */
+        if (size > MQTT_PACKET_MAX) {
+                m->too_long = true;
+                return;
+        }
         (void) mqtt_add_news(m, MQTT_NEWS_MESSAGE, message->topic, size > m->payload_max ? NULL : payload,
                              size, 1);
 }
@@ -451,14 +456,17 @@ static void mqtt_drive(Mqtt *m)
 {
         struct ssl_st *ssl = mosquitto_ssl_get(m->mosq);
         bool handshake = ssl && !tls_is_established(ssl);
-        int rc, error;
+        int rc, error, quick = 1;
 
+        /* Not to stay on for long (tcp(7)), hence every time: a server with Nagle's algorithm, such as
+         * mosquitto, keeps its next packet back until the latest is acknowledged, by default 40 ms later. */
+        (void) setsockopt(mosquitto_socket(m->mosq), IPPROTO_TCP, TCP_QUICKACK, &quick, sizeof(quick));
         errno = 0;
         rc = mqtt_read_and_write(m);
         error = errno;
         if (rc != MOSQ_ERR_SUCCESS || mosquitto_socket(m->mosq) < 0 || m->out_of_memory)
                 mqtt_close_library(m, rc, error, handshake);
-        else if (mqtt_bytes_received(m) - m->complete > MQTT_PACKET_MAX)
+        else if (m->too_long || mqtt_bytes_received(m) - m->complete > MQTT_PACKET_MAX)
                 mqtt_schedule_close(m, -EMSGSIZE, "the server sends more than we take in one packet",
                                     /* why= */ NULL);
 }

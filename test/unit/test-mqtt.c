@@ -63,7 +63,7 @@ static void broker_start(const char *configuration)
                 (void) dup2(fds[1], STDERR_FILENO);
                 close(fds[0]);
                 close(fds[1]);
-                execlp("mosquitto", "mosquitto", "-v", "-c", "mosquitto.conf", NULL);
+                execlp("mosquitto", "mosquitto", "-c", "mosquitto.conf", NULL);
                 _exit(127);
         }
         close(fds[1]);
@@ -81,9 +81,9 @@ static void broker_stop(void)
         broker = 0;
 }
 
-#define PLAIN "user root\nallow_anonymous true\nlistener 18830 127.0.0.1\n"
+#define PLAIN "user root\nallow_anonymous true\nlistener 18830 0.0.0.0\n"
 #define TLS(name)                                                                                           \
-        "user root\nallow_anonymous true\nlistener 18830 127.0.0.1\nkeyfile " name ".key\ncertfile " name   \
+        "user root\nallow_anonymous true\nlistener 18830 0.0.0.0\nkeyfile " name ".key\ncertfile " name     \
         ".pem\n"
 
 static void make_certificates(void)
@@ -152,7 +152,7 @@ static MqttServerConfig server_at(const char *host, bool tls)
 static void start(void)
 {
         sandbox_enter();
-        sandbox_replace("/etc/hosts", "127.0.0.1 localhost broker.test\n::1 two.test\n127.0.0.1 two.test\n");
+        sandbox_replace("/etc/hosts", "127.0.0.1 localhost broker.test\n::1 two.test\n127.0.0.2 two.test\n");
         sandbox_replace("/etc/resolv.conf", "nameserver 127.0.0.1\n");
         cr_assert_geq(sd_event_new(&event), 0);
         cr_assert_geq(resolver_new(event, &resolver), 0);
@@ -349,7 +349,7 @@ Test(mqtt, plain_against_tls)
         expect_refused("broker.test", false, "");
 }
 
-#define PASSWORD "user root\nallow_anonymous false\npassword_file passwords\nlistener 18830 127.0.0.1\n"
+#define PASSWORD "user root\nallow_anonymous false\npassword_file passwords\nlistener 18830 0.0.0.0\n"
 
 Test(mqtt, password)
 {
@@ -368,8 +368,15 @@ Test(mqtt, subscription_refused)
         MqttServerConfig server = server_at("broker.test", false);
         Side a = {};
 
-        sandbox_write("acl", "topic read icewire/v1/" TOPIC_A "\n");
-        broker_start(PLAIN "acl_file acl\n");
+        /* mosquitto's plain acl_file refuses no subscription. */
+        sandbox_write("security.json",
+                      "{\"defaultACLAccess\":{\"publishClientSend\":true,\"publishClientReceive\":true,"
+                      "\"subscribe\":false,\"unsubscribe\":true},\"clients\":[],\"anonymousGroup\":\"all\","
+                      "\"groups\":[{\"groupname\":\"all\",\"roles\":[{\"rolename\":\"one\"}]}],"
+                      "\"roles\":[{\"rolename\":\"one\",\"acls\":[{\"acltype\":\"subscribeLiteral\","
+                      "\"topic\":\"icewire/v1/" TOPIC_A "\",\"priority\":0,\"allow\":true}]}]}");
+        sandbox_shell("ln -s /usr/lib/*/mosquitto_dynamic_security.so .");
+        broker_start(PLAIN "plugin ./mosquitto_dynamic_security.so\nplugin_opt_config_file security.json\n");
         side_start(&a, &server);
         cr_assert_geq(rendezvous_subscribe(a.rendezvous, TOPIC_A), 0);
         cr_assert_geq(rendezvous_subscribe(a.rendezvous, TOPIC_B), 0);

@@ -47,9 +47,9 @@ static Pair pair_bound(void)
 
         expect(&p, &p.a, &hello, SIGNALLING_ANSWER_HELLO);
         offer = stamped(&p.a, MESSAGE_OFFER, hello.instance);
-        expect(&p, &p.b, &offer, SIGNALLING_ACCEPT);
+        expect(&p, &p.b, &offer, SIGNALLING_ACCEPT_NEW_INSTANCE);
         answer = stamped(&p.b, MESSAGE_ANSWER, 0);
-        expect(&p, &p.a, &answer, SIGNALLING_ACCEPT);
+        expect(&p, &p.a, &answer, SIGNALLING_ACCEPT_NEW_INSTANCE);
         cr_assert_eq(p.a.peer_instance, p.b.instance);
         cr_assert_eq(p.b.peer_instance, p.a.instance);
         return p;
@@ -94,8 +94,8 @@ Test(signalling, both_start_at_once)
         expect(&p, &p.a, &b, SIGNALLING_ANSWER_HELLO);
         answer_b = stamped(&p.b, MESSAGE_HELLO, a.instance);
         answer_a = stamped(&p.a, MESSAGE_OFFER, b.instance);
-        expect(&p, &p.a, &answer_b, SIGNALLING_ACCEPT);
-        expect(&p, &p.b, &answer_a, SIGNALLING_ACCEPT);
+        expect(&p, &p.a, &answer_b, SIGNALLING_ACCEPT_NEW_INSTANCE);
+        expect(&p, &p.b, &answer_a, SIGNALLING_ACCEPT_NEW_INSTANCE);
         expect_bound(&p);
         /* Late copies. */
         expect(&p, &p.a, &answer_b, SIGNALLING_DROP_DUPLICATE);
@@ -113,7 +113,7 @@ Test(signalling, one_restarts)
         expect(&p, &p.a, &hello, SIGNALLING_ANSWER_HELLO);
         cr_assert_eq(p.a.peer_instance, dead, "a hello proves nothing");
         offer = stamped(&p.a, MESSAGE_OFFER, hello.instance);
-        expect(&p, &p.b, &offer, SIGNALLING_ACCEPT);
+        expect(&p, &p.b, &offer, SIGNALLING_ACCEPT_NEW_INSTANCE);
         answer = stamped(&p.b, MESSAGE_ANSWER, 0);
         expect(&p, &p.a, &answer, SIGNALLING_ACCEPT_NEW_INSTANCE);
         expect_bound(&p);
@@ -134,12 +134,12 @@ Test(signalling, both_restart)
         signalling_init(&p.b, /* controlling= */ false);
         hello = stamped(&p.b, MESSAGE_HELLO, 0);
         /* From a life of both that has passed: it costs an answer, as long as nobody is known. */
-        expect(&p, &p.b, &old, SIGNALLING_ANSWER_HELLO);
+        expect(&p, &p.b, &old, SIGNALLING_SAY_HELLO);
         expect(&p, &p.a, &hello, SIGNALLING_ANSWER_HELLO);
         offer = stamped(&p.a, MESSAGE_OFFER, hello.instance);
-        expect(&p, &p.b, &offer, SIGNALLING_ACCEPT);
+        expect(&p, &p.b, &offer, SIGNALLING_ACCEPT_NEW_INSTANCE);
         answer = stamped(&p.b, MESSAGE_ANSWER, 0);
-        expect(&p, &p.a, &answer, SIGNALLING_ACCEPT);
+        expect(&p, &p.a, &answer, SIGNALLING_ACCEPT_NEW_INSTANCE);
         expect(&p, &p.b, &old, SIGNALLING_DROP_STALE);
         expect_bound(&p);
 }
@@ -154,11 +154,11 @@ Test(signalling, unbound_answers_the_unaware)
 
         signalling_init(&p.b, /* controlling= */ false);
         offer = stamped(&p.a, MESSAGE_OFFER, 0);
-        expect(&p, &p.b, &offer, SIGNALLING_ANSWER_HELLO);
+        expect(&p, &p.b, &offer, SIGNALLING_SAY_HELLO);
         hello = stamped(&p.b, MESSAGE_HELLO, offer.instance);
         expect(&p, &p.a, &hello, SIGNALLING_ANSWER_HELLO);
         challenge = stamped(&p.a, MESSAGE_OFFER, hello.instance);
-        expect(&p, &p.b, &challenge, SIGNALLING_ACCEPT);
+        expect(&p, &p.b, &challenge, SIGNALLING_ACCEPT_NEW_INSTANCE);
         last = stamped(&p.b, MESSAGE_ANSWER, 0);
         expect(&p, &p.a, &last, SIGNALLING_ACCEPT_NEW_INSTANCE);
         expect_bound(&p);
@@ -179,7 +179,7 @@ Test(signalling, withheld_answer_of_an_earlier_self)
         from_late = stamped(&late, MESSAGE_HELLO, hello.instance);
 
         p.b = late;
-        expect(&p, &p.a, &from_late, SIGNALLING_ACCEPT);
+        expect(&p, &p.a, &from_late, SIGNALLING_ACCEPT_NEW_INSTANCE);
         expect(&p, &p.a, &from_early, SIGNALLING_ANSWER_HELLO);
         cr_assert_eq(p.a.peer_instance, late.instance);
 
@@ -189,10 +189,10 @@ Test(signalling, withheld_answer_of_an_earlier_self)
         from_early = stamped(&early, MESSAGE_HELLO, hello.instance);
         expect(&p, &p.b, &hello, SIGNALLING_ANSWER_HELLO);
         from_late = stamped(&p.b, MESSAGE_HELLO, hello.instance);
-        expect(&p, &p.a, &from_early, SIGNALLING_ACCEPT);
+        expect(&p, &p.a, &from_early, SIGNALLING_ACCEPT_NEW_INSTANCE);
         expect(&p, &p.a, &from_late, SIGNALLING_ANSWER_HELLO);
         challenge = stamped(&p.a, MESSAGE_OFFER, from_late.instance);
-        expect(&p, &p.b, &challenge, SIGNALLING_ACCEPT);
+        expect(&p, &p.b, &challenge, SIGNALLING_ACCEPT_NEW_INSTANCE);
         last = stamped(&p.b, MESSAGE_ANSWER, 0);
         expect(&p, &p.a, &last, SIGNALLING_ACCEPT_NEW_INSTANCE);
         expect_bound(&p);
@@ -210,7 +210,7 @@ Test(signalling, bound_to_the_wrong_one)
         m = stamped(&p.b, MESSAGE_HELLO, 0);
         expect(&p, &p.a, &m, SIGNALLING_ANSWER_HELLO);
         n = stamped(&p.a, MESSAGE_OFFER, m.instance);
-        expect(&p, &p.b, &n, SIGNALLING_ANSWER_HELLO);
+        expect(&p, &p.b, &n, SIGNALLING_SAY_HELLO);
         m = stamped(&p.b, MESSAGE_HELLO, n.instance);
         expect(&p, &p.a, &m, SIGNALLING_ACCEPT_NEW_INSTANCE);
         n = stamped(&p.a, MESSAGE_OFFER, 0);
@@ -435,6 +435,7 @@ typedef struct World {
         size_t n_record;
         bool *accepted;         /* by id */
         unsigned loss, replays; /* per cent; replays per 100 ticks */
+        bool shy; /* say hello to anyone when nothing works, instead of to whom one believes in */
 } World;
 
 static uint64_t world_random(World *w, uint64_t bound)
@@ -459,6 +460,8 @@ static void world_send(World *w, size_t from, uint64_t to, MessageType type, uin
         Message m = { .type = type };
 
         signalling_stamp(&w->ends[from].s, to, &m);
+        if (w->shy && to == 0 && type == MESSAGE_HELLO)
+                m.to = 0;
         p.type = type;
         p.instance = m.instance;
         p.for_instance = m.to;
@@ -477,7 +480,7 @@ static void world_ask(World *w, size_t i, uint64_t to)
         End *e = w->ends + i;
         Offer *offer;
 
-        if (to == 0)
+        if (to == 0 && !w->shy)
                 to = e->s.peer_instance;
         if (!e->s.controlling || to == 0) {
                 world_send(w, i, to, MESSAGE_HELLO, 0);
@@ -506,7 +509,7 @@ static void end_act(World *w, size_t i, const Packet *p)
         } else if (p->type == MESSAGE_ANSWER && was_offered(e, p))
                 e->session = p->session;
         else if (p->type == MESSAGE_HELLO && e->session == 0 && e->offers[1].to != p->instance)
-                world_ask(w, i, 0);
+                world_ask(w, i, p->instance);
 }
 
 static void world_receive(World *w, const Packet *p)
@@ -519,6 +522,8 @@ static void world_receive(World *w, const Packet *p)
 
         if (verdict == SIGNALLING_ANSWER_HELLO)
                 world_ask(w, p->to, p->instance);
+        if (verdict == SIGNALLING_SAY_HELLO)
+                world_send(w, p->to, p->instance, MESSAGE_HELLO, 0);
         if (verdict != SIGNALLING_ACCEPT && verdict != SIGNALLING_ACCEPT_NEW_INSTANCE)
                 return;
         cr_assert_not(w->accepted[p->id], "message %zu counted twice", p->id);
@@ -576,6 +581,7 @@ static World *world_new(uint64_t seed, unsigned loss, unsigned replays)
                 .random = seed * 0x9e3779b97f4a7c15 + 1,
                 .loss = loss,
                 .replays = replays,
+                .shy = seed % 2,
                 .queue = new (Packet, QUEUE_MAX),
                 .record = new (Packet, RECORD_MAX),
                 .accepted = new0(bool, RECORD_MAX),
