@@ -63,6 +63,7 @@ int peer_new(Link *link, const WireguardPeer *observed, Peer **ret)
                         wireguard_key_compare(&link->public_key, &observed->public_key) < 0);
         HASH_ADD(hh, link->peers, public_key, sizeof(peer->public_key), peer);
         peer_observe(peer, observed);
+        peer_changed(peer);
         exchange_start(peer);
         *ret = peer;
         return 0;

@@ -154,8 +154,9 @@ int ctl_peers_get(sd_varlink *link, const char *link_name, const char *peer, Ctl
         keep_matching(&peers, link_name, peer);
         if (peers.n == 0 && (link_name || peer)) {
                 ctl_peers_done(&peers);
-                return log_error_errno(ENOENT, "No peer matches%s%s%s%s.", link_name ? " link " : "",
-                                       strempty(link_name), peer ? " key " : "", strempty(peer));
+                return link_name ? log_error_errno(ENOENT, "Link %s has no peer %s.", link_name,
+                                                   strempty(peer))
+                                 : log_error_errno(ENOENT, "There is no link or peer \"%s\".", peer);
         }
         if (peers.n > 1)
                 qsort(peers.items, peers.n, sizeof(CtlPeer), compare_peers);

@@ -163,6 +163,8 @@ static void set_up(void)
         cr_assert_geq(fd, 0);
         close(fd);
         cr_assert_geq(agent_varlink_new(event, manager, socket_path, on_reload, NULL, &server), 0);
+        while (sd_event_run(event, 0) > 0)
+                ; /* what the model has to tell of its first link is told */
 }
 
 static void tear_down(void)

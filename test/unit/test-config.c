@@ -183,6 +183,26 @@ Test(config, copy_and_compare)
         config_free(other);
 }
 
+/* The file that is installed has every key, and uncommented it says what the defaults are. */
+Test(config, the_installed_file_is_true)
+{
+        _cleanup_free_ char *path = asprintf_safe("%s/units/icewire.conf", getenv("ICEWIRE_SOURCE")),
+                            *text = NULL;
+        Config *config;
+        size_t size;
+
+        cr_assert_geq(read_full_file(path, CONF_FILE_SIZE_MAX, &text, &size), 0);
+        for (char *p = text; (p = strstr(p, "\n#")); p++)
+                if (p[2] != ' ' && p[2] != '\n')
+                        p[1] = ' ';
+        cr_assert(strstr(text, " MQTTCAFile=") && strstr(text, " ExcludeInterfaces="));
+        config = parse(text, 0);
+        cr_assert_eq(config->log_level, LOG_INFO);
+        cr_assert(config->multicast);
+        cr_assert_null(config->links);
+        config_free(config);
+}
+
 Test(config, which_links)
 {
         Config *config = parse("[Agent]\nLinks=wg* office\nIgnoreLinks=wg9\n", 0);
