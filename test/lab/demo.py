@@ -32,7 +32,7 @@ def _connect(lab, sites):
         _show(host, lab.binary("icewirectl"), "status")
     _show(sites.a, "ping", "-n", "-c", "5", "-i", "0.2", TUNNEL4["b"])
     there, back, relayed = sites.prove_direct()
-    print(f"\n20 large pings through the tunnel, as the internet's router saw them pass:\n"
+    print(f"\n20 pings of 1000 bytes through the tunnel, as the internet's router saw them pass, in bytes:\n"
           f"  from NAT {NAT_A} to NAT {NAT_B}: {there}\n"
           f"  from NAT {NAT_B} to NAT {NAT_A}: {back}\n"
           f"  to or from the relay {SERVER4}: {relayed}\n", flush=True)

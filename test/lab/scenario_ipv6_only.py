@@ -6,5 +6,5 @@ from topology import connected_sites
 
 def run(lab):
     sites = connected_sites(lab, kinds=("firewall", "firewall"), families=(6,))
-    lab.say("direct: %d packets there, %d back, %d relayed" % sites.prove_direct())
+    lab.say("direct: %d bytes there, %d back, %d relayed" % sites.prove_direct())
     sites.ping(family=6)

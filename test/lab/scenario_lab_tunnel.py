@@ -50,7 +50,7 @@ def run(lab):
         sites.hosts[name].run("wg", "set", link.name, "peer", sites.keys[other].public, "endpoint", address,
                               "persistent-keepalive", "1")
     lab.wait_until(lambda: probe.ping(sites.a, TUNNEL4["b"], 1, linger=0.5).received, "a ping through punched NATs")
-    lab.say("direct: %d there, %d back, %d relayed" % sites.prove_direct())
+    lab.say("direct: %d bytes there, %d back, %d relayed" % sites.prove_direct())
     pinger = probe.Pinger(sites.a, TUNNEL4["b"], interval=0.01)
     lab.wait_until(lambda: sites.b.links["wg0"].show("transfer"), "the transfer is shown")
     echoes = pinger.stop()

@@ -9,7 +9,7 @@ from topology import connected_sites
 
 def run(lab):
     sites = connected_sites(lab)
-    lab.say("direct: %d packets there, %d back, %d relayed" % sites.prove_direct())
+    lab.say("direct: %d bytes there, %d back, %d relayed" % sites.prove_direct())
     sites.ping(family=6)
     _ctl_agrees(sites.a, sites.keys["b"].public)
     for host, other in ((sites.a, "b"), (sites.b, "a")):

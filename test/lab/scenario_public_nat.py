@@ -8,7 +8,7 @@ from errors import LabError
 
 def run(lab):
     sites = connected_sites(lab, kinds=(None, "port-restricted"))
-    lab.say("direct: %d packets there, %d back, %d relayed" % sites.prove_direct())
+    lab.say("direct: %d bytes there, %d back, %d relayed" % sites.prove_direct())
     back = probe.ping(sites.b, TUNNEL4["a"])
     if back.lost:
         raise LabError(f"{back.lost} of {back.sent} pings from b to a were lost")

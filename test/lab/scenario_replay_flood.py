@@ -55,6 +55,14 @@ def _attack(password, recorded):
     return sent
 
 
+def _attack_with_bulk(password, recorded):
+    """More than any client takes in: it may hang up, and has to come back."""
+    client = _connect(password)
+    for topic in sorted({topic for topic, _ in recorded}):
+        client.publish(topic, bytes(1000000))
+    client.settle()
+
+
 def _forgeries(topic, envelope, recorded):
     flipped = bytearray(envelope)
     flipped[int.from_bytes(os.urandom(2), "big") % len(flipped)] ^= 1 << (os.urandom(1)[0] % 8)
@@ -63,7 +71,6 @@ def _forgeries(topic, envelope, recorded):
     yield envelope[:len(envelope) // 2]
     yield b""
     yield envelope + bytes(20000)  # oversized
-    yield os.urandom(300000)
     # Sealed for the other direction.
     yield next((e for t, e in recorded if t != topic), b"\1")
 
@@ -77,7 +84,7 @@ def run(lab):
     lab.wait_until(lambda: os.path.exists(ready), "the recorder listens")
     for host in (sites.a, sites.b):
         host.start_icewire()
-    before = sites.wait_connected()
+    sites.wait_connected()
     sites.prove_direct()
     _touch(done)
     recorded = recorder.result()
@@ -93,11 +100,16 @@ def run(lab):
     pinger = probe.Pinger(sites.a, TUNNEL4["b"], interval=0.02)
     sent = sites.server.call(_attack, sites.mosquitto.password, recorded, timeout=300)
     lab.wait_until(lambda: _received(sites.a) - received > sent // 8, "a's counter of received envelopes grew")
+    lab.say(f"{sent} envelopes sent; a received {_received(sites.a) - received}")
+    sites.server.call(_attack_with_bulk, sites.mosquitto.password, recorded)
+    for host in (sites.a, sites.b):
+        host.wait_rendezvous("mqtts://", "up", timeout=120)
     echoes = pinger.stop()
-    lab.say(f"{sent} envelopes sent; a received {_received(sites.a) - received}; pings: {echoes}")
+    lab.say(f"pings: {echoes}")
     if echoes.lost:
         raise LabError(f"the path suffered: {echoes}")
-    _still_the_same(sites, before)
+    sites.wait_connected(timeout=1)
+    sites.prove_direct()
     for process, then in memory.items():
         lab.say(f"{process.name}: {then // 1024} KiB before, {process.resident() // 1024} KiB after")
         if process.resident() > then + MEMORY:
@@ -106,11 +118,3 @@ def run(lab):
 
 def _received(host):
     return sum(r["received"] for r in host.rendezvous())
-
-
-def _still_the_same(sites, before):
-    for then, now in zip(before, sites.wait_connected()):
-        for what in ("path", "local", "remote", "endpoint", "pathSinceUSec"):
-            if then.get(what) != now.get(what):
-                raise LabError(f"{what} changed from {then.get(what)} to {now.get(what)}")
-    sites.prove_direct()
