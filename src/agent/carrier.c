@@ -200,9 +200,9 @@ void carrier_take_over(Session *s)
         try_cancel(peer);
         if (s == peer->session)
                 retire_old_session(peer);
+        wait_for_handshake(peer);
         if (!socket_address_equal(&peer->endpoint, &peer->path.endpoint) || peer->persistent_keepalive == 0)
                 set_endpoint(peer);
-        wait_for_handshake(peer);
 }
 
 void carrier_release(Peer *peer)
