@@ -15,6 +15,7 @@
 #define STATUS_PEERS_MAX 16
 
 #define COLOUR_GOOD "\033[32m"
+#define COLOUR_WAIT "\033[33m"
 #define COLOUR_BAD "\033[31m"
 #define COLOUR_END "\033[0m"
 
@@ -40,12 +41,17 @@ static sd_json_variant *member_array(sd_json_variant *v, const char *name, size_
         return member;
 }
 
-static void print_coloured(const Ctl *ctl, bool good, const char *text)
+/* A state of the broker or of a rendezvous. */
+static void print_state(const Ctl *ctl, const char *state)
 {
-        _cleanup_free_ char *escaped = terminal_escape(text);
+        _cleanup_free_ char *escaped = terminal_escape(state);
+        const char *colour = COLOUR_BAD;
 
-        printf("%s%s%s", ctl->colour ? good ? COLOUR_GOOD : COLOUR_BAD : "", strna(escaped),
-               ctl->colour ? COLOUR_END : "");
+        if (streq(state, "up") || streq(state, "ready"))
+                colour = COLOUR_GOOD;
+        else if (streq(state, "connecting"))
+                colour = COLOUR_WAIT;
+        printf("%s%s%s", ctl->colour ? colour : "", strna(escaped), ctl->colour ? COLOUR_END : "");
 }
 
 static void print_rendezvous(const Ctl *ctl, sd_json_variant *v)
@@ -55,7 +61,7 @@ static void print_rendezvous(const Ctl *ctl, sd_json_variant *v)
         _cleanup_free_ char *reason = error ? terminal_escape(error) : NULL;
 
         printf("  Rendezvous  %s: ", strna(name));
-        print_coloured(ctl, streq(state, "up"), state);
+        print_state(ctl, state);
         if (reason)
                 printf(" (%s)", reason);
         putchar('\n');
@@ -72,7 +78,7 @@ static void print_daemon(const Ctl *ctl, sd_json_variant *description, const Ctl
                 connected += streq(peers->items[i].state, "connected");
         printf("icewired %s: %zu of %zu peers connected\n", strna(version), connected, peers->n);
         printf("  Broker      ");
-        print_coloured(ctl, streq(broker, "ready"), broker);
+        print_state(ctl, broker);
         putchar('\n');
         for (size_t i = 0; i < n; i++)
                 print_rendezvous(ctl, sd_json_variant_by_index(rendezvous, i));
