@@ -261,10 +261,6 @@ static void on_rendezvous_state(Rendezvous *r, void *userdata)
 
         if (index >= m->n_rendezvous)
                 return; /* still being made */
-        if (r->state == RENDEZVOUS_STATE_DOWN)
-                log_warning("%s: %s", r->name, r->error ?: "down");
-        else if (up && !m->rendezvous_was_up[index])
-                log_info("%s: up.", r->name);
         /* When it comes up, `subscribed` follows for each topic; while it is up, this means new neighbours.
          */
         for_each_peer(m, up && m->rendezvous_was_up[index] ? try_now : peer_update_reason);

@@ -39,8 +39,8 @@ static const char *const explanations[_PEER_REASON_MAX] = {
         [PEER_REASON_NO_HANDSHAKE] = "The path works, but WireGuard gets no handshake over it: does the "
                                      "peer still have our public key, "
                                      "and are the preshared keys the same?",
-        [PEER_REASON_NO_REDIRECT] = "The addresses are direct, but packets pass through icewired, since "
-                                    "nothing in this kernel can share WireGuard's port.",
+        [PEER_REASON_NO_REDIRECT] = "The addresses are direct, but every packet passes through icewired: "
+                                    "WireGuard's port is not shared.",
         [PEER_REASON_NO_DIRECT_PAIR] = "Only a relay connects the two: both NATs choose their ports by "
                                        "destination, or UDP between them is blocked.",
 };

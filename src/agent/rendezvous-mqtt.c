@@ -412,10 +412,23 @@ static Rendezvous *rendezvous_mqtt_free(Rendezvous *r)
         return mfree(rm);
 }
 
+/* What kept us from the server may be gone: no use in waiting for the end of the pause. */
+static void rendezvous_mqtt_network_changed(Rendezvous *r)
+{
+        RendezvousMqtt *rm = from_rendezvous(r);
+
+        if (r->state != RENDEZVOUS_STATE_DOWN || rm->mqtt || rm->query)
+                return;
+        event_disarm_timer(rm->retry_timer);
+        rm->retry_delay = RETRY_DELAY_MIN;
+        (void) mqtt_begin(rm);
+}
+
 static const RendezvousOps rendezvous_mqtt_ops = {
         .subscribe = rendezvous_mqtt_subscribe,
         .unsubscribe = rendezvous_mqtt_unsubscribe,
         .publish = rendezvous_mqtt_publish,
+        .network_changed = rendezvous_mqtt_network_changed,
         .free = rendezvous_mqtt_free,
 };
 

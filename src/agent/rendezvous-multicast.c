@@ -294,6 +294,7 @@ static const RendezvousOps rendezvous_multicast_ops = {
         .subscribe = rendezvous_multicast_subscribe,
         .unsubscribe = rendezvous_multicast_unsubscribe,
         .publish = rendezvous_multicast_publish,
+        .network_changed = rendezvous_multicast_update,
         .free = rendezvous_multicast_free,
 };
 

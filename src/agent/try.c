@@ -168,6 +168,8 @@ static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict
                         session_repeat_description(peer->session);
                 return;
         }
+        if (!can_try(peer))
+                return;
         /* What proves nothing must not disturb what works or is under way. */
         if (!proven && (negotiating || has_good_path(peer))) {
                 exchange_send_hello(peer, m->instance);

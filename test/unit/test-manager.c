@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The model with everything real but the broker (which seals with real keys in this process), the rendezvous (a bus in memory, that loses and
- * replays at will) and WireGuard (a UDP socket): ICE, proxies and packets are the product's. Each test is a process of its own with
- * an own network namespace, whose loopback has a public address. */
+/* The model with everything real but the broker (which seals with real keys in this process), the rendezvous
+ * (a bus in memory, that loses and replays at will) and WireGuard (a UDP socket): ICE, proxies and packets
+ * are the product's. Each test is a process of its own with an own network namespace, whose loopback has a
+ * public address. */
 
 #include <criterion/criterion.h>
 #include <sched.h>
@@ -84,7 +85,7 @@ struct World {
         Side a, b; /* a has the smaller key */
         Delivery *deliveries;
         sd_event_source *deliver;
-        unsigned lose; /* so many messages are lost */
+        unsigned lose;   /* so many messages are lost */
         unsigned copies; /* each message arrives so often */
         Delivery *record[RECORD_MAX];
         size_t n_record;
@@ -195,8 +196,8 @@ static void set_rendezvous_up(Side *side, bool up)
         rendezvous_set_state(&side->rendezvous->r, up ? RENDEZVOUS_STATE_UP : RENDEZVOUS_STATE_DOWN,
                              up ? NULL : "switched off by the test");
         if (up)
-                cr_assert_geq(event_defer_once(side->world->event, &side->rendezvous->subscribed, on_fake_subscribed,
-                                               side->rendezvous, "subscribed"),
+                cr_assert_geq(event_defer_once(side->world->event, &side->rendezvous->subscribed,
+                                               on_fake_subscribed, side->rendezvous, "subscribed"),
                               0);
 }
 
@@ -219,7 +220,8 @@ static int on_call(sd_event_source *source, void *userdata)
 
         /* The callback may free everything but the call, which is over. */
         if (c->on_data)
-                c->on_data(b, c->error, c->data, c->size, c->error < 0 ? "refused by the fake broker" : NULL, c->userdata);
+                c->on_data(b, c->error, c->data, c->size, c->error < 0 ? "refused by the fake broker" : NULL,
+                           c->userdata);
         else if (c->on_topics)
                 c->on_topics(b, c->error, c->send, c->receive, c->userdata);
         else if (c->on_device)
@@ -263,8 +265,8 @@ static int fake_seal(Broker *b, const char *link, const WireguardKey *peer, cons
         return 0;
 }
 
-static int fake_open(Broker *b, const char *link, const WireguardKey *peer, const void *envelope, size_t size,
-                     broker_data_callback_t callback, void *userdata, BrokerCall **ret)
+static int fake_open(Broker *b, const char *link, const WireguardKey *peer, const void *envelope,
+                     size_t size, broker_data_callback_t callback, void *userdata, BrokerCall **ret)
 {
         EnvelopeKeys keys = keys_of(((FakeBroker *) b)->side, peer);
         BrokerCall *c = call_new(b, userdata);
@@ -275,8 +277,8 @@ static int fake_open(Broker *b, const char *link, const WireguardKey *peer, cons
         return 0;
 }
 
-static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *peer, broker_topics_callback_t callback,
-                              void *userdata, BrokerCall **ret)
+static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *peer,
+                              broker_topics_callback_t callback, void *userdata, BrokerCall **ret)
 {
         EnvelopeKeys keys = keys_of(((FakeBroker *) b)->side, peer);
         BrokerCall *c = call_new(b, userdata);
@@ -288,8 +290,9 @@ static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *p
 }
 
 /* As WireGuard: with an endpoint and a keepalive both sides shake hands at once, if the keys are right. */
-static int fake_set_endpoint(Broker *b, const char *link, const WireguardKey *key, const SocketAddress *endpoint,
-                             int keepalive, broker_done_callback_t callback, void *userdata, BrokerCall **ret)
+static int fake_set_endpoint(Broker *b, const char *link, const WireguardKey *key,
+                             const SocketAddress *endpoint, int keepalive, broker_done_callback_t callback,
+                             void *userdata, BrokerCall **ret)
 {
         Side *side = ((FakeBroker *) b)->side;
         WireguardPeer *peer = wireguard_device_find_peer(side->device, key);
@@ -522,7 +525,8 @@ static void send_packet(Side *from)
 {
         const SocketAddress *endpoint = &from->device->peers[0].endpoint;
 
-        cr_assert_eq(sendto(from->wireguard, packet, sizeof(packet), 0, &endpoint->sa, socket_address_length(endpoint)),
+        cr_assert_eq(sendto(from->wireguard, packet, sizeof(packet), 0, &endpoint->sa,
+                            socket_address_length(endpoint)),
                      sizeof(packet));
 }
 
@@ -530,7 +534,8 @@ static bool has_packet(Side *side)
 {
         char buf[256];
 
-        return recv(side->wireguard, buf, sizeof(buf), 0) == sizeof(packet) && memcmp(buf, packet, sizeof(packet)) == 0;
+        return recv(side->wireguard, buf, sizeof(buf), 0) == sizeof(packet) &&
+               memcmp(buf, packet, sizeof(packet)) == 0;
 }
 
 static bool a_has_packet(World *w)
@@ -643,7 +648,8 @@ static void check_restart(World *w, Side *side)
         w->lose = 0;
         start(side);
         RUN_UNTIL(w, both_connected);
-        while (!peer_of(other)->session || peer_of(other)->session->id == before || !peer_of(other)->session->selected)
+        while (!peer_of(other)->session || peer_of(other)->session->id == before ||
+               !peer_of(other)->session->selected)
                 cr_assert_geq(sd_event_run(w->event, 100 * USEC_PER_MSEC), 0);
         check_traffic(w);
 }
@@ -741,7 +747,8 @@ Test(manager, replays_and_floods_change_nothing)
         cr_assert_gt(n, 3);
         for (unsigned round = 0; round < 50; round++)
                 for (size_t i = 0; i < n; i++)
-                        deliver(w, w->record[i]->to, w->record[i]->topic, w->record[i]->envelope, w->record[i]->size);
+                        deliver(w, w->record[i]->to, w->record[i]->topic, w->record[i]->envelope,
+                                w->record[i]->size);
         settle(w);
         cr_assert(both_connected(w));
         cr_assert_eq(peer_of(&w->b)->session->id, session);
@@ -867,8 +874,8 @@ Test(manager, survives_the_broker)
 
 static bool a_reconnected(World *w)
 {
-        return peer_of(&w->a)->counters.sessions >= 2 && peer_of(&w->a)->session && peer_of(&w->a)->session->selected &&
-               !peer_of(&w->a)->old_session;
+        return peer_of(&w->a)->counters.sessions >= 2 && peer_of(&w->a)->session &&
+               peer_of(&w->a)->session->selected && !peer_of(&w->a)->old_session;
 }
 
 static void check_reconnect(World *w, Side *who)
