@@ -21,6 +21,10 @@
 /* File descriptors to leave for the rest of the process. */
 #define FD_RESERVE 16
 #define FD_NEED_MAX 512
+/* How often a TURN server is told that we leave (libnice does not hear its answer any more), and when we
+ * stop waiting for libnice to finish with that. */
+#define CLOSE_RETRANSMISSIONS 2
+#define CLOSE_TIMEOUT_MS 10000
 /* When the event loop ends, all engines together may still take this long to give TURN allocations back. */
 #define ORPHANS_WAIT USEC_PER_SEC
 
@@ -223,40 +227,72 @@ static void engine_free(IceEngine *engine)
         free(engine);
 }
 
-static void on_nice_closed(GObject *source, GAsyncResult *result, void *userdata)
+/* In a callback of its own: libnice is inside one of its own here. */
+static gboolean on_engine_free(void *userdata)
 {
         engine_free(userdata);
+        return G_SOURCE_REMOVE;
 }
 
-/* In a callback of its own, since libnice does not bear being closed from inside its callbacks. The task
- * reports in the thread's default context, which nobody would run: so ours is that meanwhile. */
+static void engine_schedule(IceEngine *engine, GSource *source, GSourceFunc callback)
+{
+        g_source_set_priority(source, G_PRIORITY_DEFAULT);
+        g_source_set_callback(source, callback, engine, NULL);
+        g_source_attach(source, glib_context_get(engine->context));
+        g_source_unref(source);
+}
+
+/* libnice has closed the stream and let go of its sockets. */
+static void on_engine_socket_gone(void *userdata, GObject *gone)
+{
+        IceEngine *engine = userdata;
+
+        engine->last_socket = NULL;
+        engine_schedule(engine, g_idle_source_new(), on_engine_free);
+}
+
+static gboolean on_engine_close_timeout(void *userdata)
+{
+        IceEngine *engine = userdata;
+
+        if (engine->last_socket)
+                g_object_weak_unref(engine->last_socket, on_engine_socket_gone, engine);
+        engine_free(engine);
+        return G_SOURCE_REMOVE;
+}
+
+/* A removed stream makes no more checks, gives its TURN allocations back, and then closes its sockets. That
+ * is not reported; but we see a socket go. nice_agent_close_async() would report, and hear the servers'
+ * answers, but with a GTask, which starts two threads that stay. */
 static gboolean on_engine_close(void *userdata)
 {
         IceEngine *engine = userdata;
-        GMainContext *context = glib_context_get(engine->context);
+        GPtrArray *sockets;
 
-        g_main_context_push_thread_default(context);
-        nice_agent_close_async(engine->nice, on_nice_closed, engine);
-        g_main_context_pop_thread_default(context);
+        sockets = nice_agent_get_sockets(engine->nice, engine->stream, ICE_COMPONENT);
+        if (!sockets || sockets->len == 0) {
+                g_clear_pointer(&sockets, g_ptr_array_unref);
+                engine_free(engine);
+                return G_SOURCE_REMOVE;
+        }
+        engine->last_socket = g_ptr_array_index(sockets, 0);
+        g_object_weak_ref(engine->last_socket, on_engine_socket_gone, engine);
+        g_ptr_array_unref(sockets);
+        engine_schedule(engine, g_timeout_source_new(CLOSE_TIMEOUT_MS), on_engine_close_timeout);
+        g_object_set(G_OBJECT(engine->nice), "stun-max-retransmissions", CLOSE_RETRANSMISSIONS, NULL);
+        nice_agent_remove_stream(engine->nice, engine->stream);
         return G_SOURCE_REMOVE;
 }
 
 IceEngine *ice_engine_close(IceEngine *engine)
 {
-        GSource *source;
-
         if (!engine)
                 return NULL;
         engine->owner = NULL;
-        if (!engine->nice) {
+        if (!engine->nice)
                 engine_free(engine);
-                return NULL;
-        }
-        source = g_idle_source_new();
-        g_source_set_priority(source, G_PRIORITY_DEFAULT);
-        g_source_set_callback(source, on_engine_close, engine, NULL);
-        g_source_attach(source, glib_context_get(engine->context));
-        g_source_unref(source);
+        else
+                engine_schedule(engine, g_idle_source_new(), on_engine_close);
         return NULL;
 }
 

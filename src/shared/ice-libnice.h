@@ -20,7 +20,8 @@ typedef struct IceEngine {
         NiceAgent *nice;
         unsigned stream;
         GlibContext *context;
-        IceAgent *owner; /* NULL once it is closing: nothing is delivered any more */
+        IceAgent *owner;      /* NULL once it is closing: nothing is delivered any more */
+        GObject *last_socket; /* while closing; not referenced, but watched */
 } IceEngine;
 
 /* The IceAgent's side: what libnice reports, in our own types. Each may free the agent. */

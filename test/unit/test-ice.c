@@ -266,6 +266,20 @@ static const IceAgentCallbacks callbacks = {
         .data = on_data,
 };
 
+static int count_threads(void)
+{
+        char buf[4096], *threads;
+        int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+        ssize_t n = read(fd, buf, sizeof(buf) - 1);
+
+        close(fd);
+        cr_assert(n > 0);
+        buf[n] = '\0';
+        threads = strstr(buf, "Threads:");
+        cr_assert(threads);
+        return atoi(threads + strlen("Threads:"));
+}
+
 static void side_start_with(Side *s, sd_event *event, const IceAgentParameters *p)
 {
         s->event = event;
@@ -669,6 +683,7 @@ Test(ice, relays_over_tcp)
 Test(ice, gives_allocations_back_while_the_loop_runs)
 {
         _cleanup_event_ sd_event *event = NULL;
+        int n_threads = count_threads(); /* Criterion has one of its own */
         Side s = {};
         pid_t pid;
 
@@ -689,6 +704,7 @@ Test(ice, gives_allocations_back_while_the_loop_runs)
                           close(fd);
                           is_free;
                   }));
+        cr_assert(count_threads() == n_threads, "GLib or libnice has started a thread");
         turnserver_stop(pid);
 }
 
@@ -1044,6 +1060,7 @@ Test(ice, a_hundred_agents)
 {
         _cleanup_event_ sd_event *event = NULL;
         static Side sides[PAIRS * 2];
+        int n_threads = count_threads();
         size_t connected;
 
         sandbox_enter();
@@ -1067,4 +1084,7 @@ Test(ice, a_hundred_agents)
                   }));
         for (size_t i = 0; i < PAIRS * 2; i++)
                 side_stop(sides + i);
+        while (sd_event_run(event, 0) > 0)
+                ;
+        cr_assert(count_threads() == n_threads, "GLib or libnice has started a thread");
 }
