@@ -185,6 +185,7 @@ void carrier_take_over(Session *s)
                 log_peer_full(peer, LOG_ERR, r, "Failed to carry the path: %m");
                 return;
         }
+        peer->suspect = false;
         peer->counters.paths++;
         peer->path = (Path) {
                 .kind = relayed ? PATH_RELAYED : PATH_PROXIED,

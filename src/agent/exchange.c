@@ -134,7 +134,7 @@ static int seal(Peer *peer, const char *body)
 
 static void send_stamped(Peer *peer, const Message *m)
 {
-        _cleanup_free_ char *body = NULL;
+        _cleanup_erase_free_ char *body = NULL; /* has an ICE password */
         int r;
 
         if (isempty(peer->topic_send) || manager_n_rendezvous_up(peer->link->manager) == 0)
@@ -184,7 +184,9 @@ static void handle_body(Peer *peer, const char *body, size_t size)
         verdict = signalling_judge(&peer->signalling, &m, now(CLOCK_BOOTTIME));
         log_peer_full(peer, LOG_DEBUG, 0, "Received %s: %s.", message_type_to_string(m.type),
                       signalling_verdict_to_string(verdict));
-        if (verdict <= SIGNALLING_ANSWER_HELLO)
+        if (verdict == SIGNALLING_SAY_HELLO)
+                exchange_send_hello(peer, m.instance);
+        else if (verdict <= SIGNALLING_ANSWER_HELLO)
                 try_handle_message(peer, &m, verdict);
 }
 

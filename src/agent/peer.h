@@ -98,7 +98,9 @@ struct Peer {
         /* try.c: when to try again */
         sd_event_source *retry_timer;
         unsigned retry_step;
-        bool silent; /* what we last asked was not answered: the instance that we know may be gone */
+        bool suspect; /* ICE has lost the pair that carries the path: a new one is looked for, and then the
+                         path dropped */
+        bool silent;  /* what we last asked was not answered: the instance that we know may be gone */
         RateLimit hello_limit;
 
         /* The newest negotiation; and the one before it, that carried the path when this one began and goes

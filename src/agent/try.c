@@ -44,13 +44,23 @@ static void make_room(Peer *peer)
         peer->old_session = TAKE_PTR(peer->session);
 }
 
+static void drop_path(Peer *peer)
+{
+        peer->suspect = false;
+        peer->session = session_free(peer->session);
+        peer->old_session = session_free(peer->old_session);
+        carrier_release(peer);
+        peer_set_state(peer, PEER_STATE_WAITING);
+}
+
 /* The new session came to nothing: the one that carries the path, if any, is the newest again. */
 static void step_back(Peer *peer)
 {
         peer->session = TAKE_PTR(peer->old_session);
-        if (peer->session || has_good_path(peer))
-                return;
-        peer_set_state(peer, PEER_STATE_WAITING);
+        if (peer->suspect)
+                drop_path(peer);
+        else if (!peer->session && !has_good_path(peer))
+                peer_set_state(peer, PEER_STATE_WAITING);
 }
 
 static void start_session(Peer *peer, uint64_t instance, const Message *offer)
@@ -114,11 +124,18 @@ static int on_retry(sd_event_source *source, uint64_t t, void *userdata)
 {
         Peer *peer = userdata;
 
-        if (has_good_path(peer) || peer_is_self_reliant(peer))
+        bool negotiating = session_is_negotiating(peer->session);
+
+        /* Nobody has answered in the meantime. */
+        if (peer->suspect && !negotiating)
+                drop_path(peer);
+        if (has_good_path(peer) && !peer->suspect)
+                return 0;
+        if (peer_is_self_reliant(peer))
                 return 0;
         peer->retry_step++;
         /* A session has its own timers, and tells how it ends. */
-        if (session_is_negotiating(peer->session)) {
+        if (negotiating) {
                 arm_retry(peer);
                 return 0;
         }
@@ -222,14 +239,6 @@ static void handle_candidates(Peer *peer, const Message *m)
                 keep_for_later(peer, m);
 }
 
-static void drop_path(Peer *peer)
-{
-        peer->session = session_free(peer->session);
-        peer->old_session = session_free(peer->old_session);
-        carrier_release(peer);
-        peer_set_state(peer, PEER_STATE_WAITING);
-}
-
 static void handle_bye(Peer *peer, const Message *m)
 {
         if (m->session != 0 && (!peer->session || peer->session->id != m->session))
@@ -301,7 +310,8 @@ void try_session_failed(Session *s, bool answered)
         if (!answered)
                 peer->silent = true;
         if (s->selected) {
-                drop_path(peer);
+                /* The pair may still carry packets, and only the checks have got lost: no gap if so. */
+                peer->suspect = true;
                 try_again(peer);
                 return;
         }

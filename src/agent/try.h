@@ -18,5 +18,5 @@ void try_cancel(Peer *peer);
 /* A message that counts; see signalling.h for the verdicts. */
 void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict);
 
-/* From session.c: its peer did not answer, or no pair works (any more). The session is freed. */
+/* From session.c: its peer did not answer, or no pair works (any more). The session may be freed. */
 void try_session_failed(Session *session, bool answered);
