@@ -331,6 +331,9 @@ static void on_answer_end(Netlink *nl, NetlinkSlot *slot, uint32_t sequence, int
                 slot_finish(slot, error < 0 ? error : slot->interrupted ? -EINTR : 0);
         if (!nl->closed)
                 flush_requests(nl);
+        /* Nothing is under way: sleep undisturbed. */
+        if (!nl->closed && !nl->slots && nl->dump_sequence == 0)
+                event_disarm_timer(nl->timer);
 }
 
 static void on_answer(Netlink *nl, const struct nlmsghdr *message)
@@ -486,13 +489,14 @@ static void expire_requests(Netlink *nl, usec_t t)
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Netlink *nl = userdata;
-        usec_t t = now(CLOCK_BOOTTIME), next = USEC_INFINITY;
+        usec_t t = now(CLOCK_BOOTTIME), next;
 
         netlink_enter(nl);
         expire_requests(nl, t);
         if (!nl->closed)
                 flush_requests(nl);
         if (!nl->closed) {
+                next = nl->dump_sequence != 0 ? nl->dump_deadline : USEC_INFINITY;
                 for (NetlinkSlot *slot = nl->slots; slot; slot = slot->next)
                         next = MIN(next, slot->deadline);
                 if (next != USEC_INFINITY)

@@ -15,6 +15,9 @@
 /* How long to wait before reading everything again: what made the kernel drop messages is probably still
  * going on. */
 #define RESYNC_DELAY (100 * USEC_PER_MSEC)
+/* A dump that was changed under way: again at once, but not in a spin where links come and go all the time.
+ */
+#define INTERRUPTED_DELAY (10 * USEC_PER_MSEC)
 #define RETRY_DELAY (1 * USEC_PER_SEC)
 
 /* What is read from the kernel, in this order: addresses and routes belong to links. */
@@ -547,7 +550,7 @@ static int check_dump_error(RtnlMonitor *m, int error)
         /* A kernel without IPv6. */
         if (m->stage == STAGE_ROUTES_IPV6 && (error == -EOPNOTSUPP || error == -EAFNOSUPPORT))
                 return 1;
-        want_stages(m, 1U << m->stage, error == -EINTR ? 0 : RETRY_DELAY);
+        want_stages(m, 1U << m->stage, error == -EINTR ? INTERRUPTED_DELAY : RETRY_DELAY);
         return 0;
 }
 
