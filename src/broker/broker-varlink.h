@@ -16,7 +16,7 @@ typedef struct BrokerServer BrokerServer;
 typedef struct BrokerRequest BrokerRequest;
 
 struct BrokerServer {
-        BrokerManager *manager; /* lent, outlives the server; NULL until broker_server_set_manager() */
+        BrokerManager *manager; /* lent, outlives the server; set before the loop runs */
         sd_varlink_server *server;
         uid_t user; /* who is served beside root; UID_INVALID: nobody */
         unsigned strangers;
