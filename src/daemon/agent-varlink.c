@@ -23,11 +23,13 @@ typedef struct Selection {
         bool interactive; /* for polkit, one day */
 } Selection;
 
-/* A ListPeers that waits for fresh counters. */
-typedef struct Waiter Waiter;
-struct Waiter {
+/* Somebody who is connected. sd-varlink keeps connections beyond the end of their server, so we know them.
+ */
+typedef struct Connection Connection;
+struct Connection {
         sd_varlink *link; /* a reference */
-        Waiter *next;
+        bool waiting;     /* with a ListPeers, for fresh counters */
+        Connection *next;
 };
 
 /* Reading one link. */
@@ -44,8 +46,9 @@ struct AgentVarlink {
         agent_reload_t reload;
         void *reload_userdata;
 
+        Connection *connections;
+
         /* Whoever lists peers while all links are being read waits for that same reading. */
-        Waiter *waiters;
         RefreshCall *calls;
         size_t n_calls, n_open;
         sd_event_source *timeout;
@@ -215,12 +218,6 @@ static void answer_waiter(AgentVarlink *v, sd_varlink *link)
                 (void) sd_varlink_error_errno(link, r);
 }
 
-static void waiter_free(Waiter *w)
-{
-        sd_varlink_unref(w->link);
-        free(w);
-}
-
 static void refresh_drop_calls(AgentVarlink *v)
 {
         for (size_t i = 0; i < v->n_calls; i++)
@@ -230,17 +227,23 @@ static void refresh_drop_calls(AgentVarlink *v)
         event_disarm_timer(v->timeout);
 }
 
+static Connection *find_waiting(AgentVarlink *v)
+{
+        Connection *c = v->connections;
+
+        while (c && !c->waiting)
+                c = c->next;
+        return c;
+}
+
 static void refresh_finish(AgentVarlink *v)
 {
-        Waiter *waiters = TAKE_PTR(v->waiters);
+        Connection *c;
 
         refresh_drop_calls(v);
-        while (waiters) {
-                Waiter *w = waiters;
-
-                waiters = w->next;
-                answer_waiter(v, w->link);
-                waiter_free(w);
+        while ((c = find_waiting(v))) {
+                c->waiting = false;
+                answer_waiter(v, c->link);
         }
 }
 
@@ -303,14 +306,12 @@ static int refresh_start(AgentVarlink *v)
         return r < 0 ? r : v->n_open > 0;
 }
 
+/* A method that returns 0 without a reply is pending. */
 static int wait_for_refresh(AgentVarlink *v, sd_varlink *link)
 {
-        Waiter *w = new0(Waiter, 1);
-
-        if (!w)
-                return -ENOMEM;
-        *w = (Waiter) { .link = sd_varlink_ref(link), .next = v->waiters };
-        v->waiters = w;
+        for (Connection *c = v->connections; c; c = c->next)
+                if (c->link == link)
+                        c->waiting = true;
         return 0;
 }
 
@@ -330,7 +331,6 @@ static int on_list_peers(sd_varlink *link, sd_json_variant *parameters, sd_varli
         r = refresh_start(v);
         if (r < 0)
                 return r;
-        /* A method that returns 0 without a reply is pending. */
         return r > 0 ? wait_for_refresh(v, link) : reply_peers(v, link, &selection);
 }
 
@@ -478,19 +478,44 @@ static int on_reload(sd_varlink *link, sd_json_variant *parameters, sd_varlink_m
                                   SD_JSON_BUILD_PAIR_STRING("message", message ?: strerror(-r)));
 }
 
-static void on_disconnect(sd_varlink_server *server, sd_varlink *link, void *userdata)
+static int on_connect(sd_varlink_server *s, sd_varlink *link, void *userdata)
+{
+        AgentVarlink *v = userdata;
+        Connection *c = new0(Connection, 1);
+
+        if (!c)
+                return -ENOMEM;
+        *c = (Connection) { .link = sd_varlink_ref(link), .next = v->connections };
+        v->connections = c;
+        return 0;
+}
+
+static void on_disconnect(sd_varlink_server *s, sd_varlink *link, void *userdata)
 {
         AgentVarlink *v = userdata;
 
         varlink_watchers_remove(&v->watchers, link);
-        for (Waiter **p = &v->waiters; *p; p = &(*p)->next)
+        for (Connection **p = &v->connections; *p; p = &(*p)->next)
                 if ((*p)->link == link) {
-                        Waiter *w = *p;
+                        Connection *c = *p;
 
-                        *p = w->next;
-                        waiter_free(w);
+                        *p = c->next;
+                        sd_varlink_unref(c->link);
+                        free(c);
                         return;
                 }
+}
+
+static void close_connections(AgentVarlink *v)
+{
+        while (v->connections) {
+                Connection *c = v->connections;
+
+                v->connections = c->next;
+                varlink_watchers_remove(&v->watchers, c->link);
+                sd_varlink_close_unref(c->link);
+                free(c);
+        }
 }
 
 static int bind_methods(AgentVarlink *v)
@@ -502,6 +527,9 @@ static int bind_methods(AgentVarlink *v)
                 on_list_links, "org.icewire.Agent.ListPeers", on_list_peers, "org.icewire.Agent.Watch",
                 on_watch, "org.icewire.Agent.Reconnect", on_reconnect, "org.icewire.Agent.Reload",
                 on_reload);
+        if (r < 0)
+                return r;
+        r = sd_varlink_server_bind_connect(v->server, on_connect);
         if (r < 0)
                 return r;
         r = sd_varlink_server_bind_disconnect(v->server, on_disconnect);
@@ -538,17 +566,11 @@ AgentVarlink *agent_varlink_free(AgentVarlink *v)
 {
         if (!v)
                 return NULL;
-        /* Connections end here; their callbacks still need the lists. */
         if (v->server)
                 (void) sd_varlink_server_shutdown(v->server);
+        close_connections(v);
         varlink_watchers_done(&v->watchers);
         refresh_drop_calls(v);
-        while (v->waiters) {
-                Waiter *w = v->waiters;
-
-                v->waiters = w->next;
-                waiter_free(w);
-        }
         sd_event_source_disable_unref(v->timeout);
         sd_varlink_server_unref(v->server);
         sd_event_unref(v->event);
