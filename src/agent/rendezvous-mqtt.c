@@ -111,7 +111,7 @@ static const char *full_topic(const char *topic, char buf[static FULL_TOPIC_SIZE
 static int mqtt_send_subscriptions(RendezvousMqtt *rm, Subscription *const *batch, size_t n)
 {
         char topics[MQTT_SUBSCRIBE_MAX][FULL_TOPIC_SIZE];
-        const char *p[MQTT_SUBSCRIBE_MAX];
+        const char *p[MQTT_SUBSCRIBE_MAX] = {};
         int mid, r;
 
         for (size_t i = 0; i < n; i++)

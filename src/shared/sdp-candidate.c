@@ -46,7 +46,9 @@ static int parse_address(SdpText t, SocketAddress *ret)
         ip[t.n] = '\0';
         if (socket_address_from_ip(ip, 0, &a) < 0)
                 return 0;
-        if (a.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a.in6.sin6_addr))
+        /* An IPv4 address in IPv6 clothes is read as what it is, but is no candidate (RFC 8445
+         * section 5.1.1.1). */
+        if (a.sa.sa_family == AF_INET && strchr(ip, ':'))
                 return 0;
         *ret = a;
         return 1;

@@ -277,7 +277,7 @@ Test(remote, addresses)
                 { "::1", false },
                 { "fe80::1", false },
                 { "ff02::1", false },
-                { "::ffff:10.0.0.1", false },
+                { "::ffff:127.0.0.1", false },
                 /* Inside of a tunnel. */
                 { "10.8.0.77", false },
                 { "10.9.0.77", true },
