@@ -16,6 +16,12 @@
  * of at the next packet, and keeps the NATs on the way open. 25 s is what wg(8) recommends. */
 #define KEEPALIVE 25
 
+/* Two initiations that cross undo each other: each side takes the other's, forgets its own, and refuses the
+ * answer to it; WireGuard tries again after 5 s. So the controlled side, which selects its pair last,
+ * begins; the controlling one learns the endpoint from its packet, and sets it itself only if nothing has
+ * come by then. */
+#define HANDSHAKE_COURTESY USEC_PER_SEC
+
 /* How long WireGuard may take for its handshake on a new path: it tries again every 5 s (Rekey-Timeout), so
  * three tries. */
 #define HANDSHAKE_TIMEOUT (16 * USEC_PER_SEC)
@@ -98,6 +104,18 @@ static void set_endpoint(Peer *peer)
         }
 }
 
+static bool endpoint_is_settled(const Peer *peer)
+{
+        return socket_address_equal(&peer->endpoint, &peer->path.endpoint) &&
+               peer->persistent_keepalive != 0;
+}
+
+static bool leaves_handshake_to_peer(const Peer *peer)
+{
+        return peer->signalling.controlling && peer->handshake_wanted_since != 0 &&
+               usec_sub(now(CLOCK_REALTIME), peer->handshake_wanted_since) < HANDSHAKE_COURTESY;
+}
+
 static void arm_handshake_timer(Peer *peer)
 {
         int r;
@@ -146,7 +164,6 @@ static void wait_for_handshake(Peer *peer)
         peer->handshake_wanted_since = t;
         peer->handshake_overdue = false;
         peer->handshake_step = 0;
-        peer->rx_bytes_before = peer->rx_bytes;
         arm_handshake_timer(peer);
         peer_set_state(peer, PEER_STATE_CONNECTING);
 }
@@ -202,7 +219,7 @@ void carrier_take_over(Session *s)
         if (s == peer->session)
                 retire_old_session(peer);
         wait_for_handshake(peer);
-        if (!socket_address_equal(&peer->endpoint, &peer->path.endpoint) || peer->persistent_keepalive == 0)
+        if (!leaves_handshake_to_peer(peer) && !endpoint_is_settled(peer))
                 set_endpoint(peer);
 }
 
@@ -230,7 +247,8 @@ void carrier_port_changed(Peer *peer)
  */
 static void restore_endpoint(Peer *peer)
 {
-        if (!peer->proxy || peer->calls || socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+        if (!peer->proxy || peer->calls || leaves_handshake_to_peer(peer) ||
+            socket_address_equal(&peer->endpoint, &peer->path.endpoint))
                 return;
         if (peer->endpoint_limit.interval == 0)
                 peer->endpoint_limit = (RateLimit) { .interval = 10 * USEC_PER_SEC, .burst = 3 };
@@ -245,12 +263,11 @@ void carrier_check_handshake(Peer *peer)
 {
         if (peer->path.kind == PATH_PROXIED || peer->path.kind == PATH_RELAYED)
                 restore_endpoint(peer);
-        if (peer->handshake_wanted_since == 0)
-                return;
-        /* What WireGuard counts as received has passed its authentication. */
-        if (peer->last_handshake < peer->handshake_wanted_since && peer->rx_bytes <= peer->rx_bytes_before)
+        if (peer->handshake_wanted_since == 0 || peer->last_handshake < peer->handshake_wanted_since)
                 return;
         stop_waiting_for_handshake(peer);
         log_peer_full(peer, LOG_INFO, 0, "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
+        if (!endpoint_is_settled(peer))
+                set_endpoint(peer);
 }

@@ -114,7 +114,6 @@ struct Peer {
         sd_event_source *handshake_timer;
         unsigned handshake_step;
         RateLimit endpoint_limit; /* how often we insist on ours */
-        uint64_t rx_bytes_before; /* when the path was taken */
         bool handshake_overdue;
         usec_t handshake_wanted_since; /* CLOCK_REALTIME: a handshake from then on proves the path; 0: none
                                           is waited for */

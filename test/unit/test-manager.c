@@ -68,7 +68,10 @@ struct Side {
         FakeRendezvous *rendezvous;
         WireguardDevice *device;
         int wireguard; /* the fake one's socket */
+        sd_event_source *wireguard_source;
         bool answers_handshakes;
+        bool initiated;     /* an initiation of ours waits for its answer */
+        unsigned n_packets; /* data received */
 };
 
 typedef struct Delivery {
@@ -289,7 +292,49 @@ static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *p
         return 0;
 }
 
-/* As WireGuard: with an endpoint and a keepalive both sides shake hands at once, if the keys are right. */
+/* What of WireGuard matters here: a keepalive that is switched on starts a handshake; whoever takes an
+ * initiation forgets its own, so that two which cross undo each other (and this one never tries again); and
+ * the source of what is authentic becomes the endpoint. */
+enum { TYPE_INITIATION = 1, TYPE_RESPONSE = 2, TYPE_DATA = 4 };
+
+static void wireguard_send(Side *side, uint8_t type)
+{
+        const SocketAddress *to = &side->device->peers[0].endpoint;
+        uint8_t packet[64] = { type };
+
+        cr_assert_eq(sendto(side->wireguard, packet, sizeof(packet), 0, &to->sa, socket_address_length(to)),
+                     sizeof(packet));
+}
+
+static void wireguard_receive(Side *side, uint8_t type, const SocketAddress *from)
+{
+        WireguardPeer *peer = &side->device->peers[0];
+
+        if (side->device->n_peers == 0 || !side->answers_handshakes)
+                return;
+        if (type == TYPE_RESPONSE && !side->initiated)
+                return;
+        peer->endpoint = *from;
+        if (type == TYPE_DATA)
+                side->n_packets++;
+        else
+                peer->last_handshake = now(CLOCK_REALTIME);
+        if (type == TYPE_INITIATION)
+                wireguard_send(side, TYPE_RESPONSE);
+        side->initiated = false;
+}
+
+static int on_wireguard(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        SocketAddress from;
+        socklen_t length = sizeof(from);
+        uint8_t packet[64];
+
+        if (recvfrom(fd, packet, sizeof(packet), 0, &from.sa, &length) == sizeof(packet))
+                wireguard_receive(userdata, packet[0], &from);
+        return 0;
+}
+
 static int fake_set_endpoint(Broker *b, const char *link, const WireguardKey *key,
                              const SocketAddress *endpoint, int keepalive, broker_done_callback_t callback,
                              void *userdata, BrokerCall **ret)
@@ -303,10 +348,11 @@ static int fake_set_endpoint(Broker *b, const char *link, const WireguardKey *ke
                 c->error = -ENOENT;
         else {
                 peer->endpoint = *endpoint;
-                if (keepalive >= 0)
+                if (keepalive > 0 && peer->persistent_keepalive == 0) {
                         peer->persistent_keepalive = (uint16_t) keepalive;
-                if (side->answers_handshakes)
-                        peer->last_handshake = now(CLOCK_REALTIME);
+                        side->initiated = true;
+                        wireguard_send(side, TYPE_INITIATION);
+                }
         }
         *ret = c;
         return 0;
@@ -364,6 +410,9 @@ static uint16_t open_wireguard(Side *side)
         cr_assert_geq(side->wireguard, 0);
         cr_assert_geq(bind(side->wireguard, &a.sa, socket_address_length(&a)), 0);
         cr_assert_geq(getsockname(side->wireguard, &a.sa, &size), 0);
+        cr_assert_geq(event_add_io(side->world->event, &side->wireguard_source, side->wireguard, EPOLLIN,
+                                   on_wireguard, side, "wireguard"),
+                      0);
         return socket_address_port(&a);
 }
 
@@ -483,6 +532,8 @@ static void world_free(World *w)
                 ;
         wireguard_device_free(w->a.device);
         wireguard_device_free(w->b.device);
+        sd_event_source_disable_unref(w->a.wireguard_source);
+        sd_event_source_disable_unref(w->b.wireguard_source);
         safe_close(w->a.wireguard);
         safe_close(w->b.wireguard);
         sd_event_unref(w->event);
@@ -519,40 +570,22 @@ static bool both_connected(World *w)
         return is_connected(&w->a) && is_connected(&w->b);
 }
 
-static const char packet[] = "\4\0\0\0 what WireGuard sends";
-
-static void send_packet(Side *from)
-{
-        const SocketAddress *endpoint = &from->device->peers[0].endpoint;
-
-        cr_assert_eq(sendto(from->wireguard, packet, sizeof(packet), 0, &endpoint->sa,
-                            socket_address_length(endpoint)),
-                     sizeof(packet));
-}
-
-static bool has_packet(Side *side)
-{
-        char buf[256];
-
-        return recv(side->wireguard, buf, sizeof(buf), 0) == sizeof(packet) &&
-               memcmp(buf, packet, sizeof(packet)) == 0;
-}
-
 static bool a_has_packet(World *w)
 {
-        return has_packet(&w->a);
+        return w->a.n_packets > 0;
 }
 
 static bool b_has_packet(World *w)
 {
-        return has_packet(&w->b);
+        return w->b.n_packets > 0;
 }
 
 static void check_traffic(World *w)
 {
-        send_packet(&w->a);
+        w->a.n_packets = w->b.n_packets = 0;
+        wireguard_send(&w->a, TYPE_DATA);
         RUN_UNTIL(w, b_has_packet);
-        send_packet(&w->b);
+        wireguard_send(&w->b, TYPE_DATA);
         RUN_UNTIL(w, a_has_packet);
 }
 
@@ -568,7 +601,9 @@ Test(manager, connects)
         cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_NO_REDIRECT);
         cr_assert_eq(peer_of(&w->b)->path.remote.address.in.sin_addr.s_addr,
                      peer_of(&w->a)->path.local.address.in.sin_addr.s_addr);
+        settle(w);
         cr_assert_eq(w->a.device->peers[0].persistent_keepalive, 25);
+        cr_assert_eq(w->b.device->peers[0].persistent_keepalive, 25);
         world_free(w);
 }
 
