@@ -69,6 +69,7 @@ struct Side {
         WireguardDevice *device;
         int wireguard; /* the fake one's socket */
         sd_event_source *wireguard_source;
+        sd_event_source *initiation;
         bool answers_handshakes;
         bool initiated;     /* an initiation of ours waits for its answer */
         unsigned n_packets; /* data received */
@@ -88,8 +89,9 @@ struct World {
         Side a, b; /* a has the smaller key */
         Delivery *deliveries;
         sd_event_source *deliver;
-        unsigned lose;   /* so many messages are lost */
-        unsigned copies; /* each message arrives so often */
+        unsigned lose;           /* so many messages are lost */
+        unsigned copies;         /* each message arrives so often */
+        usec_t initiation_delay; /* WireGuard's first packet is under way for so long */
         Delivery *record[RECORD_MAX];
         size_t n_record;
         bool stopped;
@@ -324,6 +326,20 @@ static void wireguard_receive(Side *side, uint8_t type, const SocketAddress *fro
         side->initiated = false;
 }
 
+static int on_initiation(sd_event_source *source, uint64_t t, void *userdata)
+{
+        wireguard_send(userdata, TYPE_INITIATION);
+        return 0;
+}
+
+static void wireguard_initiate(Side *side)
+{
+        side->initiated = true;
+        cr_assert_geq(event_arm_timer(side->world->event, &side->initiation, side->world->initiation_delay,
+                                      on_initiation, side, "initiation"),
+                      0);
+}
+
 static int on_wireguard(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
         SocketAddress from;
@@ -350,8 +366,7 @@ static int fake_set_endpoint(Broker *b, const char *link, const WireguardKey *ke
                 peer->endpoint = *endpoint;
                 if (keepalive > 0 && peer->persistent_keepalive == 0) {
                         peer->persistent_keepalive = (uint16_t) keepalive;
-                        side->initiated = true;
-                        wireguard_send(side, TYPE_INITIATION);
+                        wireguard_initiate(side);
                 }
         }
         *ret = c;
@@ -532,6 +547,8 @@ static void world_free(World *w)
                 ;
         wireguard_device_free(w->a.device);
         wireguard_device_free(w->b.device);
+        sd_event_source_disable_unref(w->a.initiation);
+        sd_event_source_disable_unref(w->b.initiation);
         sd_event_source_disable_unref(w->a.wireguard_source);
         sd_event_source_disable_unref(w->b.wireguard_source);
         safe_close(w->a.wireguard);
@@ -604,6 +621,18 @@ Test(manager, connects)
         settle(w);
         cr_assert_eq(w->a.device->peers[0].persistent_keepalive, 25);
         cr_assert_eq(w->b.device->peers[0].persistent_keepalive, 25);
+        world_free(w);
+}
+
+Test(manager, initiations_do_not_cross)
+{
+        World *w = world_new();
+
+        w->initiation_delay = 300 * USEC_PER_MSEC;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        check_traffic(w);
         world_free(w);
 }
 
