@@ -69,7 +69,7 @@ struct Side {
         WireguardDevice *device;
         int wireguard; /* the fake one's socket */
         sd_event_source *wireguard_source;
-        sd_event_source *initiation;
+        sd_event_source *initiation, *response; /* under way */
         bool answers_handshakes;
         bool initiated;     /* an initiation of ours waits for its answer */
         unsigned n_packets; /* data received */
@@ -89,9 +89,9 @@ struct World {
         Side a, b; /* a has the smaller key */
         Delivery *deliveries;
         sd_event_source *deliver;
-        unsigned lose;           /* so many messages are lost */
-        unsigned copies;         /* each message arrives so often */
-        usec_t initiation_delay; /* WireGuard's first packet is under way for so long */
+        unsigned lose;   /* so many messages are lost */
+        unsigned copies; /* each message arrives so often */
+        usec_t delay;    /* what each of WireGuard's handshake messages takes */
         Delivery *record[RECORD_MAX];
         size_t n_record;
         bool stopped;
@@ -297,15 +297,42 @@ static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *p
 /* What of WireGuard matters here: a keepalive that is switched on starts a handshake; whoever takes an
  * initiation forgets its own, so that two which cross undo each other (and this one never tries again); and
  * the source of what is authentic becomes the endpoint. */
-enum { TYPE_INITIATION = 1, TYPE_RESPONSE = 2, TYPE_DATA = 4 };
+enum { TYPE_INITIATION = 1, TYPE_RESPONSE = 2, TYPE_DATA = 4, TYPE_KEEPALIVE = 5 };
 
 static void wireguard_send(Side *side, uint8_t type)
 {
         const SocketAddress *to = &side->device->peers[0].endpoint;
-        uint8_t packet[64] = { type };
+        uint8_t packet[64] = { MIN(type, TYPE_DATA), [4] = type }; /* on the wire a keepalive is data */
 
-        cr_assert_eq(sendto(side->wireguard, packet, sizeof(packet), 0, &to->sa, socket_address_length(to)),
-                     sizeof(packet));
+        /* An endpoint that the test has made up is not reachable. */
+        (void) sendto(side->wireguard, packet, sizeof(packet), 0, &to->sa, socket_address_length(to));
+}
+
+static int on_initiation(sd_event_source *source, uint64_t t, void *userdata)
+{
+        wireguard_send(userdata, TYPE_INITIATION);
+        return 0;
+}
+
+static int on_response(sd_event_source *source, uint64_t t, void *userdata)
+{
+        wireguard_send(userdata, TYPE_RESPONSE);
+        return 0;
+}
+
+static void wireguard_initiate(Side *side)
+{
+        side->initiated = true;
+        cr_assert_geq(event_arm_timer(side->world->event, &side->initiation, side->world->delay,
+                                      on_initiation, side, "initiation"),
+                      0);
+}
+
+static void wireguard_respond(Side *side)
+{
+        cr_assert_geq(event_arm_timer(side->world->event, &side->response, side->world->delay, on_response,
+                                      side, "response"),
+                      0);
 }
 
 static void wireguard_receive(Side *side, uint8_t type, const SocketAddress *from)
@@ -319,25 +346,14 @@ static void wireguard_receive(Side *side, uint8_t type, const SocketAddress *fro
         peer->endpoint = *from;
         if (type == TYPE_DATA)
                 side->n_packets++;
-        else
-                peer->last_handshake = now(CLOCK_REALTIME);
         if (type == TYPE_INITIATION)
-                wireguard_send(side, TYPE_RESPONSE);
+                wireguard_respond(side);
+        if (type == TYPE_RESPONSE)
+                wireguard_send(side, TYPE_KEEPALIVE);
+        /* Either side is sure with what it gets after its own message. */
+        if (type == TYPE_RESPONSE || type == TYPE_KEEPALIVE)
+                peer->last_handshake = now(CLOCK_REALTIME);
         side->initiated = false;
-}
-
-static int on_initiation(sd_event_source *source, uint64_t t, void *userdata)
-{
-        wireguard_send(userdata, TYPE_INITIATION);
-        return 0;
-}
-
-static void wireguard_initiate(Side *side)
-{
-        side->initiated = true;
-        cr_assert_geq(event_arm_timer(side->world->event, &side->initiation, side->world->initiation_delay,
-                                      on_initiation, side, "initiation"),
-                      0);
 }
 
 static int on_wireguard(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -347,7 +363,7 @@ static int on_wireguard(sd_event_source *source, int fd, uint32_t events, void *
         uint8_t packet[64];
 
         if (recvfrom(fd, packet, sizeof(packet), 0, &from.sa, &length) == sizeof(packet))
-                wireguard_receive(userdata, packet[0], &from);
+                wireguard_receive(userdata, packet[4], &from);
         return 0;
 }
 
@@ -549,6 +565,8 @@ static void world_free(World *w)
         wireguard_device_free(w->b.device);
         sd_event_source_disable_unref(w->a.initiation);
         sd_event_source_disable_unref(w->b.initiation);
+        sd_event_source_disable_unref(w->a.response);
+        sd_event_source_disable_unref(w->b.response);
         sd_event_source_disable_unref(w->a.wireguard_source);
         sd_event_source_disable_unref(w->b.wireguard_source);
         safe_close(w->a.wireguard);
@@ -628,7 +646,7 @@ Test(manager, initiations_do_not_cross)
 {
         World *w = world_new();
 
-        w->initiation_delay = 300 * USEC_PER_MSEC;
+        w->delay = 300 * USEC_PER_MSEC;
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w, both_connected);
