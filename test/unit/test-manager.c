@@ -173,8 +173,10 @@ static int fake_unsubscribe(Rendezvous *r, const char *topic)
         FakeRendezvous *f = (FakeRendezvous *) r;
 
         for (size_t i = 0; i < f->n_topics; i++)
-                if (streq(f->topics[i], topic))
-                        strcpy(f->topics[i], f->topics[--f->n_topics]);
+                if (streq(f->topics[i], topic)) {
+                        f->n_topics--;
+                        memmove(f->topics[i], f->topics[f->n_topics], TOPIC_STRLEN);
+                }
         return 0;
 }
 
