@@ -29,6 +29,10 @@
 #define HANDSHAKE_POLL_FIRST (25 * USEC_PER_MSEC)
 #define HANDSHAKE_STEPS_MAX 6
 
+/* How often to set an endpoint again that somebody else has rewritten. */
+#define ENDPOINT_INTERVAL (10 * USEC_PER_SEC)
+#define ENDPOINT_BURST 3
+
 /* A handshake as young as this is proof that both sides have the right keys. */
 #define HANDSHAKE_RECENT (120 * USEC_PER_SEC)
 
@@ -113,7 +117,7 @@ static bool endpoint_is_settled(const Peer *peer)
 static bool leaves_handshake_to_peer(const Peer *peer)
 {
         return peer->signalling.controlling && peer->handshake_wanted_since != 0 &&
-               usec_sub(now(CLOCK_REALTIME), peer->handshake_wanted_since) < HANDSHAKE_COURTESY;
+               usec_sub(now(CLOCK_BOOTTIME), peer->handshake_wanted_since) < HANDSHAKE_COURTESY;
 }
 
 static void arm_handshake_timer(Peer *peer)
@@ -139,7 +143,7 @@ static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdat
 {
         Peer *peer = userdata;
 
-        if (usec_sub(now(CLOCK_REALTIME), peer->handshake_wanted_since) > HANDSHAKE_TIMEOUT) {
+        if (usec_sub(now(CLOCK_BOOTTIME), peer->handshake_wanted_since) > HANDSHAKE_TIMEOUT) {
                 /* From here on the broker tells when there is one after all. */
                 peer->handshake_overdue = true;
                 peer_update_reason(peer);
@@ -153,15 +157,16 @@ static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdat
 
 static void wait_for_handshake(Peer *peer)
 {
-        usec_t t = now(CLOCK_REALTIME);
+        usec_t t = now(CLOCK_BOOTTIME);
 
         if (peer->state == PEER_STATE_CONNECTED)
                 return;
-        if (peer->last_handshake > 0 && usec_add(peer->last_handshake, HANDSHAKE_RECENT) > t) {
+        if (peer->last_handshake > 0 && usec_sub(t, peer->handshake_at) < HANDSHAKE_RECENT) {
                 peer_set_state(peer, PEER_STATE_CONNECTED);
                 return;
         }
         peer->handshake_wanted_since = t;
+        peer->handshake_before = peer->last_handshake;
         peer->handshake_overdue = false;
         peer->handshake_step = 0;
         arm_handshake_timer(peer);
@@ -202,7 +207,7 @@ void carrier_take_over(Session *s)
                 log_peer_full(peer, LOG_ERR, r, "Failed to carry the path: %m");
                 return;
         }
-        peer->suspect = false;
+        peer->suspect = peer->renew = false;
         peer->counters.paths++;
         peer->path = (Path) {
                 .kind = relayed ? PATH_RELAYED : PATH_PROXIED,
@@ -226,6 +231,7 @@ void carrier_take_over(Session *s)
 void carrier_release(Peer *peer)
 {
         stop_waiting_for_handshake(peer);
+        event_disarm_timer(peer->endpoint_timer);
         peer->proxy = proxy_free(peer->proxy);
         peer->path = (Path) { .round_trip_time = USEC_INFINITY };
         peer_changed(peer);
@@ -243,17 +249,31 @@ void carrier_port_changed(Peer *peer)
                 proxy_set_wireguard_port(peer->proxy, peer->link->listen_port);
 }
 
-/* Somebody has rewritten the peer while our path is good. We insist a few times, but are no party to a war.
- */
+static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        link_refresh(peer->link);
+        return 0;
+}
+
+/* Somebody has rewritten the peer while our path is good. We insist at once a few times, and then no oftener
+ * than that: we are no party to a war. */
 static void restore_endpoint(Peer *peer)
 {
-        if (!peer->proxy || peer->calls || leaves_handshake_to_peer(peer) ||
+        if (!peer->proxy || leaves_handshake_to_peer(peer) ||
             socket_address_equal(&peer->endpoint, &peer->path.endpoint))
                 return;
+        if (peer->calls)
+                return; /* the one that sets it looks again afterwards */
         if (peer->endpoint_limit.interval == 0)
-                peer->endpoint_limit = (RateLimit) { .interval = 10 * USEC_PER_SEC, .burst = 3 };
-        if (!ratelimit_ok(&peer->endpoint_limit, now(CLOCK_BOOTTIME)))
+                peer->endpoint_limit = (RateLimit) { .interval = ENDPOINT_INTERVAL,
+                                                     .burst = ENDPOINT_BURST };
+        if (!ratelimit_ok(&peer->endpoint_limit, now(CLOCK_BOOTTIME))) {
+                (void) event_arm_timer_jittered(peer->link->manager->event, &peer->endpoint_timer,
+                                                ENDPOINT_INTERVAL, on_endpoint_timer, peer, "peer-endpoint");
                 return;
+        }
         log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s instead of ours; setting it again.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
         set_endpoint(peer);
@@ -263,7 +283,7 @@ void carrier_check_handshake(Peer *peer)
 {
         if (peer->path.kind == PATH_PROXIED || peer->path.kind == PATH_RELAYED)
                 restore_endpoint(peer);
-        if (peer->handshake_wanted_since == 0 || peer->last_handshake < peer->handshake_wanted_since)
+        if (peer->handshake_wanted_since == 0 || peer->last_handshake == peer->handshake_before)
                 return;
         stop_waiting_for_handshake(peer);
         log_peer_full(peer, LOG_INFO, 0, "Connected.");

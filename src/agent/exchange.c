@@ -13,6 +13,13 @@ bool exchange_is_busy(const Peer *peer)
         return peer->calls;
 }
 
+void exchange_free_early(Peer *peer)
+{
+        if (peer->early)
+                erase(peer->early, sizeof(*peer->early));
+        peer->early = mfree(peer->early);
+}
+
 void exchange_subscribe(Peer *peer, Rendezvous *r)
 {
         int error;
@@ -93,6 +100,7 @@ void exchange_stop(Peer *peer)
                 (void) rendezvous_unsubscribe(m->rendezvous[i], peer->topic_receive);
         HASH_DELETE(hh_topic, m->peers_by_topic, peer);
         peer->topic_receive[0] = peer->topic_send[0] = '\0';
+        manager_topics_released(m, peer);
 }
 
 static void on_sealed(Broker *b, int error, const void *envelope, size_t size, const char *text,
@@ -168,9 +176,9 @@ void exchange_send_hello(Peer *peer, uint64_t to)
 
 static void handle_body(Peer *peer, const char *body, size_t size)
 {
+        _cleanup_(message_erase) Message m = {};
         _cleanup_free_ char *error = NULL;
         SignallingVerdict verdict;
-        Message m;
         int r;
 
         peer->refused_since_accepted = false;

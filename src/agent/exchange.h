@@ -25,5 +25,8 @@ void exchange_send_hello(Peer *peer, uint64_t to);
 /* An envelope for this peer's topic. */
 void exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope, size_t size);
 
+/* Forgets candidates that were kept for later; they hold an ICE password. */
+void exchange_free_early(Peer *peer);
+
 /* Messages on their way through the broker. */
 bool exchange_is_busy(const Peer *peer);

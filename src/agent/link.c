@@ -155,6 +155,10 @@ static void on_device(Broker *b, int error, const WireguardDevice *device, void 
         int r;
 
         link->refresh = NULL;
+        if (error == -ENODEV && !link->present) {
+                link_free(link); /* it went while nobody told us of it */
+                return;
+        }
         if (error < 0) {
                 log_debug_errno(error, "%s: Failed to read the link, ignoring: %m", link->name);
                 return;

@@ -30,6 +30,11 @@ struct ServerLookup {
         ServerLookup *prev, *next; /* in manager->lookups */
 };
 
+struct IgnoredLink {
+        char name[IF_NAMESIZE];
+        UT_hash_handle hh; /* in manager->ignored */
+};
+
 typedef void (*peer_verb_t)(Peer *peer);
 
 static void for_each_peer(Manager *m, peer_verb_t verb)
@@ -80,6 +85,35 @@ void manager_schedule_flush(Manager *m)
                 log_warning_errno(r, "Failed to schedule what is to be told, ignoring: %m");
 }
 
+/* Links that are not ours to look after */
+
+static void ignore_link(Manager *m, const char *name)
+{
+        IgnoredLink *ignored;
+
+        HASH_FIND_STR(m->ignored, name, ignored);
+        if (ignored || strlen(name) >= sizeof(ignored->name))
+                return;
+        ignored = new0(IgnoredLink, 1);
+        if (!ignored) {
+                log_oom();
+                return;
+        }
+        strcpy(ignored->name, name);
+        HASH_ADD_STR(m->ignored, name, ignored);
+}
+
+static void forget_ignored(Manager *m, const char *name)
+{
+        IgnoredLink *ignored;
+
+        HASH_FIND_STR(m->ignored, name, ignored);
+        if (!ignored)
+                return;
+        HASH_DEL(m->ignored, ignored);
+        free(ignored);
+}
+
 /* Life cycle */
 
 int manager_new(sd_event *event, Config *config, Manager **ret)
@@ -118,6 +152,9 @@ Manager *manager_free(Manager *m)
         if (!m)
                 return NULL;
 
+        while (m->ignored)
+                forget_ignored(m, m->ignored->name);
+
         HASH_ITER(hh, m->links, link, next)
         link_free(link);
         while (m->n_rendezvous > 0)
@@ -154,8 +191,10 @@ static void on_link_changed(Broker *b, const WireguardDevice *device, void *user
         Link *link = manager_find_link(m, device->name);
         int r;
 
-        if (!config_manages_link(m->config, device->name))
+        if (!config_manages_link(m->config, device->name)) {
+                ignore_link(m, device->name);
                 return;
+        }
         if (!link) {
                 r = link_new(m, device->name, &link);
                 if (r < 0) {
@@ -173,6 +212,7 @@ static void on_link_removed(Broker *b, const char *name, void *userdata)
 {
         Link *link = manager_find_link(userdata, name);
 
+        forget_ignored(userdata, name);
         if (!link)
                 return;
         log_info("%s: The link is gone.", name);
@@ -221,6 +261,21 @@ void manager_set_broker(Manager *m, Broker *broker)
 {
         assert(!m->broker);
         m->broker = broker;
+}
+
+void manager_topics_released(Manager *m, const Peer *peer)
+{
+        Link *link, *next;
+        Peer *other;
+
+        HASH_ITER(hh, m->links, link, next)
+        {
+                if (link == peer->link || !wireguard_key_equal(&link->public_key, &peer->link->public_key))
+                        continue;
+                other = link_find_peer(link, &peer->public_key);
+                if (other)
+                        exchange_start(other);
+        }
 }
 
 /* The rendezvous */
@@ -528,18 +583,38 @@ int manager_start(Manager *m)
         return rtnl_monitor_new(m->event, &rtnl_callbacks, m, &m->rtnl);
 }
 
+/* Whatever the configuration leaves out from now on, and what it did until now. */
+static void sort_links(Manager *m)
+{
+        IgnoredLink *ignored, *next_ignored;
+        Link *link, *next;
+
+        HASH_ITER(hh, m->links, link, next)
+        {
+                if (config_manages_link(m->config, link->name))
+                        continue;
+                ignore_link(m, link->name);
+                link_free(link);
+        }
+        HASH_ITER(hh, m->ignored, ignored, next_ignored)
+        {
+                if (!config_manages_link(m->config, ignored->name))
+                        continue;
+                if (link_new(m, ignored->name, &link) >= 0)
+                        link_refresh(link);
+                forget_ignored(m, ignored->name);
+        }
+}
+
 void manager_reload(Manager *m, Config *config)
 {
-        Link *link, *next;
         int r;
 
         cancel_lookups(m);
         m->n_ice_servers = 0; /* they borrow from the configuration that goes */
         config_free(m->config);
         m->config = config;
-        HASH_ITER(hh, m->links, link, next)
-        if (!config_manages_link(config, link->name))
-                link_free(link);
+        sort_links(m);
         r = look_up_servers(m);
         if (r < 0)
                 log_error_errno(r, "Failed to look up the servers: %m");

@@ -21,12 +21,14 @@ typedef struct ManagerCallbacks {
 #define MANAGER_ADDRESSES_MAX 16
 
 typedef struct ServerLookup ServerLookup;
+typedef struct IgnoredLink IgnoredLink;
 
 struct Manager {
         sd_event *event;                        /* a reference */
         Config *config;                         /* owned */
         Broker *broker;                         /* owned */
         Link *links;                            /* hash by name (field hh); owned */
+        IgnoredLink *ignored;                   /* hash by name; links that the configuration leaves out */
         Peer *peers_by_topic;                   /* hash by topic_receive (field hh_topic) */
         Rendezvous *rendezvous[RENDEZVOUS_MAX]; /* owned */
         bool rendezvous_was_up[RENDEZVOUS_MAX];
@@ -94,6 +96,12 @@ bool manager_can_negotiate(const Manager *m);
 
 /* Would a packet to this address go into one of our tunnels? */
 bool manager_address_is_tunnelled(const Manager *m, const SocketAddress *a);
+
+/* For the model's own use: another link with the same keys may have the topics of this peer now. */
+void manager_topics_released(Manager *m, const Peer *peer);
+
+/* For the model's own use: another link with the same keys may have the topics of this peer now. */
+void manager_topics_released(Manager *m, const Peer *peer);
 
 /* For the model's own use: after goodbyes were sent. */
 void manager_check_stopped(Manager *m);

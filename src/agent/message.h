@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "alloc-util.h"
 #include "sdp.h"
 
 /* The body of an envelope: one JSON object.
@@ -37,6 +38,12 @@ typedef struct Message {
         uint64_t session;   /* 0: absent */
         SdpDescription sdp; /* offer, answer: a description; candidates: a fragment */
 } Message;
+
+/* A message holds an ICE password. */
+static inline void message_erase(Message *m)
+{
+        erase(m, sizeof(*m));
+}
 
 /* 0; -EBADMSG and what is wrong, with the member's name and no foreign bytes, in *ret_error (caller owns;
  * may be NULL), *ret untouched; -ENOMEM. Refused are a member that stands there twice, a member of ours of

@@ -7,13 +7,10 @@
 #include "log.h"
 #include "manager.h"
 #include "peer-reason.h"
+#include "reliance.h"
 #include "session.h"
 #include "string-util.h"
 #include "try.h"
-
-/* WireGuard gives a session up this long after its handshake (REJECT_AFTER_TIME of the WireGuard paper,
- * section 6.1). */
-#define HANDSHAKE_VALID (180 * USEC_PER_SEC)
 
 /* What one rendezvous may bring for one peer before it is looked at, as each envelope costs the broker some
  * 300 µs of arithmetic: a negotiation takes about ten. */
@@ -81,22 +78,15 @@ Peer *peer_free(Peer *peer)
         peer->old_session = session_free(peer->old_session);
         sd_event_source_disable_unref(peer->retry_timer);
         sd_event_source_disable_unref(peer->old_session_timer);
+        sd_event_source_disable_unref(peer->reliance_timer);
         sd_event_source_disable_unref(peer->handshake_timer);
+        sd_event_source_disable_unref(peer->endpoint_timer);
         HASH_DEL(peer->link->peers, peer);
-        free(peer->early);
+        exchange_free_early(peer);
         free(peer->allowed_ips);
         free(peer->reason_detail);
         free(peer);
         return NULL;
-}
-
-bool peer_is_self_reliant(const Peer *peer)
-{
-        usec_t t = now(CLOCK_REALTIME);
-
-        return socket_address_is_set(&peer->endpoint) && !proxy_address_is_ours(&peer->endpoint) &&
-               peer->path.kind != PATH_PROXIED && peer->path.kind != PATH_RELAYED &&
-               peer->last_handshake > 0 && usec_add(peer->last_handshake, HANDSHAKE_VALID) > t;
 }
 
 static void copy_allowed_ips(Peer *peer, const WireguardPeer *observed)
@@ -120,41 +110,32 @@ static void copy_allowed_ips(Peer *peer, const WireguardPeer *observed)
         peer_changed(peer);
 }
 
-/* WireGuard reaches the peer by itself, or no longer does. */
-static void follow_self_reliance(Peer *peer, bool was)
+/* WireGuard counts in wall-clock time, which may be set; how old a handshake is we know when we see it
+ * first. */
+static void follow_handshake(Peer *peer, usec_t handshake)
 {
-        bool is = peer_is_self_reliant(peer);
+        usec_t t = now(CLOCK_BOOTTIME), age = usec_sub(now(CLOCK_REALTIME), handshake);
 
-        if (is && peer->path.kind == PATH_NONE) {
-                try_cancel(peer);
-                peer->session = session_free(peer->session);
-                peer->path.kind = PATH_DIRECT;
-                peer->path.since = now(CLOCK_BOOTTIME);
-                peer->path.endpoint = peer->endpoint;
-                peer_set_state(peer, PEER_STATE_CONNECTED);
-        } else if (was && !is && peer->path.kind == PATH_DIRECT) {
-                peer->path = (Path) { .round_trip_time = USEC_INFINITY };
-                peer_set_state(peer, PEER_STATE_WAITING);
-                try_now(peer);
-        }
+        if (peer->last_handshake == handshake)
+                return;
+        peer->last_handshake = handshake;
+        peer->handshake_at = usec_sub(t, age);
+        peer_changed(peer);
 }
 
 void peer_observe(Peer *peer, const WireguardPeer *observed)
 {
-        bool was_self_reliant = peer->path.kind == PATH_DIRECT;
-
         if (!socket_address_equal(&peer->endpoint, &observed->endpoint) ||
-            peer->last_handshake != observed->last_handshake ||
             peer->persistent_keepalive != observed->persistent_keepalive)
                 peer_changed(peer);
         peer->endpoint = observed->endpoint;
-        peer->last_handshake = observed->last_handshake;
+        follow_handshake(peer, observed->last_handshake);
         peer->rx_bytes = observed->rx_bytes;
         peer->tx_bytes = observed->tx_bytes;
         peer->persistent_keepalive = observed->persistent_keepalive;
         copy_allowed_ips(peer, observed);
         carrier_check_handshake(peer);
-        follow_self_reliance(peer, was_self_reliant);
+        reliance_follow(peer);
 }
 
 void peer_changed(Peer *peer)
@@ -211,7 +192,5 @@ void peer_update_reason(Peer *peer)
 
 void peer_reconnect(Peer *peer)
 {
-        if (session_is_negotiating(peer->session))
-                peer->session = session_free(peer->session);
         try_again(peer);
 }

@@ -75,6 +75,7 @@ struct Peer {
         /* As last read from the device; never any secret. */
         SocketAddress endpoint;
         usec_t last_handshake; /* CLOCK_REALTIME, 0: never */
+        usec_t handshake_at;   /* the same in CLOCK_BOOTTIME, which nobody sets back */
         uint64_t rx_bytes, tx_bytes;
         uint16_t persistent_keepalive;
         IpPrefix *allowed_ips;
@@ -98,9 +99,11 @@ struct Peer {
         /* try.c: when to try again */
         sd_event_source *retry_timer;
         unsigned retry_step;
-        bool suspect; /* ICE has lost the pair that carries the path: a new one is looked for, and then the
-                         path dropped */
-        bool silent;  /* what we last asked was not answered: the instance that we know may be gone */
+        bool suspect; /* ICE has lost the pair that carries the path: a new one is looked for, and the path
+                         dropped if it really is dead */
+        uint64_t suspect_since_packets; /* what the proxy had received by then */
+        bool renew;                     /* a new path is wanted beside a good one */
+        bool silent; /* what we last asked was not answered: the instance that we know may be gone */
         RateLimit hello_limit;
 
         /* The newest negotiation; and the one before it, that carried the path when this one began and goes
@@ -109,14 +112,21 @@ struct Peer {
         Session *old_session;
         sd_event_source *old_session_timer;
 
+        /* reliance.c: is an endpoint that is not ours still good? */
+        sd_event_source *reliance_timer;
+        bool stale;              /* its handshake has grown old */
+        uint64_t stale_tx_bytes; /* sent by then */
+        bool unanswered;         /* more was sent since then */
+
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;
         sd_event_source *handshake_timer;
         unsigned handshake_step;
         RateLimit endpoint_limit; /* how often we insist on ours */
         bool handshake_overdue;
-        usec_t handshake_wanted_since; /* CLOCK_REALTIME: a handshake from then on proves the path; 0: none
-                                          is waited for */
+        usec_t handshake_wanted_since; /* CLOCK_BOOTTIME; 0: none is waited for */
+        usec_t handshake_before;       /* last_handshake by then: another one proves the path */
+        sd_event_source *endpoint_timer;
 };
 
 /* The peer is owned by its link. */

@@ -40,7 +40,7 @@ static void fill_description(const Session *s, SdpDescription *d)
  * ignored. */
 static void send_candidates(Session *s, MessageType type)
 {
-        Message m = { .type = type, .session = s->id };
+        _cleanup_(message_erase) Message m = { .type = type, .session = s->id };
 
         fill_description(s, &m.sdp);
         s->n_told = s->n_candidates;
@@ -112,6 +112,8 @@ static void on_state(IceAgent *ice, IceState state, void *userdata)
         /* FAILED is soft as long as the peer may send more candidates; then the timer decides. */
         if (s != s->peer->session && s != s->peer->old_session)
                 return; /* still in the making: whoever makes it sees the error, or the timer does */
+        if (s->selected && (state == ICE_STATE_CONNECTED || state == ICE_STATE_READY))
+                try_session_revived(s);
         if (state == ICE_STATE_FAILED && (s->selected || s->remote_ended))
                 try_session_failed(s, /* answered= */ true);
 }

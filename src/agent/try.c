@@ -17,9 +17,17 @@ static const usec_t pauses[] = {
         30 * USEC_PER_SEC, 60 * USEC_PER_SEC, 300 * USEC_PER_SEC,
 };
 
-static bool has_good_path(const Peer *peer)
+/* A suspect path is dropped at this step at the earliest: one message may get lost. */
+#define SUSPICION_STEPS 2
+
+static bool has_path(const Peer *peer)
 {
         return peer->state == PEER_STATE_CONNECTED || peer->state == PEER_STATE_CONNECTING;
+}
+
+static bool wants_path(const Peer *peer)
+{
+        return !peer_is_self_reliant(peer) && (!has_path(peer) || peer->suspect || peer->renew);
 }
 
 static bool can_try(const Peer *peer)
@@ -46,7 +54,7 @@ static void make_room(Peer *peer)
 
 static void drop_path(Peer *peer)
 {
-        peer->suspect = false;
+        peer->suspect = peer->renew = false;
         peer->session = session_free(peer->session);
         peer->old_session = session_free(peer->old_session);
         carrier_release(peer);
@@ -57,9 +65,7 @@ static void drop_path(Peer *peer)
 static void step_back(Peer *peer)
 {
         peer->session = TAKE_PTR(peer->old_session);
-        if (peer->suspect)
-                drop_path(peer);
-        else if (!peer->session && !has_good_path(peer))
+        if (!peer->session && !has_path(peer))
                 peer_set_state(peer, PEER_STATE_WAITING);
 }
 
@@ -75,7 +81,7 @@ static void start_session(Peer *peer, uint64_t instance, const Message *offer)
                 step_back(peer);
                 return;
         }
-        if (!has_good_path(peer))
+        if (!has_path(peer))
                 peer_set_state(peer, PEER_STATE_NEGOTIATING);
         if (peer->early && peer->early->session == peer->session->id && offer)
                 session_take_candidates(peer->session, peer->early);
@@ -111,31 +117,38 @@ static void arm_retry(Peer *peer)
 
 static void attempt_and_arm(Peer *peer)
 {
-        if (!can_try(peer)) {
-                /* An event will come when that changes. */
+        if (can_try(peer))
+                attempt(peer);
+        else
                 peer_update_reason(peer);
-                return;
-        }
-        attempt(peer);
-        arm_retry(peer);
+        /* Where nothing can be tried an event will come when that changes; but a suspicion does not wait for
+         * ever. */
+        if (can_try(peer) || peer->suspect)
+                arm_retry(peer);
+}
+
+/* Nothing new was found for a path that ICE has lost: does it carry packets nevertheless? */
+static void settle_suspicion(Peer *peer)
+{
+        if (peer->proxy && proxy_counters(peer->proxy)->in_packets > peer->suspect_since_packets)
+                peer->suspect = false;
+        else if (peer->retry_step >= SUSPICION_STEPS && !session_is_negotiating(peer->session))
+                drop_path(peer);
 }
 
 static int on_retry(sd_event_source *source, uint64_t t, void *userdata)
 {
         Peer *peer = userdata;
 
-        bool negotiating = session_is_negotiating(peer->session);
-
-        /* Nobody has answered in the meantime. */
-        if (peer->suspect && !negotiating)
-                drop_path(peer);
-        if (has_good_path(peer) && !peer->suspect)
-                return 0;
-        if (peer_is_self_reliant(peer))
-                return 0;
         peer->retry_step++;
+        if (peer->suspect)
+                settle_suspicion(peer);
+        if (!wants_path(peer)) {
+                peer->retry_step = 0;
+                return 0;
+        }
         /* A session has its own timers, and tells how it ends. */
-        if (negotiating) {
+        if (session_is_negotiating(peer->session)) {
                 arm_retry(peer);
                 return 0;
         }
@@ -145,21 +158,27 @@ static int on_retry(sd_event_source *source, uint64_t t, void *userdata)
 
 void try_now(Peer *peer)
 {
-        if (has_good_path(peer) || peer_is_self_reliant(peer) || session_is_negotiating(peer->session)) {
+        if (!wants_path(peer) || session_is_negotiating(peer->session)) {
                 peer_update_reason(peer);
                 return;
         }
-        try_again(peer);
+        peer->retry_step = 0;
+        if (ratelimit_ok(&peer->hello_limit, now(CLOCK_BOOTTIME)))
+                attempt_and_arm(peer);
+        else
+                arm_retry(peer);
 }
 
 void try_again(Peer *peer)
 {
-        peer->retry_step = 0;
-        if (!ratelimit_ok(&peer->hello_limit, now(CLOCK_BOOTTIME))) {
-                arm_retry(peer);
+        if (peer_is_self_reliant(peer))
                 return;
+        peer->renew = true;
+        if (session_is_negotiating(peer->session)) {
+                peer->session = session_free(peer->session);
+                step_back(peer);
         }
-        attempt_and_arm(peer);
+        try_now(peer);
 }
 
 void try_cancel(Peer *peer)
@@ -188,7 +207,7 @@ static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict
         if (!can_try(peer))
                 return;
         /* What proves nothing must not disturb what works or is under way. */
-        if (!proven && (negotiating || has_good_path(peer))) {
+        if (!proven && (negotiating || has_path(peer))) {
                 exchange_send_hello(peer, m->instance);
                 return;
         }
@@ -291,35 +310,61 @@ void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict)
         peer_update_reason(peer);
 }
 
+/* The pair may still carry packets, and only the checks have got lost: nothing is dropped before that is
+ * known. */
+static void suspect_path(Peer *peer)
+{
+        if (peer->suspect)
+                return;
+        peer->suspect = true;
+        peer->suspect_since_packets = peer->proxy ? proxy_counters(peer->proxy)->in_packets : 0;
+        try_now(peer);
+}
+
+static void old_session_failed(Peer *peer)
+{
+        peer->old_session = session_free(peer->old_session);
+        /* The newest has taken over, or is about to. */
+        if (peer->session && peer->session->selected)
+                return;
+        carrier_release(peer);
+        if (session_is_negotiating(peer->session)) {
+                peer_set_state(peer, PEER_STATE_NEGOTIATING);
+                return;
+        }
+        peer_set_state(peer, PEER_STATE_WAITING);
+        try_now(peer);
+}
+
 void try_session_failed(Session *s, bool answered)
 {
         Peer *peer = s->peer;
 
         log_peer_full(peer, LOG_INFO, 0, "%s",
                       !answered     ? "The offer was not answered."
-                      : s->selected ? "The path is lost."
+                      : s->selected ? "The path seems to be lost."
                                     : "No path was found.");
         if (s == peer->old_session) {
-                peer->old_session = session_free(s);
-                if (peer->session && peer->session->selected)
-                        return;
-                carrier_release(peer);
-                peer_set_state(peer, PEER_STATE_NEGOTIATING);
+                old_session_failed(peer);
+                return;
+        }
+        if (s->selected) {
+                suspect_path(peer);
                 return;
         }
         if (!answered)
                 peer->silent = true;
-        if (s->selected) {
-                /* The pair may still carry packets, and only the checks have got lost: no gap if so. */
-                peer->suspect = true;
-                try_again(peer);
-                return;
-        }
+        else
+                peer->renew = false; /* what there is, is the best there is */
         peer->session = session_free(s);
-        if (peer->old_session) {
-                step_back(peer);
-                return;
-        }
-        peer_set_state(peer, answered ? PEER_STATE_FAILED : PEER_STATE_WAITING);
+        step_back(peer);
+        if (!has_path(peer))
+                peer_set_state(peer, answered ? PEER_STATE_FAILED : PEER_STATE_WAITING);
         arm_retry(peer);
+}
+
+void try_session_revived(Session *s)
+{
+        if (s == s->peer->session || s == s->peer->old_session)
+                s->peer->suspect = false;
 }

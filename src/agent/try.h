@@ -20,3 +20,6 @@ void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict)
 
 /* From session.c: its peer did not answer, or no pair works (any more). The session may be freed. */
 void try_session_failed(Session *session, bool answered);
+
+/* From session.c: the checks of its pair get through again. */
+void try_session_revived(Session *session);

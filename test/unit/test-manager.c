@@ -22,6 +22,7 @@
 #include "random-util.h"
 #include "session.h"
 #include "string-util.h"
+#include "try.h"
 
 #define HOST_ADDRESS "192.0.2.1"
 #define DEADLINE (30 * USEC_PER_SEC)
@@ -91,6 +92,7 @@ struct World {
         sd_event_source *deliver;
         unsigned lose;   /* so many messages are lost */
         unsigned copies; /* each message arrives so often */
+        usec_t patience; /* more than the usual */
         usec_t delay;    /* what each of WireGuard's handshake messages takes */
         Delivery *record[RECORD_MAX];
         size_t n_record;
@@ -581,7 +583,7 @@ typedef bool (*condition_t)(World *w);
 
 static void run_until(World *w, condition_t condition, const char *what)
 {
-        usec_t end = now(CLOCK_MONOTONIC) + DEADLINE;
+        usec_t end = now(CLOCK_MONOTONIC) + MAX(DEADLINE, w->patience);
 
         while (!condition(w)) {
                 cr_assert_lt(now(CLOCK_MONOTONIC), end, "never came: %s", what);
@@ -889,7 +891,12 @@ Test(manager, follows_peers_that_go_and_come)
         world_free(w);
 }
 
-Test(manager, restores_its_endpoint_but_does_not_fight)
+static bool a_has_our_endpoint(World *w)
+{
+        return proxy_address_is_ours(&w->a.device->peers[0].endpoint);
+}
+
+Test(manager, restores_its_endpoint_but_does_not_fight, .timeout = 60)
 {
         World *w = world_new();
         SocketAddress other;
@@ -910,7 +917,14 @@ Test(manager, restores_its_endpoint_but_does_not_fight)
                 settle(w);
         }
         cr_assert(socket_address_equal(&peer->endpoint, &other));
+        /* But what was rewritten in a hurry is not given up. */
+        RUN_UNTIL(w, a_has_our_endpoint);
         world_free(w);
+}
+
+static bool a_is_proxied(World *w)
+{
+        return peer_of(&w->a)->path.kind == PATH_PROXIED;
 }
 
 Test(manager, leaves_a_static_endpoint_that_works_alone)
@@ -930,6 +944,10 @@ Test(manager, leaves_a_static_endpoint_that_works_alone)
         /* It works no longer: now we look for a path. */
         peer->last_handshake = now(CLOCK_REALTIME) - 200 * USEC_PER_SEC;
         tell_link(&w->a);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_DIRECT, "nothing was sent, so nothing is missing");
+        peer->tx_bytes += 148;
+        tell_link(&w->a);
+        RUN_UNTIL(w, a_is_proxied);
         RUN_UNTIL(w, both_connected);
         check_traffic(w);
         world_free(w);
@@ -1003,5 +1021,205 @@ Test(manager, asks_nothing_of_a_link_without_port_or_key)
         w->a.device->listen_port = port;
         tell_link(&w->a);
         RUN_UNTIL(w, both_connected);
+        world_free(w);
+}
+
+static bool a_has_a_new_path(World *w)
+{
+        Peer *peer = peer_of(&w->a);
+
+        return !peer->suspect && peer->counters.sessions >= 2 && peer->session && peer->session->selected;
+}
+
+Test(manager, path_lost_while_the_rendezvous_is_down_is_replaced_later, .timeout = 60)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        settle(w);
+        set_rendezvous_up(&w->a, false);
+        try_session_failed(peer_of(&w->a)->session, /* answered= */ true);
+        settle(w);
+        set_rendezvous_up(&w->a, true);
+        RUN_UNTIL(w, a_has_a_new_path);
+        RUN_UNTIL(w, both_connected);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, old_session_that_fails_without_a_new_one_is_replaced, .timeout = 60)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        settle(w);
+        set_rendezvous_up(&w->b, false);
+        peer_reconnect(peer_of(&w->a)); /* b does not hear it */
+        cr_assert(peer_of(&w->a)->old_session);
+        set_rendezvous_up(&w->a, false);
+        peer_reconnect(peer_of(&w->a));
+        cr_assert(!session_is_negotiating(peer_of(&w->a)->session));
+        cr_assert(peer_of(&w->a)->session, "the one that carries the path is the newest again");
+        set_rendezvous_up(&w->a, true);
+        set_rendezvous_up(&w->b, true);
+        try_session_failed(peer_of(&w->a)->session, /* answered= */ true);
+        RUN_UNTIL(w, a_has_a_new_path);
+        world_free(w);
+}
+
+Test(manager, last_of_many_address_changes_counts, .timeout = 60)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        settle(w);
+        for (int i = 0; i < 6; i++)
+                peer_reconnect(peer_of(&w->a));
+        RUN_UNTIL(w, a_reconnected);
+        check_traffic(w);
+        world_free(w);
+}
+
+static bool a_is_not_self_reliant(World *w)
+{
+        return peer_of(&w->a)->path.kind != PATH_DIRECT;
+}
+
+/* WireGuard tells nobody that an endpoint has stopped to work. */
+Test(manager, notices_a_static_endpoint_that_stops_to_work, .timeout = 90)
+{
+        World *w = world_new();
+        WireguardPeer *peer = &w->a.device->peers[0];
+
+        cr_assert_geq(socket_address_from_string("198.51.100.9:51820", &peer->endpoint), 0);
+        peer->last_handshake = now(CLOCK_REALTIME) - 178 * USEC_PER_SEC;
+        start(&w->a);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_DIRECT);
+        while (!peer_of(&w->a)->stale)
+                cr_assert_geq(sd_event_run(w->event, 100 * USEC_PER_MSEC), 0);
+        peer->tx_bytes += 148;
+        w->patience = 60 * USEC_PER_SEC;
+        RUN_UNTIL(w, a_is_not_self_reliant);
+        world_free(w);
+}
+
+Test(manager, address_change_leaves_a_static_endpoint_alone)
+{
+        World *w = world_new();
+        WireguardPeer *peer = &w->a.device->peers[0];
+        SocketAddress addresses[2];
+
+        cr_assert_geq(socket_address_from_string("198.51.100.9:51820", &peer->endpoint), 0);
+        peer->last_handshake = now(CLOCK_REALTIME);
+        start(&w->a);
+        start(&w->b);
+        settle(w);
+        cr_assert_geq(socket_address_from_ip(HOST_ADDRESS, 0, &addresses[0]), 0);
+        cr_assert_geq(socket_address_from_ip("127.0.0.1", 0, &addresses[1]), 0);
+        manager_set_addresses(w->a.manager, addresses, 2);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_CONNECTED);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_DIRECT);
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 0);
+        world_free(w);
+}
+
+/* A configuration moves from one link to another. */
+Test(manager, second_link_with_the_same_keys_takes_over)
+{
+        World *w = world_new();
+        WireguardDevice *wg0, *wg1;
+        WireguardPeer *p;
+
+        start(&w->a);
+        wg0 = w->a.device;
+        settle(w);
+        cr_assert_geq(wireguard_device_new("wg1", WIREGUARD_KIND_KERNEL, &wg1), 0);
+        wg1->public_key = w->a.public_key;
+        wg1->listen_port = 5555;
+        cr_assert_geq(wireguard_device_add_peer(wg1, &w->b.public_key, &p), 0);
+        w->a.device = wg1;
+        tell_link(&w->a);
+        settle(w);
+        cr_assert(isempty(manager_find_link(w->a.manager, "wg1")->peers->topic_receive));
+        manager_broker_callbacks.link_removed(&w->a.broker->b, "wg0", w->a.manager);
+        settle(w);
+        cr_assert(!isempty(manager_find_link(w->a.manager, "wg1")->peers->topic_receive));
+        wireguard_device_free(wg0);
+        world_free(w);
+}
+
+static Config *config_from(const char *text)
+{
+        Config *config;
+
+        cr_assert_geq(config_parse("test", text, strlen(text), &config, NULL), 0);
+        return config;
+}
+
+Test(manager, reload_lets_links_go_and_takes_them_back)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        manager_reload(w->a.manager, config_from("[Agent]\nIgnoreLinks=wg0\n"));
+        settle(w);
+        cr_assert_null(w->a.manager->links);
+        manager_reload(w->a.manager, config_from(""));
+        RUN_UNTIL(w, both_connected);
+        world_free(w);
+}
+
+/* Only the checks were lost for a moment, and then a message too. */
+Test(manager, suspicion_does_not_kill_a_path_that_works, .timeout = 60)
+{
+        World *w = world_new();
+        usec_t end;
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        settle(w);
+        w->lose = 3;
+        try_session_failed(peer_of(&w->b)->session, /* answered= */ true);
+        end = now(CLOCK_MONOTONIC) + 8 * USEC_PER_SEC;
+        while (peer_of(&w->b)->suspect && now(CLOCK_MONOTONIC) < end) {
+                wireguard_send(&w->a, TYPE_DATA);
+                cr_assert_geq(sd_event_run(w->event, 100 * USEC_PER_MSEC), 0);
+                cr_assert_neq(peer_of(&w->b)->path.kind, PATH_NONE);
+        }
+        cr_assert(!peer_of(&w->b)->suspect);
+        world_free(w);
+}
+
+static bool b_has_dropped_its_path(World *w)
+{
+        return peer_of(&w->b)->path.kind == PATH_NONE;
+}
+
+Test(manager, suspicion_kills_a_path_that_is_dead, .timeout = 60)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        settle(w);
+        w->lose = UINT32_MAX;
+        stop(&w->a);
+        settle(w);
+        try_session_failed(peer_of(&w->b)->session, /* answered= */ true);
+        cr_assert_neq(peer_of(&w->b)->path.kind, PATH_NONE, "not at once");
+        RUN_UNTIL(w, b_has_dropped_its_path);
+        cr_assert_eq(peer_of(&w->b)->state, PEER_STATE_WAITING);
         world_free(w);
 }

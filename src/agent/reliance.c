@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "reliance.h"
+
+#include "event-util.h"
+#include "log.h"
+#include "manager.h"
+#include "session.h"
+#include "try.h"
+
+/* WireGuard gives a session up this long after its handshake (REJECT_AFTER_TIME of the WireGuard paper,
+ * section 6.1). */
+#define HANDSHAKE_VALID (180 * USEC_PER_SEC)
+
+/* How often to look at a peer whose handshake is older than that. */
+#define STALE_INTERVAL (30 * USEC_PER_SEC)
+
+static bool handshake_is_fresh(const Peer *peer)
+{
+        return peer->last_handshake > 0 &&
+               usec_sub(now(CLOCK_BOOTTIME), peer->handshake_at) < HANDSHAKE_VALID;
+}
+
+bool peer_is_self_reliant(const Peer *peer)
+{
+        if (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint))
+                return false;
+        switch (peer->path.kind) {
+        case PATH_NONE:
+                return handshake_is_fresh(peer);
+        case PATH_DIRECT:
+                return handshake_is_fresh(peer) || !peer->unanswered;
+        default:
+                return false;
+        }
+}
+
+static void judge(Peer *peer)
+{
+        if (handshake_is_fresh(peer))
+                peer->stale = peer->unanswered = false;
+        else if (!peer->stale) {
+                peer->stale = true;
+                peer->stale_tx_bytes = peer->tx_bytes;
+        } else if (peer->tx_bytes > peer->stale_tx_bytes)
+                peer->unanswered = true;
+}
+
+static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        link_refresh(peer->link);
+        return 0;
+}
+
+static void arm_timer(Peer *peer)
+{
+        usec_t age = usec_sub(now(CLOCK_BOOTTIME), peer->handshake_at);
+        int r;
+
+        r = event_arm_timer_jittered(peer->link->manager->event, &peer->reliance_timer,
+                                     peer->stale ? STALE_INTERVAL
+                                                 : usec_sub(HANDSHAKE_VALID, age) + USEC_PER_SEC,
+                                     on_timer, peer, "peer-reliance");
+        if (r < 0)
+                log_peer_full(peer, LOG_WARNING, r, "Failed to watch the endpoint, ignoring: %m");
+}
+
+static void leave_alone(Peer *peer)
+{
+        log_peer_full(peer, LOG_INFO, 0, "WireGuard reaches it at %s by itself.",
+                      SOCKET_ADDRESS_STR(&peer->endpoint));
+        try_cancel(peer);
+        peer->session = session_free(peer->session);
+        peer->path.kind = PATH_DIRECT;
+        peer->path.since = now(CLOCK_BOOTTIME);
+        peer->path.endpoint = peer->endpoint;
+        peer_set_state(peer, PEER_STATE_CONNECTED);
+}
+
+static void take_care(Peer *peer)
+{
+        log_peer_full(peer, LOG_INFO, 0, "WireGuard no longer reaches it at %s.",
+                      SOCKET_ADDRESS_STR(&peer->path.endpoint));
+        event_disarm_timer(peer->reliance_timer);
+        peer->path = (Path) { .round_trip_time = USEC_INFINITY };
+        peer_set_state(peer, PEER_STATE_WAITING);
+        try_now(peer);
+}
+
+void reliance_follow(Peer *peer)
+{
+        bool is;
+
+        judge(peer);
+        is = peer_is_self_reliant(peer);
+        if (is && peer->path.kind == PATH_NONE)
+                leave_alone(peer);
+        else if (!is && peer->path.kind == PATH_DIRECT)
+                take_care(peer);
+        if (is)
+                arm_timer(peer);
+}
