@@ -46,6 +46,16 @@ static void on_grown(int fd, void *userdata)
                 (void) m->broker->ops->grow_buffers(m->broker, &fd, 1);
 }
 
+/* WireGuard itself has not seen that anything is wrong, or it would not be connected; and a negotiation is
+ * under way already when another session is newer than the one that carries the path. */
+static void on_silence(Proxy *proxy, void *userdata)
+{
+        Peer *peer = userdata;
+
+        if (peer->state == PEER_STATE_CONNECTED && peer->session && peer->session->selected)
+                try_session_failed(peer->session, /* answered= */ true);
+}
+
 static int ensure_proxy(Peer *peer)
 {
         Manager *m = peer->link->manager;
@@ -56,7 +66,13 @@ static int ensure_proxy(Peer *peer)
                 if (r < 0)
                         return r;
         }
-        return peer->proxy ? 0 : proxy_new(m->proxies, peer->link->listen_port, &peer->proxy);
+        if (peer->proxy)
+                return 0;
+        r = proxy_new(m->proxies, peer->link->listen_port, &peer->proxy);
+        if (r < 0)
+                return r;
+        proxy_on_silence(peer->proxy, on_silence, peer);
+        return 0;
 }
 
 /* A socket of our own beside libnice's is faster; what it cannot carry goes through libnice. */

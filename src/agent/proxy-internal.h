@@ -4,6 +4,7 @@
 #include <uthash.h>
 
 #include "proxy.h"
+#include "silence.h"
 
 /* Shared by proxy.c (one peer's proxy), proxy-pool.c (addresses, buffers) and datagrams.c (batches). */
 
@@ -36,6 +37,9 @@ struct Proxy {
         Carrier *carrier;  /* owned */
         Carrier *old;      /* owned; replaced ones that are still read */
         ProxyCounters counters;
+        Silence silence;
+        proxy_silent_t on_silence;
+        void *userdata;
 };
 
 /* Takes a free address of the block and enters the proxy under it; port 0. */

@@ -109,8 +109,11 @@ static int on_wireguard_io(sd_event_source *s, int fd, uint32_t revents, void *u
         if (n <= 0)
                 return 0; /* an error that was waiting on the socket: reported once, and no news */
         n = (int) filter(proxy, d, (size_t) n, is_from_wireguard);
-        if (n > 0)
-                proxy_send(proxy, d, (size_t) n);
+        if (n <= 0)
+                return 0;
+        proxy_send(proxy, d, (size_t) n);
+        if (proxy->on_silence && silence_is_alarming(&proxy->silence, now(CLOCK_BOOTTIME)))
+                proxy->on_silence(proxy, proxy->userdata);
         return 0;
 }
 
@@ -121,6 +124,7 @@ static void proxy_receive(Proxy *proxy, const Datagrams *d, size_t n)
         SocketAddress to;
         size_t lost;
 
+        silence_hear(&proxy->silence, now(CLOCK_BOOTTIME));
         socket_address_from_bytes(AF_INET, &(struct in_addr) { htonl(INADDR_LOOPBACK) },
                                   proxy->wireguard_port, &to);
         lost = datagrams_send(proxy->fd, &to, d, n, &proxy->segmentation);
@@ -156,6 +160,12 @@ static int on_carrier_io(sd_event_source *s, int fd, uint32_t revents, void *use
         if (n > 0)
                 proxy_receive(proxy, d, (size_t) n);
         return 0;
+}
+
+void proxy_on_silence(Proxy *proxy, proxy_silent_t callback, void *userdata)
+{
+        proxy->on_silence = callback;
+        proxy->userdata = userdata;
 }
 
 void proxy_deliver(Proxy *proxy, const void *data, size_t size)
@@ -230,6 +240,7 @@ int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote)
         proxy_retire_carrier(proxy);
         proxy->agent = NULL;
         proxy->carrier = TAKE_PTR(carrier);
+        silence_start(&proxy->silence, now(CLOCK_BOOTTIME));
         return 0;
 }
 
@@ -237,6 +248,7 @@ int proxy_set_agent(Proxy *proxy, IceAgent *agent)
 {
         proxy_retire_carrier(proxy);
         proxy->agent = agent;
+        silence_start(&proxy->silence, now(CLOCK_BOOTTIME));
         return 0;
 }
 

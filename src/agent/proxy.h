@@ -57,6 +57,11 @@ int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote);
 int proxy_set_agent(Proxy *proxy, IceAgent *agent);
 void proxy_forget_agent(Proxy *proxy, IceAgent *agent);
 
+/* Told when WireGuard has sent and nothing has come from the peer for so long that the path is probably dead
+ * (silence.h); again from time to time as long as that lasts. The callback may free the proxy. */
+typedef void (*proxy_silent_t)(Proxy *proxy, void *userdata);
+void proxy_on_silence(Proxy *proxy, proxy_silent_t callback, void *userdata);
+
 /* Data that an ICE agent received: to WireGuard. */
 void proxy_deliver(Proxy *proxy, const void *data, size_t size);
 

@@ -93,6 +93,27 @@ static void on_gathering_done(IceAgent *ice, void *userdata)
         schedule_trickle(s);
 }
 
+/* The peer may have its pair before we have ours, and its WireGuard shakes hands at once. It would try again
+ * only after 5 s. ICE has verified where this comes from. */
+static void keep_early_data(Session *s, const void *data, size_t size)
+{
+        void *copy = memdup_suffix0(data, size);
+
+        if (!copy)
+                return; /* lost, as on any network */
+        free(s->early);
+        s->early = copy;
+        s->early_size = size;
+}
+
+static void deliver_early_data(Session *s)
+{
+        _cleanup_free_ void *data = TAKE_PTR(s->early);
+
+        if (data && s->peer->proxy)
+                proxy_deliver(s->peer->proxy, data, s->early_size);
+}
+
 static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandidate *remote, void *userdata)
 {
         Session *s = userdata;
@@ -102,6 +123,7 @@ static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandi
         s->remote = *remote;
         event_disarm_timer(s->timer);
         carrier_take_over(s);
+        deliver_early_data(s);
 }
 
 static void on_state(IceAgent *ice, IceState state, void *userdata)
@@ -124,6 +146,8 @@ static void on_data(IceAgent *ice, const void *data, size_t size, void *userdata
 
         if (s->peer->proxy)
                 proxy_deliver(s->peer->proxy, data, size);
+        else
+                keep_early_data(s, data, size);
 }
 
 static const IceAgentCallbacks ice_callbacks = {
@@ -194,6 +218,7 @@ Session *session_free(Session *s)
         sd_event_source_disable_unref(s->trickle);
         sd_event_source_disable_unref(s->timer);
         ice_agent_free(s->ice);
+        free(s->early);
         free(s);
         return NULL;
 }
@@ -301,6 +326,7 @@ void session_take_answer(Session *s, const Message *answer)
                 take_candidates(s, &answer->sdp);
                 return;
         }
+        s->answer = answer->sequence;
         r = take_description(s, &answer->sdp);
         if (r < 0)
                 log_peer_full(s->peer, LOG_WARNING, r, "Failed to take the peer's answer: %m");

@@ -13,6 +13,7 @@ struct Session {
         bool controlling;
         bool described;    /* our description was sent */
         bool answered;     /* theirs is known */
+        uint64_t answer;   /* the sequence number of the message that brought it */
         bool remote_ended; /* they will have no more candidates */
         IceAgent *ice;
 
@@ -23,6 +24,8 @@ struct Session {
 
         bool selected;
         IceCandidate local, remote;
+        void *early; /* what the peer's WireGuard sent before we had a pair; the last of it, NULL: nothing */
+        size_t early_size;
 
         sd_event_source *timer; /* repeats the offer; then: patience */
         unsigned n_offers;

@@ -187,6 +187,15 @@ void try_cancel(Peer *peer)
         peer->retry_step = 0;
 }
 
+/* A hello that was sent before the answer to our offer, and was held up on the way (at a slow rendezvous, or
+ * by one that means no good) until that was settled. */
+static bool was_satisfied(const Peer *peer, const Message *m)
+{
+        const Session *s = peer->session;
+
+        return s && s->peer_instance == m->instance && s->answered && m->sequence < s->answer;
+}
+
 static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict)
 {
         bool proven = verdict != SIGNALLING_ANSWER_HELLO;
@@ -204,7 +213,7 @@ static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict
                         session_repeat_description(peer->session);
                 return;
         }
-        if (!can_try(peer))
+        if (was_satisfied(peer, m) || !can_try(peer))
                 return;
         /* What proves nothing must not disturb what works or is under way. */
         if (!proven && (negotiating || has_path(peer))) {

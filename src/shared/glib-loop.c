@@ -56,6 +56,7 @@ struct GlibContext {
         GPollFD *watched; /* what is in the epoll set for us */
         size_t n_watched, n_watched_allocated;
         sd_event_source *timer; /* floating, likewise */
+        usec_t slack;
         glib_context_orphaned_t orphaned;
         void *userdata;
 };
@@ -192,7 +193,8 @@ static int on_context_timer(sd_event_source *s, uint64_t usec, void *userdata);
 static int context_arm_timer(GlibContext *c, int timeout)
 {
         _cleanup_event_source_ sd_event_source *source = NULL;
-        usec_t delay = timeout > 0 ? (usec_t) timeout * USEC_PER_MSEC : 0;
+        usec_t accuracy = MAX(c->slack, (usec_t) CONTEXT_TIMER_ACCURACY);
+        usec_t delay = timeout > 0 ? MAX((usec_t) timeout * USEC_PER_MSEC, c->slack) : 0;
         int r;
 
         if (timeout < 0) {
@@ -200,12 +202,14 @@ static int context_arm_timer(GlibContext *c, int timeout)
                 return 0;
         }
         if (c->timer) {
-                r = sd_event_source_set_time_relative(c->timer, delay);
+                r = sd_event_source_set_time_accuracy(c->timer, accuracy);
+                if (r >= 0)
+                        r = sd_event_source_set_time_relative(c->timer, delay);
                 return r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
         }
         /* GLib's timeouts are on CLOCK_MONOTONIC too. */
-        r = sd_event_add_time_relative(c->loop->event, &source, CLOCK_MONOTONIC, delay,
-                                       CONTEXT_TIMER_ACCURACY, on_context_timer, c);
+        r = sd_event_add_time_relative(c->loop->event, &source, CLOCK_MONOTONIC, delay, accuracy,
+                                       on_context_timer, c);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(source, "glib-timer");
@@ -441,6 +445,20 @@ GlibContext *glib_context_free(GlibContext *c)
 GMainContext *glib_context_get(GlibContext *c)
 {
         return c->context;
+}
+
+void glib_context_set_slack(GlibContext *c, usec_t slack)
+{
+        int r;
+
+        if (c->slack == slack)
+                return;
+        c->slack = slack;
+        if (c->dispatching || c->freed)
+                return; /* prepared anew at the end of that */
+        r = context_prepare(c, /* resync= */ false);
+        if (r < 0)
+                log_debug_errno(r, "Cannot prepare a GLib context: %m");
 }
 
 /* One turn of the GLib main loop that may wait: until `deadline`, CLOCK_MONOTONIC. */

@@ -31,6 +31,10 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(GlibContext *, glib_context_free);
 /* Borrowed. */
 GMainContext *glib_context_get(GlibContext *context);
 
+/* How much later than asked for a timer of the context may come, in usec; 0 (at first): not at all. What is
+ * to come sooner than that comes that late, so that a poll each 20 ms becomes a slow one. */
+void glib_context_set_slack(GlibContext *context, usec_t slack);
+
 /* Runs an orphaned context by itself, waiting, until it is freed or `deadline` (CLOCK_MONOTONIC) has come.
  */
 void glib_context_finish(GlibContext *context, usec_t deadline);

@@ -336,13 +336,14 @@ static void engine_configure(IceEngine *engine, const IceAgentParameters *p)
 {
         GObject *nice = G_OBJECT(engine->nice);
 
+        /* Keepalives stay indications, each 25 s: "keepalive-conncheck" would send a check each 5 s, and
+         * lose one of 200 slots for good with each that is not answered. */
         /* clang-format off */
         g_object_set(nice,
                      "controlling-mode", (gboolean) p->controlling,
                      "ice-udp", TRUE,
                      "ice-tcp", (gboolean) p->tcp,
                      "stun-max-retransmissions", CHECK_RETRANSMISSIONS,
-                     "keepalive-conncheck", TRUE,
                      NULL);
         /* clang-format on */
         if (g_object_class_find_property(G_OBJECT_GET_CLASS(nice), "upnp"))
@@ -419,6 +420,11 @@ void ice_engine_set_patience(IceEngine *engine, usec_t patience)
         unsigned ms = (unsigned) (CLAMP(patience, PATIENCE_MIN, PATIENCE_MAX) / USEC_PER_MSEC);
 
         g_object_set(G_OBJECT(engine->nice), "idle-timeout", ms, NULL);
+}
+
+void ice_engine_set_slack(IceEngine *engine, usec_t slack)
+{
+        glib_context_set_slack(engine->context, slack);
 }
 
 int ice_engine_gather(IceEngine *engine)

@@ -48,6 +48,9 @@ size_t ice_engine_filter_addresses(const SocketAddress *addresses, size_t n, Soc
 /* How long libnice waits, with nothing left to check, before it says FAILED. */
 void ice_engine_set_patience(IceEngine *engine, usec_t patience);
 
+/* How much later libnice's timers may come, and so everything that it does by itself. */
+void ice_engine_set_slack(IceEngine *engine, usec_t slack);
+
 /* Once. Reports host candidates before it returns; -EADDRNOTAVAIL if no socket could be bound. */
 int ice_engine_gather(IceEngine *engine);
 

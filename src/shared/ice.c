@@ -17,8 +17,12 @@
 #define PATIENCE_TRICKLE (39500 * USEC_PER_MSEC)
 /* After the peer's last candidate: checks of its own may still show us an address of it. */
 #define PATIENCE_END (5 * USEC_PER_SEC)
-/* Nothing better will come: let libnice's 20 ms tick end soon. */
-#define PATIENCE_READY (200 * USEC_PER_MSEC)
+/* Nothing better will come: let libnice's 20 ms tick end at once (libnice's minimum). */
+#define PATIENCE_READY (50 * USEC_PER_MSEC)
+/* libnice ticks each 20 ms as long as any check is under way, and one that nobody answers is for 39.5 s.
+ * When there is a pair, and no better one has come for a while, it may take its time. */
+#define RELAX_AFTER (2 * USEC_PER_SEC)
+#define RELAXED_SLACK (500 * USEC_PER_MSEC)
 /* A STUN server that has not answered by then does not hold up the end of candidates. */
 #define STUN_PATIENCE (3 * USEC_PER_SEC)
 /* One UDP datagram over IPv4. */
@@ -74,6 +78,7 @@ struct IceAgent {
         size_t n_remote, n_remote_allocated;
         Srflx *srflx; /* queries under way; owned */
         sd_event_source *stun_timer;
+        sd_event_source *relax_timer;
 };
 
 /* ---- life ---- */
@@ -110,6 +115,7 @@ IceAgent *ice_agent_free(IceAgent *agent)
                 srflx_free(s);
         }
         agent->stun_timer = event_source_disable_unref(agent->stun_timer);
+        agent->relax_timer = event_source_disable_unref(agent->relax_timer);
         agent->event = sd_event_unref(agent->event);
         erase(agent->pwd, sizeof(agent->pwd));
         free(agent->stun_servers);
@@ -383,6 +389,28 @@ int ice_agent_gather(IceAgent *agent)
         return 0;
 }
 
+/* ---- pace ---- */
+
+static int on_relax_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        IceAgent *agent = userdata;
+
+        ice_engine_set_slack(agent->engine, RELAXED_SLACK);
+        return 0;
+}
+
+/* At full pace, and if there is a pair then only for a while. */
+static void agent_set_pace(IceAgent *agent)
+{
+        ice_engine_set_slack(agent->engine, 0);
+        if (agent->state != ICE_STATE_CONNECTED && agent->state != ICE_STATE_READY) {
+                event_disarm_timer(agent->relax_timer);
+                return;
+        }
+        (void) event_arm_timer(agent->event, &agent->relax_timer, RELAX_AFTER, on_relax_timer, agent,
+                               "ice-relax");
+}
+
 /* ---- remote candidates ---- */
 
 static bool credential_is_valid(const char *s, size_t min)
@@ -448,6 +476,7 @@ int ice_agent_add_remote_candidate(IceAgent *agent, const IceCandidate *candidat
         if (GROW_ARRAY(agent->remote, agent->n_remote_allocated, agent->n_remote + 1) < 0)
                 return -ENOMEM;
         agent->remote[agent->n_remote++] = *candidate;
+        agent_set_pace(agent);
         return ice_engine_add_remote_candidate(agent->engine, candidate);
 }
 
@@ -477,6 +506,7 @@ void ice_agent_on_state(IceAgent *agent, IceState state)
         if (state == agent->state)
                 return;
         agent->state = state;
+        agent_set_pace(agent);
         ice_engine_set_patience(agent->engine, state == ICE_STATE_READY ? PATIENCE_READY
                                                : agent->remote_end      ? PATIENCE_END
                                                                         : PATIENCE_TRICKLE);

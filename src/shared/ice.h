@@ -16,7 +16,7 @@ typedef enum IceState {
         ICE_STATE_GATHERING,
         ICE_STATE_CHECKING,
         ICE_STATE_CONNECTED, /* a pair is selected; better ones may follow */
-        ICE_STATE_READY,     /* nothing better will come */
+        ICE_STATE_READY,     /* nothing better will come; that a pair dies later is not noticed here */
         ICE_STATE_FAILED,    /* soft: a candidate that comes later may revive it */
         _ICE_STATE_MAX,
         _ICE_STATE_INVALID = -EINVAL,

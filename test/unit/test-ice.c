@@ -81,6 +81,33 @@ Test(glib_loop, runs_timers_and_idles)
         g_source_unref(timer);
 }
 
+Test(glib_loop, slows_timers_down)
+{
+        _cleanup_event_ sd_event *event = make_event();
+        _cleanup_(glib_context_freep) GlibContext *context = NULL;
+        unsigned ticks = 0, idles = 0;
+        GSource *timer, *idle;
+        usec_t start;
+
+        cr_assert(glib_context_new(event, NULL, NULL, &context) >= 0);
+        timer = attach(context, g_timeout_source_new(1), on_count, &ticks);
+        RUN_UNTIL(event, ticks >= 3);
+        glib_context_set_slack(context, 100 * USEC_PER_MSEC);
+        ticks = 0;
+        start = now(CLOCK_MONOTONIC);
+        RUN_UNTIL(event, ticks >= 3);
+        cr_assert(now(CLOCK_MONOTONIC) - start >= 300 * USEC_PER_MSEC);
+        /* What is due is not a timer's. */
+        idle = attach(context, g_idle_source_new(), on_count_once, &idles);
+        ticks = 0;
+        RUN_UNTIL(event, idles == 1);
+        cr_assert(ticks <= 1);
+        glib_context_set_slack(context, 0);
+        RUN_UNTIL(event, ticks >= 10);
+        detach(timer);
+        g_source_unref(idle);
+}
+
 Test(glib_loop, watches_file_descriptors_and_their_reuse)
 {
         _cleanup_event_ sd_event *event = make_event();

@@ -6,6 +6,7 @@
  * public address. */
 
 #include <criterion/criterion.h>
+#include <linux/filter.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include "hpke.h"
 #include "log.h"
 #include "manager.h"
+#include "proxy-internal.h"
 #include "random-util.h"
 #include "session.h"
 #include "string-util.h"
@@ -599,6 +601,15 @@ static void settle(World *w)
                 ;
 }
 
+/* For what keeps a timer going. */
+static void run_for(World *w, usec_t duration)
+{
+        usec_t end = now(CLOCK_MONOTONIC) + duration;
+
+        while (now(CLOCK_MONOTONIC) < end)
+                cr_assert_geq(sd_event_run(w->event, 10 * USEC_PER_MSEC), 0);
+}
+
 static bool is_connected(Side *side)
 {
         return side->manager && peer_of(side) && peer_of(side)->state == PEER_STATE_CONNECTED;
@@ -653,6 +664,59 @@ Test(manager, initiations_do_not_cross)
         w->delay = 300 * USEC_PER_MSEC;
         start(&w->a);
         start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        check_traffic(w);
+        world_free(w);
+}
+
+static bool b_has_a_session(World *w)
+{
+        return peer_of(&w->b)->session;
+}
+
+static bool a_has_a_path(World *w)
+{
+        return peer_of(&w->a)->path.kind != PATH_NONE;
+}
+
+/* Keeps the answers to its own checks from a side: it is good for the other side, but has no pair. */
+static void deafen(Side *side, bool deaf)
+{
+        static struct sock_filter program[] = {
+                /* the message type, behind the UDP header: a STUN success response? */
+                BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 8),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x0101, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, 0),
+                BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+        };
+        struct sock_fprog fprog = { .len = 4, .filter = program };
+        _cleanup_free_ int *fds = NULL;
+        size_t n;
+
+        cr_assert_geq(ice_agent_sockets(peer_of(side)->session->ice, &fds, &n), 0);
+        cr_assert_gt(n, 0);
+        for (size_t i = 0; i < n; i++)
+                cr_assert_geq(setsockopt(fds[i], SOL_SOCKET, deaf ? SO_ATTACH_FILTER : SO_DETACH_FILTER,
+                                         &fprog, sizeof(fprog)),
+                              0);
+}
+
+/* One side has its pair before the other, and WireGuard does not send its first message again for 5 s. */
+Test(manager, what_is_sent_before_the_other_side_has_its_pair_arrives)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, b_has_a_session);
+        deafen(&w->b, true);
+        RUN_UNTIL(w, a_has_a_path);
+        send_packet(&w->a);
+        run_for(w, 100 * USEC_PER_MSEC);
+        cr_assert_eq(peer_of(&w->b)->path.kind, PATH_NONE);
+        cr_assert(!has_packet(&w->b));
+        deafen(&w->b, false);
+        RUN_UNTIL(w, b_has_packet);
         RUN_UNTIL(w, both_connected);
         check_traffic(w);
         world_free(w);
@@ -844,6 +908,44 @@ Test(manager, replays_and_floods_change_nothing)
         world_free(w);
 }
 
+/* Seals what this side says to the other, without sending it. */
+static Delivery *withhold_hello(Side *from, Side *to)
+{
+        EnvelopeKeys keys = keys_of(from, &to->public_key);
+        Message m = { .type = MESSAGE_HELLO };
+        Delivery *d = new0(Delivery, 1);
+        _cleanup_free_ char *body = NULL;
+
+        signalling_stamp(&peer_of(from)->signalling, peer_of(to)->signalling.instance, &m);
+        cr_assert_geq(message_format(&m, &body), 0);
+        cr_assert_geq(envelope_seal(&keys, body, strlen(body), (uint8_t **) &d->envelope, &d->size), 0);
+        return d;
+}
+
+Test(manager, hello_that_comes_late_changes_nothing)
+{
+        World *w = world_new();
+        uint64_t accepted;
+        Delivery *late;
+        Peer *a;
+
+        start(&w->a);
+        start(&w->b);
+        late = withhold_hello(&w->b, &w->a);
+        RUN_UNTIL(w, both_connected);
+        settle(w);
+        a = peer_of(&w->a);
+        accepted = a->signalling.counters[SIGNALLING_ACCEPT];
+        deliver(w, &w->a, a->topic_receive, late->envelope, late->size);
+        settle(w);
+        cr_assert_eq(a->counters.sessions, 1);
+        cr_assert_eq(a->signalling.counters[SIGNALLING_ACCEPT], accepted + 1);
+        cr_assert(both_connected(w));
+        free(late->envelope);
+        free(late);
+        world_free(w);
+}
+
 Test(manager, replayed_hello_costs_one_answer)
 {
         World *w = world_new();
@@ -989,6 +1091,55 @@ static void check_reconnect(World *w, Side *who)
         cr_assert(both_connected(w), "the path in use stays");
         RUN_UNTIL(w, a_reconnected);
         check_traffic(w);
+}
+
+static bool a_found_another_path(World *w)
+{
+        return peer_of(&w->a)->counters.paths >= 2 && both_connected(w);
+}
+
+static bool a_waits(World *w)
+{
+        return peer_of(&w->a)->state == PEER_STATE_WAITING;
+}
+
+/* WireGuard sends, and nothing comes back for longer than its keepalives explain. */
+static void make_silent(Side *side)
+{
+        peer_of(side)->proxy->silence.heard = 1;
+        send_packet(side);
+}
+
+Test(manager, looks_for_another_path_when_the_peer_is_silent)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->counters.paths, 1);
+        make_silent(&w->a);
+        RUN_UNTIL(w, a_found_another_path);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, notices_that_a_silent_peer_is_gone)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w, both_connected);
+        w->lose = UINT32_MAX;
+        stop(&w->b);
+        settle(w);
+        cr_assert(is_connected(&w->a));
+        make_silent(&w->a);
+        RUN_UNTIL(w, a_waits);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_NONE);
+        world_free(w);
 }
 
 Test(manager, controlling_side_reconnects)
