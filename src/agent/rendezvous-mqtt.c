@@ -2,14 +2,13 @@
 
 #include "rendezvous-mqtt.h"
 
-#include <uthash.h>
-
 #include "alloc-util.h"
 #include "event-util.h"
 #include "log.h"
 #include "mqtt.h"
 #include "random-util.h"
 #include "string-util.h"
+#include "subscription.h"
 
 #define TOPIC_PREFIX "icewire/v1/"
 #define FULL_TOPIC_SIZE (sizeof(TOPIC_PREFIX) + RENDEZVOUS_TOPIC_LENGTH)
@@ -24,14 +23,6 @@
 
 /* A connection that lived so long was a good one: the next back-off starts anew. */
 #define STABLE_AFTER (30 * USEC_PER_SEC)
-
-typedef struct Subscription {
-        char topic[RENDEZVOUS_TOPIC_LENGTH + 1];
-        bool sent; /* on this connection, in packet `mid` as number `index` */
-        int mid;
-        size_t index;
-        UT_hash_handle hh;
-} Subscription;
 
 typedef struct RendezvousMqtt {
         Rendezvous rendezvous;
@@ -120,7 +111,7 @@ static int mqtt_send_subscriptions(RendezvousMqtt *rm, Subscription *const *batc
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                batch[i]->sent = true;
+                batch[i]->told = true;
                 batch[i]->mid = mid;
                 batch[i]->index = i;
         }
@@ -137,7 +128,7 @@ static void mqtt_flush_subscriptions(RendezvousMqtt *rm)
         if (!rm->mqtt)
                 return;
         for (Subscription *s = rm->subscriptions; s && r >= 0; s = s->hh.next) {
-                if (s->sent)
+                if (s->told)
                         continue;
                 batch[n++] = s;
                 if (n < ELEMENTSOF(batch))
@@ -158,30 +149,13 @@ static int on_flush(sd_event_source *s, void *userdata)
         return 0;
 }
 
-static Subscription *mqtt_find_subscription(RendezvousMqtt *rm, const char *topic)
-{
-        Subscription *s;
-
-        HASH_FIND_STR(rm->subscriptions, topic, s);
-        return s;
-}
-
 static int rendezvous_mqtt_subscribe(Rendezvous *r, const char *topic)
 {
         RendezvousMqtt *rm = from_rendezvous(r);
-        Subscription *s;
+        int k = subscription_add(&rm->subscriptions, topic);
 
-        if (!rendezvous_topic_is_valid(topic))
-                return -EINVAL;
-        if (mqtt_find_subscription(rm, topic))
-                return 0;
-        s = new0(Subscription, 1);
-        if (!s)
-                return -ENOMEM;
-        memcpy(s->topic, topic, sizeof(s->topic));
-        HASH_ADD_STR(rm->subscriptions, topic, s);
-        if (!rm->mqtt)
-                return 0;
+        if (k <= 0 || !rm->mqtt)
+                return MIN(k, 0);
         /* With all the others of this turn. */
         return event_defer_once(rm->event, &rm->subscribe_source, on_flush, rm, "rendezvous-mqtt-subscribe");
 }
@@ -189,15 +163,14 @@ static int rendezvous_mqtt_subscribe(Rendezvous *r, const char *topic)
 static int rendezvous_mqtt_unsubscribe(Rendezvous *r, const char *topic)
 {
         RendezvousMqtt *rm = from_rendezvous(r);
-        Subscription *s = mqtt_find_subscription(rm, topic);
+        Subscription *s = subscription_find(rm->subscriptions, topic);
         char full[FULL_TOPIC_SIZE];
 
         if (!s)
                 return 0;
-        if (rm->mqtt && s->sent)
+        if (rm->mqtt && s->told)
                 (void) mqtt_unsubscribe(rm->mqtt, full_topic(topic, full));
-        HASH_DEL(rm->subscriptions, s);
-        free(s);
+        subscription_remove(&rm->subscriptions, s);
         return 0;
 }
 
@@ -238,7 +211,7 @@ static void on_message(Mqtt *m, const char *topic, const void *payload, size_t s
         RendezvousMqtt *rm = userdata;
         Rendezvous *r = &rm->rendezvous;
         const char *ours = startswith(topic, TOPIC_PREFIX);
-        Subscription *s = ours ? mqtt_find_subscription(rm, ours) : NULL;
+        Subscription *s = ours ? subscription_find(rm->subscriptions, ours) : NULL;
         char copy[RENDEZVOUS_TOPIC_LENGTH + 1];
 
         if (!s) {
@@ -265,7 +238,7 @@ static void mqtt_tell_subscribed(RendezvousMqtt *rm, int mid, const bool *grante
         size_t k = 0;
 
         for (Subscription *s = rm->subscriptions; s && k < ELEMENTSOF(topics); s = s->hh.next)
-                if (s->sent && s->mid == mid && s->index < n && granted[s->index])
+                if (s->told && s->mid == mid && s->index < n && granted[s->index])
                         memcpy(topics[k++], s->topic, sizeof(topics[0]));
         for (size_t i = 0; i < k && mqtt_is_owned(m); i++)
                 r->callbacks->subscribed(r, topics[i], r->userdata);
@@ -345,8 +318,7 @@ static void mqtt_try_next_address(RendezvousMqtt *rm)
                 mqtt_give_up_start(rm, r);
                 return;
         }
-        for (Subscription *s = rm->subscriptions; s; s = s->hh.next)
-                s->sent = false;
+        subscription_forget_told(rm->subscriptions);
         /* Behind CONNECT, in the same flight. */
         mqtt_flush_subscriptions(rm);
 }
@@ -396,17 +368,12 @@ static int mqtt_begin(RendezvousMqtt *rm)
 static Rendezvous *rendezvous_mqtt_free(Rendezvous *r)
 {
         RendezvousMqtt *rm = from_rendezvous(r);
-        Subscription *s, *next;
 
         mqtt_free(rm->mqtt);
         resolver_query_free(rm->query);
         event_source_disable_unref(rm->retry_timer);
         event_source_disable_unref(rm->subscribe_source);
-        HASH_ITER(hh, rm->subscriptions, s, next)
-        {
-                HASH_DEL(rm->subscriptions, s);
-                free(s);
-        }
+        subscription_clear(&rm->subscriptions);
         sd_event_unref(rm->event);
         rendezvous_done(r);
         return mfree(rm);
@@ -451,10 +418,7 @@ int rendezvous_mqtt_new(sd_event *event, Resolver *resolver, const Config *confi
         if (!rm)
                 return -ENOMEM;
         owned = &rm->rendezvous;
-        owned->ops = &rendezvous_mqtt_ops;
-        owned->callbacks = callbacks;
-        owned->userdata = userdata;
-        owned->state = RENDEZVOUS_STATE_CONNECTING;
+        rendezvous_init(owned, &rendezvous_mqtt_ops, callbacks, userdata);
         owned->name = server_name(server);
         if (!owned->name)
                 return -ENOMEM;

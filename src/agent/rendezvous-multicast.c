@@ -3,7 +3,6 @@
 #include "rendezvous-multicast.h"
 
 #include <linux/if_addr.h>
-#include <uthash.h>
 
 #include "alloc-util.h"
 #include "encode.h"
@@ -11,15 +10,10 @@
 #include "log.h"
 #include "multicast.h"
 #include "string-util.h"
+#include "subscription.h"
 
 static_assert(RENDEZVOUS_ENVELOPE_MAX == MULTICAST_ENVELOPE_MAX, "envelopes fit into a datagram");
 static_assert(RENDEZVOUS_TOPIC_LENGTH == MULTICAST_TOPIC_SIZE * 2, "topics fit into a datagram");
-
-typedef struct Subscription {
-        uint8_t topic[MULTICAST_TOPIC_SIZE];
-        bool told; /* `subscribed` was called */
-        UT_hash_handle hh;
-} Subscription;
 
 typedef struct RendezvousMulticast {
         Rendezvous rendezvous;
@@ -49,15 +43,6 @@ static int topic_from_string(const char *s, uint8_t ret[static MULTICAST_TOPIC_S
         return hex_decode(s, RENDEZVOUS_TOPIC_LENGTH, ret, MULTICAST_TOPIC_SIZE, &n);
 }
 
-static Subscription *find_subscription(RendezvousMulticast *rm,
-                                       const uint8_t topic[static MULTICAST_TOPIC_SIZE])
-{
-        Subscription *s;
-
-        HASH_FIND(hh, rm->subscriptions, topic, MULTICAST_TOPIC_SIZE, s);
-        return s;
-}
-
 static Subscription *find_untold_subscription(RendezvousMulticast *rm)
 {
         for (Subscription *s = rm->subscriptions; s; s = s->hh.next)
@@ -74,13 +59,14 @@ static int on_tell_subscribed(sd_event_source *source, void *userdata)
         RendezvousMulticast *rm = userdata;
         Rendezvous *r = &rm->rendezvous;
         Subscription *s = find_untold_subscription(rm);
-        char topic[HEX_SIZE(MULTICAST_TOPIC_SIZE)];
+        char topic[RENDEZVOUS_TOPIC_LENGTH + 1];
 
         if (!s || r->state != RENDEZVOUS_STATE_UP)
                 return 0;
         s->told = true;
+        memcpy(topic, s->topic, sizeof(topic));
         (void) tell_subscribed_soon(rm);
-        r->callbacks->subscribed(r, hex_encode(s->topic, sizeof(s->topic), topic), r->userdata);
+        r->callbacks->subscribed(r, topic, r->userdata);
         return 0;
 }
 
@@ -95,36 +81,18 @@ static int tell_subscribed_soon(RendezvousMulticast *rm)
 static int rendezvous_multicast_subscribe(Rendezvous *r, const char *topic)
 {
         RendezvousMulticast *rm = from_rendezvous(r);
-        uint8_t bytes[MULTICAST_TOPIC_SIZE];
-        Subscription *s;
-        int k;
+        int k = subscription_add(&rm->subscriptions, topic);
 
-        k = topic_from_string(topic, bytes);
-        if (k < 0)
-                return k;
-        if (find_subscription(rm, bytes))
-                return 0;
-        s = new0(Subscription, 1);
-        if (!s)
-                return -ENOMEM;
-        memcpy(s->topic, bytes, sizeof(s->topic));
-        HASH_ADD(hh, rm->subscriptions, topic, sizeof(s->topic), s);
-        return tell_subscribed_soon(rm);
+        return k > 0 ? tell_subscribed_soon(rm) : k;
 }
 
 static int rendezvous_multicast_unsubscribe(Rendezvous *r, const char *topic)
 {
         RendezvousMulticast *rm = from_rendezvous(r);
-        uint8_t bytes[MULTICAST_TOPIC_SIZE];
-        Subscription *s;
+        Subscription *s = subscription_find(rm->subscriptions, topic);
 
-        if (topic_from_string(topic, bytes) < 0)
-                return -EINVAL;
-        s = find_subscription(rm, bytes);
-        if (!s)
-                return 0;
-        HASH_DEL(rm->subscriptions, s);
-        free(s);
+        if (s)
+                subscription_remove(&rm->subscriptions, s);
         return 0;
 }
 
@@ -169,11 +137,11 @@ static bool on_datagram(Multicast *m, const void *data, size_t size, void *userd
                 r->counters.oversized++;
         else if (k < 0)
                 r->counters.malformed++;
-        if (k < 0 || !find_subscription(rm, packet.topic))
+        if (k < 0 ||
+            !subscription_find(rm->subscriptions, hex_encode(packet.topic, sizeof(packet.topic), topic)))
                 return false;
         r->counters.received++;
-        r->callbacks->envelope(r, hex_encode(packet.topic, sizeof(packet.topic), topic), packet.envelope,
-                               packet.size, r->userdata);
+        r->callbacks->envelope(r, topic, packet.envelope, packet.size, r->userdata);
         return true;
 }
 
@@ -235,8 +203,7 @@ static int on_update(sd_event_source *source, void *userdata)
 /* Nobody hears us: when somebody does again, the topics are news again. */
 static void set_down(RendezvousMulticast *rm)
 {
-        for (Subscription *s = rm->subscriptions; s; s = s->hh.next)
-                s->told = false;
+        subscription_forget_told(rm->subscriptions);
         rendezvous_set_state(&rm->rendezvous, RENDEZVOUS_STATE_DOWN, "no LAN interface");
 }
 
@@ -275,16 +242,11 @@ void rendezvous_multicast_update(Rendezvous *r)
 static Rendezvous *rendezvous_multicast_free(Rendezvous *r)
 {
         RendezvousMulticast *rm = from_rendezvous(r);
-        Subscription *s, *next;
 
         multicast_free(rm->multicast);
         event_source_disable_unref(rm->subscribed_source);
         event_source_disable_unref(rm->update_source);
-        HASH_ITER(hh, rm->subscriptions, s, next)
-        {
-                HASH_DEL(rm->subscriptions, s);
-                free(s);
-        }
+        subscription_clear(&rm->subscriptions);
         sd_event_unref(rm->event);
         rendezvous_done(r);
         return mfree(rm);
@@ -308,10 +270,7 @@ int rendezvous_multicast_new(sd_event *event, const RtnlMonitor *monitor, const 
         if (!rm)
                 return -ENOMEM;
         owned = &rm->rendezvous;
-        owned->ops = &rendezvous_multicast_ops;
-        owned->callbacks = callbacks;
-        owned->userdata = userdata;
-        owned->state = RENDEZVOUS_STATE_CONNECTING;
+        rendezvous_init(owned, &rendezvous_multicast_ops, callbacks, userdata);
         rm->event = sd_event_ref(event);
         rm->monitor = monitor;
         rm->policy = policy;

@@ -18,6 +18,15 @@ bool rendezvous_topic_is_valid(const char *topic)
                topic[RENDEZVOUS_TOPIC_LENGTH] == '\0';
 }
 
+void rendezvous_init(Rendezvous *r, const RendezvousOps *ops, const RendezvousCallbacks *callbacks,
+                     void *userdata)
+{
+        r->ops = ops;
+        r->callbacks = callbacks;
+        r->userdata = userdata;
+        r->state = RENDEZVOUS_STATE_CONNECTING;
+}
+
 void rendezvous_set_state(Rendezvous *r, RendezvousState state, const char *error)
 {
         if (r->state == state && streq_ptr(r->error, error))

@@ -96,6 +96,9 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Rendezvous *, rendezvous_free);
 /* 64 lower-case hexadecimal digits? */
 bool rendezvous_topic_is_valid(const char *topic);
 
+/* For implementations: of a zeroed object, whose name is still to be set. */
+void rendezvous_init(Rendezvous *r, const RendezvousOps *ops, const RendezvousCallbacks *callbacks,
+                     void *userdata);
 /* For implementations: changes state and error (copied) and tells the callbacks if that is news. */
 void rendezvous_set_state(Rendezvous *r, RendezvousState state, const char *error);
 /* For implementations: frees name and error. */
