@@ -97,7 +97,8 @@ static bool was_answered(const Signalling *s, const Message *m)
 }
 
 /* From the instance that we believe in. If it does not address us by what we are to it, it is fresh all the
- * same, but does not know, or has lost, what we are. */
+ * same, but does not know, or has lost, what we are; unless it has said something later: then the answer
+ * came long since, and whoever withheld this does not get to start anything with it. */
 static SignallingVerdict judge_known(Signalling *s, const Message *m, usec_t t)
 {
         if (window_too_old(s, m->sequence))
@@ -105,6 +106,8 @@ static SignallingVerdict judge_known(Signalling *s, const Message *m, usec_t t)
         /* Or a late copy of what it said before we believed in it. */
         if (window_seen(s, m->sequence) || was_answered(s, m))
                 return SIGNALLING_DROP_DUPLICATE;
+        if (m->to != s->instance && m->sequence < s->window_top)
+                return SIGNALLING_DROP_STALE;
         /* What is turned away here may come again, so it is not marked. */
         if (!ratelimit_ok(&s->messages, t))
                 return SIGNALLING_DROP_FLOOD;

@@ -238,6 +238,25 @@ Test(signalling, a_replayed_hello_changes_nothing)
         expect_bound(&p);
 }
 
+/* What the peer said before it knew us, and nobody delivered, is no reason to begin anew. */
+Test(signalling, a_withheld_hello_changes_nothing)
+{
+        Pair p = pair_new();
+        Message from_a = stamped(&p.a, MESSAGE_HELLO, 0), from_b = stamped(&p.b, MESSAGE_HELLO, 0), m;
+
+        m = stamped(&p.b, MESSAGE_HELLO, from_a.instance);
+        expect(&p, &p.a, &m, SIGNALLING_ACCEPT_NEW_INSTANCE);
+        m = stamped(&p.a, MESSAGE_OFFER, 0);
+        expect(&p, &p.b, &m, SIGNALLING_ACCEPT_NEW_INSTANCE);
+        expect_bound(&p);
+        expect(&p, &p.a, &from_b, SIGNALLING_DROP_STALE);
+        expect(&p, &p.b, &from_a, SIGNALLING_DROP_STALE);
+        /* But one that has lost us since is heard. */
+        m = stamped(&p.b, MESSAGE_HELLO, 0);
+        m.to = 0;
+        expect(&p, &p.a, &m, SIGNALLING_ANSWER_HELLO);
+}
+
 Test(signalling, roles)
 {
         Pair p = pair_bound();
