@@ -132,7 +132,7 @@ static bool endpoint_is_settled(const Peer *peer)
 
 static bool leaves_handshake_to_peer(const Peer *peer)
 {
-        return peer->signalling.controlling && peer->handshake_wanted_since != 0 &&
+        return peer->handshake_is_peers && peer->handshake_wanted_since != 0 &&
                usec_sub(now(CLOCK_BOOTTIME), peer->handshake_wanted_since) < HANDSHAKE_COURTESY;
 }
 
@@ -171,8 +171,9 @@ static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdat
         return 0;
 }
 
-static void wait_for_handshake(Peer *peer)
+static void wait_for_handshake(Session *s)
 {
+        Peer *peer = s->peer;
         usec_t t = now(CLOCK_BOOTTIME);
 
         if (peer->state == PEER_STATE_CONNECTED)
@@ -183,6 +184,8 @@ static void wait_for_handshake(Peer *peer)
         }
         peer->handshake_wanted_since = t;
         peer->handshake_before = peer->last_handshake;
+        /* What it has sent already is its initiation. */
+        peer->handshake_is_peers = peer->signalling.controlling || s->early;
         peer->handshake_overdue = false;
         peer->handshake_step = 0;
         arm_handshake_timer(peer);
@@ -239,7 +242,7 @@ void carrier_take_over(Session *s)
         try_cancel(peer);
         if (s == peer->session)
                 retire_old_session(peer);
-        wait_for_handshake(peer);
+        wait_for_handshake(s);
         if (!leaves_handshake_to_peer(peer) && !endpoint_is_settled(peer))
                 set_endpoint(peer);
 }

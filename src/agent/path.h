@@ -5,7 +5,7 @@
 #include "time-util.h"
 
 /* What carries a peer's traffic now: a candidate pair, and how. Plain data: who carries it is the business
- * of data-path.h. */
+ * of carrier.h. */
 
 typedef enum PathKind {
         PATH_NONE,

@@ -124,6 +124,7 @@ struct Peer {
         unsigned handshake_step;
         RateLimit endpoint_limit; /* how often we insist on ours */
         bool handshake_overdue;
+        bool handshake_is_peers;       /* it begins, not we */
         usec_t handshake_wanted_since; /* CLOCK_BOOTTIME; 0: none is waited for */
         usec_t handshake_before;       /* last_handshake by then: another one proves the path */
         sd_event_source *endpoint_timer;
