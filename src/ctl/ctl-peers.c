@@ -2,6 +2,7 @@
 
 #include "ctl-peers.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,33 @@ static int dispatch_candidate(const char *name, sd_json_variant *v, sd_json_disp
 
         if (sd_json_variant_is_null(v))
                 return 0;
+        return sd_json_dispatch(v, table, SD_JSON_ALLOW_EXTENSIONS, userdata);
+}
+
+#define COUNTER(name, member)                                                                               \
+        { name, SD_JSON_VARIANT_UNSIGNED, sd_json_dispatch_uint64, offsetof(CtlCounters, member), 0 }
+
+static int dispatch_counters(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                             void *userdata)
+{
+        static const sd_json_dispatch_field table[] = {
+                COUNTER("sessions", sessions),
+                COUNTER("paths", paths),
+                COUNTER("envelopesSent", envelopes_sent),
+                COUNTER("envelopesReceived", envelopes_received),
+                COUNTER("envelopesFlooded", envelopes_flooded),
+                COUNTER("envelopesRefused", envelopes_refused),
+                COUNTER("messagesMalformed", messages_malformed),
+                COUNTER("messagesAccepted", messages_accepted),
+                COUNTER("messagesAcceptedAnew", messages_accepted_anew),
+                COUNTER("messagesAnswered", messages_answered),
+                COUNTER("messagesDuplicate", messages_duplicate),
+                COUNTER("messagesStale", messages_stale),
+                COUNTER("messagesFlooded", messages_flooded),
+                COUNTER("messagesWrongRole", messages_wrong_role),
+                {},
+        };
+
         return sd_json_dispatch(v, table, SD_JSON_ALLOW_EXTENSIONS, userdata);
 }
 
@@ -58,6 +86,7 @@ int ctl_peer_parse(sd_json_variant *v, CtlPeer *ret)
                 NUMBER("lastHandshakeUSec", last_handshake, SD_JSON_NULLABLE),
                 NUMBER("rxBytes", rx_bytes, SD_JSON_MANDATORY),
                 NUMBER("txBytes", tx_bytes, SD_JSON_MANDATORY),
+                { "counters", SD_JSON_VARIANT_OBJECT, dispatch_counters, offsetof(CtlPeer, counters), 0 },
                 {},
         };
         CtlPeer peer = { .round_trip_time = USEC_INFINITY };
@@ -320,16 +349,20 @@ static int print_peers_json(const Ctl *ctl, const CtlPeers *peers)
         return r;
 }
 
-int verb_peers(const Ctl *ctl, int argc, char *argv[])
+/* For those who ask for nothing else. */
+static int connect_and_get(const Ctl *ctl, const char *link_name, const char *peer, CtlPeers *ret)
 {
         _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
-        _cleanup_(ctl_peers_done) CtlPeers peers = {};
-        int r;
+        int r = ctl_connect(ctl, &link);
 
-        r = ctl_connect(ctl, &link);
-        if (r < 0)
-                return r;
-        r = ctl_peers_get(link, argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL, &peers);
+        return r < 0 ? r : ctl_peers_get(link, link_name, peer, ret);
+}
+
+int verb_peers(const Ctl *ctl, int argc, char *argv[])
+{
+        _cleanup_(ctl_peers_done) CtlPeers peers = {};
+        int r = connect_and_get(ctl, argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL, &peers);
+
         if (r < 0)
                 return r;
         if (sd_json_format_enabled(ctl->json))
@@ -382,6 +415,21 @@ static void print_times(const CtlPeer *peer)
                format_size(peer->tx_bytes, tx));
 }
 
+/* Where envelopes get lost, and whether somebody replays or floods. */
+static void print_counters(const CtlCounters *c)
+{
+        printf("%14s: %" PRIu64 " sent, %" PRIu64 " received, %" PRIu64 " refused, %" PRIu64
+               " over the limit\n",
+               "Envelopes", c->envelopes_sent, c->envelopes_received, c->envelopes_refused,
+               c->envelopes_flooded);
+        printf("%14s: %" PRIu64 " accepted, %" PRIu64 " answered, %" PRIu64 " repeated, %" PRIu64
+               " stale, %" PRIu64 " over the limit, %" PRIu64 " wrong\n",
+               "Messages", c->messages_accepted + c->messages_accepted_anew, c->messages_answered,
+               c->messages_duplicate, c->messages_stale, c->messages_flooded,
+               c->messages_malformed + c->messages_wrong_role);
+        printf("%14s: %" PRIu64 ", %" PRIu64 " with a path\n", "Negotiations", c->sessions, c->paths);
+}
+
 static void print_peer(const CtlPeer *peer)
 {
         print_field("Peer", peer->public_key);
@@ -395,18 +443,14 @@ static void print_peer(const CtlPeer *peer)
         print_field("Endpoint", peer->endpoint);
         print_allowed_ips(peer);
         print_times(peer);
+        print_counters(&peer->counters);
 }
 
 int verb_peer(const Ctl *ctl, int argc, char *argv[])
 {
-        _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
         _cleanup_(ctl_peers_done) CtlPeers peers = {};
-        int r;
+        int r = connect_and_get(ctl, argc > 2 ? argv[1] : NULL, argv[argc - 1], &peers);
 
-        r = ctl_connect(ctl, &link);
-        if (r < 0)
-                return r;
-        r = ctl_peers_get(link, argc > 2 ? argv[1] : NULL, argv[argc - 1], &peers);
         if (r < 0)
                 return r;
         if (sd_json_format_enabled(ctl->json))

@@ -9,6 +9,24 @@ typedef struct CtlCandidate {
         const char *address;
 } CtlCandidate;
 
+/* How often; see PeerCounters in org.icewire.Agent. */
+typedef struct CtlCounters {
+        uint64_t sessions;
+        uint64_t paths;
+        uint64_t envelopes_sent;
+        uint64_t envelopes_received;
+        uint64_t envelopes_flooded;
+        uint64_t envelopes_refused;
+        uint64_t messages_malformed;
+        uint64_t messages_accepted;
+        uint64_t messages_accepted_anew;
+        uint64_t messages_answered;
+        uint64_t messages_duplicate;
+        uint64_t messages_stale;
+        uint64_t messages_flooded;
+        uint64_t messages_wrong_role;
+} CtlCounters;
+
 /* A Peer of org.icewire.Agent as plain data; strings are lent by the JSON. Absent: NULL, 0, or USEC_INFINITY
  * for the round-trip time. */
 typedef struct CtlPeer {
@@ -26,6 +44,7 @@ typedef struct CtlPeer {
         usec_t round_trip_time;
         usec_t last_handshake;
         uint64_t rx_bytes, tx_bytes;
+        CtlCounters counters;
 } CtlPeer;
 
 /* -EINVAL: not a Peer. Unknown members are skipped. */

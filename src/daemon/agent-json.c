@@ -54,7 +54,7 @@ static int build_text(const char *s, sd_json_variant **ret)
         if (!s)
                 return sd_json_variant_new_null(ret);
         r = sd_json_variant_new_string(ret, s);
-        if (r != -EINVAL)
+        if (r != -EUCLEAN)
                 return r;
         escaped = cescape(s, strlen(s));
         return escaped ? sd_json_variant_new_string(ret, escaped) : -ENOMEM;
@@ -205,6 +205,31 @@ static int set_device_data(sd_json_variant **v, const Peer *peer)
         return r < 0 ? r : sd_json_variant_set_field_unsigned(v, "txBytes", peer->tx_bytes);
 }
 
+static int set_counters(sd_json_variant **v, const Peer *peer)
+{
+        _cleanup_json_ sd_json_variant *item = NULL;
+        const uint64_t *n = peer->signalling.counters;
+        int r;
+
+        r = sd_json_buildo(
+                &item, SD_JSON_BUILD_PAIR_UNSIGNED("sessions", peer->counters.sessions),
+                SD_JSON_BUILD_PAIR_UNSIGNED("paths", peer->counters.paths),
+                SD_JSON_BUILD_PAIR_UNSIGNED("envelopesSent", peer->counters.envelopes_sent),
+                SD_JSON_BUILD_PAIR_UNSIGNED("envelopesReceived", peer->counters.envelopes_received),
+                SD_JSON_BUILD_PAIR_UNSIGNED("envelopesFlooded", peer->counters.envelopes_flooded),
+                SD_JSON_BUILD_PAIR_UNSIGNED("envelopesRefused", peer->counters.envelopes_refused),
+                SD_JSON_BUILD_PAIR_UNSIGNED("messagesMalformed", peer->counters.messages_malformed),
+                SD_JSON_BUILD_PAIR_UNSIGNED("messagesAccepted", n[SIGNALLING_ACCEPT]),
+                SD_JSON_BUILD_PAIR_UNSIGNED("messagesAcceptedAnew", n[SIGNALLING_ACCEPT_NEW_INSTANCE]),
+                SD_JSON_BUILD_PAIR_UNSIGNED("messagesAnswered",
+                                            n[SIGNALLING_ANSWER_HELLO] + n[SIGNALLING_SAY_HELLO]),
+                SD_JSON_BUILD_PAIR_UNSIGNED("messagesDuplicate", n[SIGNALLING_DROP_DUPLICATE]),
+                SD_JSON_BUILD_PAIR_UNSIGNED("messagesStale", n[SIGNALLING_DROP_STALE]),
+                SD_JSON_BUILD_PAIR_UNSIGNED("messagesFlooded", n[SIGNALLING_DROP_FLOOD]),
+                SD_JSON_BUILD_PAIR_UNSIGNED("messagesWrongRole", n[SIGNALLING_DROP_ROLE]));
+        return r < 0 ? r : sd_json_variant_set_field(v, "counters", item);
+}
+
 int peer_build_json(const Peer *peer, sd_json_variant **ret)
 {
         _cleanup_json_ sd_json_variant *v = NULL;
@@ -223,6 +248,9 @@ int peer_build_json(const Peer *peer, sd_json_variant **ret)
         if (r < 0)
                 return r;
         r = set_device_data(&v, peer);
+        if (r < 0)
+                return r;
+        r = set_counters(&v, peer);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(v);

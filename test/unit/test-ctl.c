@@ -103,13 +103,18 @@ Test(ctl, parses_peers)
                 "\"path\":\"relayed\",\"reason\":\"no_direct_pair\",\"new\":1,"
                 "\"local\":{\"type\":\"relay\",\"transport\":\"udp\",\"address\":\"192.0.2.1:1\"},"
                 "\"remote\":{\"type\":\"host\",\"transport\":\"udp\",\"address\":\"192.0.2.2:2\"},"
-                "\"endpoint\":\"127.128.0.1:3\"}");
+                "\"endpoint\":\"127.128.0.1:3\","
+                "\"counters\":{\"sessions\":3,\"envelopesRefused\":7,\"messagesDuplicate\":9,\"new\":1}}");
         _cleanup_free_ char *via = NULL;
         CtlPeer peer;
 
         cr_assert_eq(ctl_peer_parse(v, &peer), 0);
         cr_assert_str_eq(peer.state, "connected");
         cr_assert_eq(peer.tx_bytes, 2);
+        cr_assert_eq(peer.counters.sessions, 3);
+        cr_assert_eq(peer.counters.envelopes_refused, 7);
+        cr_assert_eq(peer.counters.messages_duplicate, 9);
+        cr_assert_eq(peer.counters.messages_stale, 0);
         cr_assert_eq(peer.round_trip_time, USEC_INFINITY);
         via = ctl_peer_via(&peer);
         cr_assert_str_eq(via, "relay 192.0.2.1:1 → host 192.0.2.2:2");
@@ -139,6 +144,8 @@ Test(ctl, refuses_what_is_no_peer)
                 PEER_START "\"path\":7,\"reason\":\"none\"}",
                 PEER_START "\"path\":\"direct\",\"reason\":\"none\",\"local\":{\"type\":\"host\"}}",
                 PEER_START "\"path\":\"direct\",\"reason\":\"none\",\"roundTripTimeUSec\":-1}",
+                PEER_START "\"path\":\"direct\",\"reason\":\"none\",\"counters\":7}",
+                PEER_START "\"path\":\"direct\",\"reason\":\"none\",\"counters\":{\"paths\":\"1\"}}",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
