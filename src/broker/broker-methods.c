@@ -35,6 +35,13 @@ typedef struct Parameters {
         int keepalive; /* -1: absent */
 } Parameters;
 
+#define LINK_FIELD                                                                                          \
+        { "link", SD_JSON_VARIANT_STRING, varlink_dispatch_ifname, offsetof(Parameters, link),              \
+          SD_JSON_MANDATORY }
+#define PEER_FIELD                                                                                          \
+        { "peer", SD_JSON_VARIANT_STRING, varlink_dispatch_key, offsetof(Parameters, peer),                 \
+          SD_JSON_MANDATORY }
+
 static int reply_error(sd_varlink *link, int error)
 {
         switch (error) {
@@ -182,10 +189,8 @@ static int method_set_endpoint(sd_varlink *link, sd_json_variant *parameters,
                                sd_varlink_method_flags_t flags, void *userdata)
 {
         static const sd_json_dispatch_field table[] = {
-                { "link", SD_JSON_VARIANT_STRING, varlink_dispatch_ifname, offsetof(Parameters, link),
-                  SD_JSON_MANDATORY },
-                { "peer", SD_JSON_VARIANT_STRING, varlink_dispatch_key, offsetof(Parameters, peer),
-                  SD_JSON_MANDATORY },
+                LINK_FIELD,
+                PEER_FIELD,
                 { "endpoint", SD_JSON_VARIANT_STRING, varlink_dispatch_endpoint,
                   offsetof(Parameters, endpoint), SD_JSON_NULLABLE },
                 { "persistentKeepalive", _SD_JSON_VARIANT_TYPE_INVALID, dispatch_keepalive,
@@ -279,15 +284,12 @@ static int reply_bytes(sd_varlink *link, const char *field, const void *data, si
 static int method_seal(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                        void *userdata)
 {
-        static const sd_json_dispatch_field table[] = {
-                { "link", SD_JSON_VARIANT_STRING, varlink_dispatch_ifname, offsetof(Parameters, link),
-                  SD_JSON_MANDATORY },
-                { "peer", SD_JSON_VARIANT_STRING, varlink_dispatch_key, offsetof(Parameters, peer),
-                  SD_JSON_MANDATORY },
-                { "body", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(Parameters, data),
-                  SD_JSON_MANDATORY },
-                {}
-        };
+        static const sd_json_dispatch_field table[] = { LINK_FIELD,
+                                                        PEER_FIELD,
+                                                        { "body", SD_JSON_VARIANT_STRING,
+                                                          sd_json_dispatch_const_string,
+                                                          offsetof(Parameters, data), SD_JSON_MANDATORY },
+                                                        {} };
         _cleanup_free_ uint8_t *body = NULL, *envelope = NULL;
         size_t size, envelope_size;
         Parameters p = {};
@@ -312,15 +314,12 @@ static int method_seal(sd_varlink *link, sd_json_variant *parameters, sd_varlink
 static int method_open(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                        void *userdata)
 {
-        static const sd_json_dispatch_field table[] = {
-                { "link", SD_JSON_VARIANT_STRING, varlink_dispatch_ifname, offsetof(Parameters, link),
-                  SD_JSON_MANDATORY },
-                { "peer", SD_JSON_VARIANT_STRING, varlink_dispatch_key, offsetof(Parameters, peer),
-                  SD_JSON_MANDATORY },
-                { "envelope", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
-                  offsetof(Parameters, data), SD_JSON_MANDATORY },
-                {}
-        };
+        static const sd_json_dispatch_field table[] = { LINK_FIELD,
+                                                        PEER_FIELD,
+                                                        { "envelope", SD_JSON_VARIANT_STRING,
+                                                          sd_json_dispatch_const_string,
+                                                          offsetof(Parameters, data), SD_JSON_MANDATORY },
+                                                        {} };
         _cleanup_free_ uint8_t *envelope = NULL;
         _cleanup_free_ char *body = NULL;
         EnvelopeError error = _ENVELOPE_ERROR_INVALID;
@@ -352,13 +351,7 @@ static int method_open(sd_varlink *link, sd_json_variant *parameters, sd_varlink
 static int method_derive_topics(sd_varlink *link, sd_json_variant *parameters,
                                 sd_varlink_method_flags_t flags, void *userdata)
 {
-        static const sd_json_dispatch_field table[] = {
-                { "link", SD_JSON_VARIANT_STRING, varlink_dispatch_ifname, offsetof(Parameters, link),
-                  SD_JSON_MANDATORY },
-                { "peer", SD_JSON_VARIANT_STRING, varlink_dispatch_key, offsetof(Parameters, peer),
-                  SD_JSON_MANDATORY },
-                {}
-        };
+        static const sd_json_dispatch_field table[] = { LINK_FIELD, PEER_FIELD, {} };
         char send[TOPIC_STRLEN], receive[TOPIC_STRLEN];
         Parameters p = {};
         EnvelopeKeys keys;
