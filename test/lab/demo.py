@@ -81,7 +81,8 @@ def main(build, logs, *options):
             traceback.print_exc()
         print(f"demo: FAILED: {e}\ndemo: logs: {lab.logs}", flush=True)
         return 1
-    print(f"demo: the two hosts are connected directly; logs: {lab.logs}", flush=True)
+    print("demo: the two hosts are connected directly: no relay carries their packets (icewired on each side does, in this "
+          f"version); logs: {lab.logs}", flush=True)
     return 0
 
 

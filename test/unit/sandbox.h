@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What tests that need the network have in common: each runs alone in network and mount namespaces of its
- * own, so that its ports, names and files are nobody else's and are gone with it, however it ends. */
+/* For tests that need the kernel's network, servers or files at fixed places: each runs alone, in network
+ * and mount namespaces of its own with an empty /tmp. So its ports, names and files are nobody else's and
+ * are gone with it, however it ends: Criterion runs each test in its own process. */
 
 #include <criterion/criterion.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +18,14 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
-/* Criterion's assertions declare in the middle of a block. */
-#pragma GCC diagnostic ignored "-Wdeclaration-after-statement"
-
 #include "macro.h"
 #include "time-util.h"
 
 /* An empty, private directory. */
-#define SANDBOX_DIR "/mnt"
+#define SANDBOX_DIR "/tmp"
 
 /* Only to end a test that would hang; nothing is measured with it. */
-#define SANDBOX_PATIENCE (30 * USEC_PER_SEC)
+#define SANDBOX_PATIENCE (60 * USEC_PER_SEC)
 
 static inline void sandbox_write(const char *path, const char *text)
 {
@@ -47,9 +46,16 @@ static inline void sandbox_replace(const char *path, const char *text)
         cr_assert_eq(mount(copy, path, NULL, MS_BIND, NULL), 0, "%s: %m", path);
 }
 
-static inline void sandbox_shell(const char *command)
+/* Runs a shell command and expects success. */
+static inline void _printf_(1, 2) sandbox_shell(const char *format, ...)
 {
-        cr_assert_eq(system(command), 0, "%s (its output: " SANDBOX_DIR "/*.log)", command);
+        char command[4096];
+        va_list ap;
+
+        va_start(ap, format);
+        cr_assert_lt(vsnprintf(command, sizeof(command), format, ap), sizeof(command));
+        va_end(ap);
+        cr_assert_eq(system(command), 0, "failed (its output may be in " SANDBOX_DIR "/*.log): %s", command);
 }
 
 static inline void sandbox_loopback_up(void)
@@ -62,23 +68,51 @@ static inline void sandbox_loopback_up(void)
         close(fd);
 }
 
-static inline void sandbox_enter(void)
+static inline void sandbox_need_root(void)
 {
         if (geteuid() != 0)
                 cr_skip_test("needs to be root");
-        cr_assert_eq(unshare(CLONE_NEWNET | CLONE_NEWNS), 0, "%m");
+}
+
+/* With the network as the kernel makes it: loopback is down. Without root, root of a user namespace. */
+static inline void sandbox_enter_bare(void)
+{
+        bool root = geteuid() == 0;
+        char map[64];
+
+        (void) snprintf(map, sizeof(map), "0 %u 1", (unsigned) geteuid());
+        if (unshare(CLONE_NEWNET | CLONE_NEWNS | (root ? 0 : CLONE_NEWUSER)) < 0)
+                cr_skip_test("no namespaces here");
+        if (!root)
+                sandbox_write("/proc/self/uid_map", map);
         cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0, "%m");
-        cr_assert_eq(mount("tmpfs", SANDBOX_DIR, "tmpfs", 0, "mode=0755"), 0, "%m");
+        cr_assert_eq(mount("tmpfs", SANDBOX_DIR, "tmpfs", 0, "mode=1777"), 0, "%m");
         cr_assert_eq(chdir(SANDBOX_DIR), 0);
+}
+
+static inline void sandbox_enter(void)
+{
+        sandbox_enter_bare();
         sandbox_loopback_up();
 }
 
-/* Runs the loop while *value is below `least`; false if nothing happens for too long. */
-static inline bool sandbox_run_until(sd_event *event, const unsigned *value, unsigned least)
-{
-        usec_t end = now(CLOCK_MONOTONIC) + SANDBOX_PATIENCE;
+/* Runs the loop until the condition holds. */
+#define RUN_UNTIL(event, condition)                                                                         \
+        do {                                                                                                \
+                usec_t _end = now(CLOCK_MONOTONIC) + SANDBOX_PATIENCE;                                      \
+                while (!(condition)) {                                                                      \
+                        cr_assert_lt(now(CLOCK_MONOTONIC), _end, "never came: %s", #condition);             \
+                        cr_assert_geq(sd_event_run((event), SANDBOX_PATIENCE), 0);                          \
+                }                                                                                           \
+        } while (false)
 
-        while (*value < least && now(CLOCK_MONOTONIC) < end)
-                cr_assert_geq(sd_event_run(event, USEC_PER_SEC), 0);
-        return *value >= least;
+/* Runs what is pending and nothing else. */
+static inline void run_pending(sd_event *event)
+{
+        int r;
+
+        do {
+                r = sd_event_run(event, 0);
+                cr_assert_geq(r, 0);
+        } while (r > 0);
 }

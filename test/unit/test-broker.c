@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Criterion's assertions are declarations and statements in one. */
-#pragma GCC diagnostic ignored "-Wdeclaration-after-statement"
-
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -28,6 +23,7 @@
 #include "event-util.h"
 #include "fd-util.h"
 #include "random-util.h"
+#include "sandbox.h"
 #include "string-util.h"
 #include "varlink-broker.h"
 #include "varlink-util.h"
@@ -36,7 +32,6 @@
  * network and mount namespace of this test. What must happen is waited for, with a deadline that only a
  * failure meets. */
 
-#define DEADLINE (30 * USEC_PER_SEC)
 #define FOREIGN_USER 4242U
 #define LINKS_MAX 8U
 #define KEYS_MAX 8U
@@ -82,20 +77,6 @@ static void stop(pid_t pid, int signal)
                 return;
         kill(pid, signal);
         waitpid(pid, NULL, 0);
-}
-
-static int run(const char *format, ...) _printf_(1, 2);
-static int run(const char *format, ...)
-{
-        _cleanup_free_ char *command = NULL;
-        va_list ap;
-        int r;
-
-        va_start(ap, format);
-        r = vasprintf(&command, format, ap);
-        va_end(ap);
-        cr_assert_geq(r, 0);
-        return system(command);
 }
 
 static char *output_of(const char *command)
@@ -157,10 +138,13 @@ static void wg_set_key(const char *name, const WireguardKey *key)
 {
         /* `wg` is there before the device listens: ask until it does. */
         for (usec_t t = now(CLOCK_BOOTTIME);;) {
-                if (run("echo %s | wg set %s private-key /dev/stdin 2>/dev/null", WIREGUARD_KEY_STR(key),
-                        name) == 0)
+                _cleanup_free_ char *command = asprintf_safe("echo %s | wg set %s private-key /dev/stdin "
+                                                             "2>/dev/null",
+                                                             WIREGUARD_KEY_STR(key), name);
+
+                if (system(command) == 0)
                         return;
-                cr_assert_lt(now(CLOCK_BOOTTIME), t + DEADLINE);
+                cr_assert_lt(now(CLOCK_BOOTTIME), t + SANDBOX_PATIENCE);
                 poll(NULL, 0, 10);
         }
 }
@@ -214,14 +198,7 @@ static const BrokerCallbacks callbacks = {
         .lost = on_lost,
 };
 
-#define WAIT_FOR(condition)                                                                                 \
-        do {                                                                                                \
-                usec_t _deadline = now(CLOCK_BOOTTIME) + DEADLINE;                                          \
-                while (!(condition)) {                                                                      \
-                        cr_assert_lt(now(CLOCK_BOOTTIME), _deadline, "never came: " #condition);            \
-                        cr_assert_geq(sd_event_run(event, 100 * USEC_PER_MSEC), 0);                         \
-                }                                                                                           \
-        } while (0)
+#define WAIT_FOR(condition) RUN_UNTIL(event, condition)
 
 typedef struct Answer {
         bool there;
@@ -327,7 +304,7 @@ static int raw_connect(void)
 
         strcpy(address.sun_path, socket_path);
         while (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0) {
-                cr_assert_lt(now(CLOCK_BOOTTIME), t + DEADLINE);
+                cr_assert_lt(now(CLOCK_BOOTTIME), t + SANDBOX_PATIENCE);
                 poll(NULL, 0, 10);
         }
         return fd;
@@ -361,7 +338,7 @@ static char *raw_receive(int fd)
                 struct pollfd p = { fd, POLLIN, 0 };
                 ssize_t k;
 
-                cr_assert_eq(poll(&p, 1, (int) (DEADLINE / USEC_PER_MSEC)), 1, "no answer");
+                cr_assert_eq(poll(&p, 1, (int) (SANDBOX_PATIENCE / USEC_PER_MSEC)), 1, "no answer");
                 k = recv(fd, buffer + n, 1, 0);
                 if (k <= 0)
                         return strcpy(buffer, "");
@@ -399,12 +376,11 @@ static char *raw_call(int fd, const char *method, const char *parameters)
 
 static void enter_namespaces(void)
 {
-        if (geteuid() != 0 || access("/usr/bin/wireguard-go", X_OK) < 0 ||
-            unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
-                cr_skip_test("needs root, namespaces and wireguard-go");
-        cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+        sandbox_need_root();
+        if (access("/usr/bin/wireguard-go", X_OK) < 0)
+                cr_skip_test("needs wireguard-go");
+        sandbox_enter();
         cr_assert_eq(mount("tmpfs", "/run", "tmpfs", 0, "mode=0755"), 0);
-        cr_assert_eq(run("ip link set lo up"), 0);
 }
 
 static void setup(void)
@@ -425,7 +401,7 @@ static void teardown(void)
                 wireguard_device_free(seen.links[--seen.n]);
         event = sd_event_unref(event);
         if (socket_path)
-                run("rm -rf %s", folder);
+                sandbox_shell("rm -rf %s", folder);
         free(socket_path);
 }
 
@@ -455,11 +431,9 @@ Test(broker, userspace_link_comes_changes_and_goes)
         wg_set_key("wgtest0", key);
         WAIT_FOR((d = find_link("wgtest0")) && wireguard_key_equal(&d->public_key, &public_key));
 
-        cr_assert_eq(
-                run("wg set wgtest0 listen-port 5555 fwmark 7 peer %s allowed-ips 10.1.0.0/16,fd00::/64 "
-                    "persistent-keepalive 25 endpoint 192.0.2.1:99",
-                    WIREGUARD_KEY_STR(&peer)),
-                0);
+        sandbox_shell("wg set wgtest0 listen-port 5555 fwmark 7 peer %s allowed-ips 10.1.0.0/16,fd00::/64 "
+                      "persistent-keepalive 25 endpoint 192.0.2.1:99",
+                      WIREGUARD_KEY_STR(&peer));
         WAIT_FOR((d = find_link("wgtest0")) && d->n_peers == 1);
         p = wireguard_device_find_peer(d, &peer);
         cr_assert_not_null(p);
@@ -469,14 +443,14 @@ Test(broker, userspace_link_comes_changes_and_goes)
         cr_assert_eq(d->listen_port, 5555);
         cr_assert_eq(d->fwmark, 7);
 
-        cr_assert_eq(run("wg set wgtest0 peer %s remove", WIREGUARD_KEY_STR(&peer)), 0);
+        sandbox_shell("wg set wgtest0 peer %s remove", WIREGUARD_KEY_STR(&peer));
         WAIT_FOR((d = find_link("wgtest0")) && d->n_peers == 0);
 
         /* Another private key, none, and the interface up and gone. */
         wg_set_key("wgtest0", peer_key);
         WAIT_FOR((d = find_link("wgtest0")) && wireguard_key_equal(&d->public_key, &peer));
-        cr_assert_eq(run("ip link set wgtest0 up"), 0);
-        cr_assert_eq(run("ip link del wgtest0"), 0);
+        sandbox_shell("ip link set wgtest0 up");
+        sandbox_shell("ip link del wgtest0");
         WAIT_FOR(!find_link("wgtest0"));
         waitpid(pid, NULL, 0);
         device_pids[0] = 0;
@@ -505,10 +479,8 @@ Test(broker, other_files_in_the_folder_are_no_links)
 {
         Broker *b = connect_client();
 
-        cr_assert_eq(
-                run("mkdir -p /run/wireguard/dir.sock && touch /run/wireguard/file.sock "
-                    "/run/wireguard/.sock '/run/wireguard/a b.sock' /run/wireguard/toolongforaname0.sock"),
-                0);
+        sandbox_shell("mkdir -p /run/wireguard/dir.sock && touch /run/wireguard/file.sock "
+                      "/run/wireguard/.sock '/run/wireguard/a b.sock' /run/wireguard/toolongforaname0.sock");
         (void) start_userspace("wgtest0");
         start_broker();
         WAIT_FOR(seen.n_ready == 1);
@@ -525,7 +497,7 @@ Test(broker, kernel_link_comes_is_renamed_and_goes)
         WireguardDevice *d;
         unsigned changed;
 
-        if (run("ip link add wgk0 type wireguard 2>/dev/null") != 0)
+        if (system("ip link add wgk0 type wireguard 2>/dev/null") != 0)
                 cr_skip_test("no WireGuard in this kernel");
         b = connect_client();
         start_broker();
@@ -533,11 +505,11 @@ Test(broker, kernel_link_comes_is_renamed_and_goes)
         wg_set_key("wgk0", key);
         WAIT_FOR((d = find_link("wgk0")) && wireguard_key_equal(&d->public_key, &public_key));
         changed = seen.n_changed;
-        cr_assert_eq(run("ip link set wgk0 up"), 0);
+        sandbox_shell("ip link set wgk0 up");
         WAIT_FOR(seen.n_changed > changed);
-        cr_assert_eq(run("ip link set wgk0 down && ip link set wgk0 name wgk1"), 0);
+        sandbox_shell("ip link set wgk0 down && ip link set wgk0 name wgk1");
         WAIT_FOR(find_link("wgk1") && !find_link("wgk0"));
-        cr_assert_eq(run("ip link del wgk1"), 0);
+        sandbox_shell("ip link del wgk1");
         WAIT_FOR(!find_link("wgk1"));
         b = broker_free(b);
 }
@@ -555,11 +527,10 @@ static void two_links(WireguardKey *ret_a, WireguardKey *ret_b, const char *psk)
         (void) start_userspace("wgb");
         wg_set_key("wga", a);
         wg_set_key("wgb", b);
-        cr_assert_eq(
-                run("printf %%s '%s' > %s/psk; wg set wga peer %s preshared-key %s/psk; wg set wgb peer %s "
-                    "preshared-key %s/psk",
-                    psk, folder, WIREGUARD_KEY_STR(ret_b), folder, WIREGUARD_KEY_STR(ret_a), folder),
-                0);
+        sandbox_shell(
+                "printf %%s '%s' > %s/psk; wg set wga peer %s preshared-key %s/psk; wg set wgb peer %s "
+                "preshared-key %s/psk",
+                psk, folder, WIREGUARD_KEY_STR(ret_b), folder, WIREGUARD_KEY_STR(ret_a), folder);
         start_broker();
 }
 
@@ -644,7 +615,7 @@ Test(broker, envelopes_go_between_two_links_only)
 
         /* The preshared key counts: without it on one side nothing opens. */
         sealed = seal(b, "wga", &b_key, body, strlen(body));
-        cr_assert_eq(run("wg set wgb peer %s preshared-key /dev/null", WIREGUARD_KEY_STR(&a_key)), 0);
+        sandbox_shell("wg set wgb peer %s preshared-key /dev/null", WIREGUARD_KEY_STR(&a_key));
         cr_assert_eq(set_endpoint(b, "wgb", &a_key, NULL, 1), 0); /* reads the link anew */
         cr_assert_eq(open_envelope(b, "wgb", &a_key, sealed.data, sealed.size).error, -EBADMSG);
         b = broker_free(b);
@@ -658,7 +629,7 @@ Test(broker, link_without_private_key_seals_nothing)
         (void) start_userspace("wga");
         start_broker();
         WAIT_FOR(find_link("wga"));
-        cr_assert_eq(run("wg set wga peer %s", WIREGUARD_KEY_STR(&peer)), 0);
+        sandbox_shell("wg set wga peer %s", WIREGUARD_KEY_STR(&peer));
         WAIT_FOR(find_link("wga")->n_peers == 1);
         cr_assert_eq(seal(b, "wga", &peer, "x", 1).error, -ENOKEY);
         b = broker_free(b);
@@ -889,7 +860,7 @@ Test(broker, malformed_parameters_are_refused_one_by_one)
 
         (void) start_userspace("wga");
         wg_set_key("wga", new_key());
-        cr_assert_eq(run("wg set wga peer %s", key), 0);
+        sandbox_shell("wg set wga peer %s", key);
         start_broker();
         fd = raw_connect();
         while (!strstr(raw_call(fd, "ReadLink", "{\"name\":\"wga\"}"), "peers"))
@@ -1055,7 +1026,7 @@ Test(broker, stops_and_reloads_on_signals)
         (void) start_userspace("wga");
         start_broker();
         WAIT_FOR(find_link("wga"));
-        cr_assert_eq(run("wg set wga peer %s", WIREGUARD_KEY_STR(&peer)), 0);
+        sandbox_shell("wg set wga peer %s", WIREGUARD_KEY_STR(&peer));
         kill(broker_pid, SIGHUP);
         WAIT_FOR(find_link("wga")->n_peers == 1);
         kill(broker_pid, SIGTERM);

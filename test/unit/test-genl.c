@@ -5,7 +5,7 @@
 #include <linux/genetlink.h>
 
 #include "event-util.h"
-#include "netns.h"
+#include "sandbox.h"
 
 typedef struct Result {
         unsigned n;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "ice-sandbox.h"
+#include "turnserver.h"
 
 #include <glib-unix.h>
 #include <glib.h>
@@ -8,6 +8,7 @@
 
 #include "alloc-util.h"
 #include "event-util.h"
+#include "fd-util.h"
 #include "glib-loop.h"
 #include "ice-data-socket.h"
 #include "ice.h"

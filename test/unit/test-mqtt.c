@@ -93,7 +93,7 @@ static void make_certificates(void)
                       "-nodes -days 2"
                       " -subj /CN=$ca -keyout $ca.key -out $ca.pem; done\n"
                       "make() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"
-                      " -keyout $1.key -out $1.csr; printf 'subjectAltName=%s' $2 >$1.ext;"
+                      " -keyout $1.key -out $1.csr; printf 'subjectAltName=%%s' $2 >$1.ext;"
                       " openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -days 2 -extfile $1.ext -out "
                       "$1.pem; }\n"
                       "make good DNS:broker.test,IP:127.0.0.1\n"
@@ -151,6 +151,7 @@ static MqttServerConfig server_at(const char *host, bool tls)
 
 static void start(void)
 {
+        sandbox_need_root();
         sandbox_enter();
         sandbox_replace("/etc/hosts", "127.0.0.1 localhost broker.test\n::1 two.test\n127.0.0.2 two.test\n");
         sandbox_replace("/etc/resolv.conf", "nameserver 127.0.0.1\n");
@@ -174,7 +175,7 @@ static void expect_delivery(Side *from, Side *to, const char *topic, const char 
         unsigned before = to->n_envelopes;
 
         cr_assert_geq(rendezvous_publish(from->rendezvous, topic, text, strlen(text)), 0);
-        cr_assert(sandbox_run_until(event, &to->n_envelopes, before + 1));
+        RUN_UNTIL(event, to->n_envelopes >= before + 1);
         cr_assert_str_eq(to->topic, topic);
         cr_assert_eq(to->size, strlen(text));
         cr_assert_eq(memcmp(to->envelope, text, to->size), 0);
@@ -182,13 +183,13 @@ static void expect_delivery(Side *from, Side *to, const char *topic, const char 
 
 static void expect_up(Side *side)
 {
-        cr_assert(sandbox_run_until(event, &side->n_up, 1), "%s", side->error);
+        RUN_UNTIL(event, side->n_up >= 1);
         cr_assert_null(side->rendezvous->error);
 }
 
 static void expect_down(Side *side, const char *why)
 {
-        cr_assert(sandbox_run_until(event, &side->n_down, 1));
+        RUN_UNTIL(event, side->n_down >= 1);
         cr_assert_not_null(strstr(side->error, why), "%s", side->error);
 }
 
@@ -227,8 +228,8 @@ Test(mqtt, plain)
         cr_assert_eq(rendezvous_subscribe(a.rendezvous, "#"), -EINVAL);
         cr_assert_geq(rendezvous_subscribe(a.rendezvous, TOPIC_A), 0);
         cr_assert_geq(rendezvous_subscribe(b.rendezvous, TOPIC_B), 0);
-        cr_assert(sandbox_run_until(event, &a.n_subscribed, 1));
-        cr_assert(sandbox_run_until(event, &b.n_subscribed, 1));
+        RUN_UNTIL(event, a.n_subscribed >= 1);
+        RUN_UNTIL(event, b.n_subscribed >= 1);
         expect_delivery(&a, &b, TOPIC_B, "from a to b");
         expect_delivery(&b, &a, TOPIC_A, "from b to a");
         cr_assert_eq(a.rendezvous->counters.sent, 1);
@@ -238,7 +239,7 @@ Test(mqtt, plain)
         /* A topic more while connected, and one less. */
         cr_assert_geq(rendezvous_unsubscribe(b.rendezvous, TOPIC_B), 0);
         cr_assert_geq(rendezvous_subscribe(b.rendezvous, TOPIC_A), 0);
-        cr_assert(sandbox_run_until(event, &b.n_subscribed, 2));
+        RUN_UNTIL(event, b.n_subscribed >= 2);
         cr_assert_geq(rendezvous_publish(a.rendezvous, TOPIC_B, "nobody", 6), 0);
         expect_delivery(&a, &b, TOPIC_A, "to both");
         cr_assert_eq(b.n_envelopes, 2);
@@ -260,7 +261,7 @@ Test(mqtt, many_topics)
                 (void) snprintf(topic, sizeof(topic), "%064x", i);
                 cr_assert_geq(rendezvous_subscribe(a.rendezvous, topic), 0);
         }
-        cr_assert(sandbox_run_until(event, &a.n_subscribed, 150));
+        RUN_UNTIL(event, a.n_subscribed >= 150);
         /* In one flight nothing may wait for an acknowledgement. */
         for (unsigned i = 0; i < 150; i++) {
                 char topic[65];
@@ -268,7 +269,7 @@ Test(mqtt, many_topics)
                 (void) snprintf(topic, sizeof(topic), "%064x", i);
                 cr_assert_geq(rendezvous_publish(a.rendezvous, topic, topic, 64), 0);
         }
-        cr_assert(sandbox_run_until(event, &a.n_envelopes, 150));
+        RUN_UNTIL(event, a.n_envelopes >= 150);
         rendezvous_free(a.rendezvous);
 }
 
@@ -282,10 +283,10 @@ Test(mqtt, envelope_callback_frees)
         side_start(&b, &server);
         cr_assert_geq(rendezvous_subscribe(b.rendezvous, TOPIC_B), 0);
         expect_up(&a);
-        cr_assert(sandbox_run_until(event, &b.n_subscribed, 1));
+        RUN_UNTIL(event, b.n_subscribed >= 1);
         cr_assert_geq(rendezvous_publish(a.rendezvous, TOPIC_B, "1", 1), 0);
         cr_assert_geq(rendezvous_publish(a.rendezvous, TOPIC_B, "2", 1), 0);
-        cr_assert(sandbox_run_until(event, &b.n_envelopes, 1));
+        RUN_UNTIL(event, b.n_envelopes >= 1);
         cr_assert_null(b.rendezvous);
         rendezvous_free(a.rendezvous);
 }
@@ -303,7 +304,7 @@ Test(mqtt, tls_name)
         cr_assert_str_eq(a.rendezvous->name, "mqtts://broker.test:18830");
         cr_assert_geq(rendezvous_subscribe(b.rendezvous, TOPIC_B), 0);
         expect_up(&a);
-        cr_assert(sandbox_run_until(event, &b.n_subscribed, 1));
+        RUN_UNTIL(event, b.n_subscribed >= 1);
         expect_delivery(&a, &b, TOPIC_B, "sealed twice");
         rendezvous_free(a.rendezvous);
         rendezvous_free(b.rendezvous);
@@ -380,7 +381,7 @@ Test(mqtt, subscription_refused)
         side_start(&a, &server);
         cr_assert_geq(rendezvous_subscribe(a.rendezvous, TOPIC_A), 0);
         cr_assert_geq(rendezvous_subscribe(a.rendezvous, TOPIC_B), 0);
-        cr_assert(sandbox_run_until(event, &a.n_state, 2));
+        RUN_UNTIL(event, a.n_state >= 2);
         cr_assert_eq(a.n_subscribed, 1);
         cr_assert_eq(a.rendezvous->state, RENDEZVOUS_STATE_UP);
         cr_assert_not_null(strstr(a.error, "refuses subscriptions"));
@@ -406,7 +407,7 @@ Test(mqtt, others_are_not_disturbed)
         side_start(&b, &bad);
         side_start(&a, &good);
         cr_assert_geq(rendezvous_subscribe(a.rendezvous, TOPIC_A), 0);
-        cr_assert(sandbox_run_until(event, &a.n_subscribed, 1));
+        RUN_UNTIL(event, a.n_subscribed >= 1);
         expect_down(&b, "the server closed the connection");
         expect_delivery(&a, &a, TOPIC_A, "still here");
         rendezvous_free(a.rendezvous);
@@ -423,18 +424,18 @@ Test(mqtt, restart)
         side_start(&b, &server);
         cr_assert_geq(rendezvous_subscribe(b.rendezvous, TOPIC_B), 0);
         expect_up(&a);
-        cr_assert(sandbox_run_until(event, &b.n_subscribed, 1));
+        RUN_UNTIL(event, b.n_subscribed >= 1);
 
         broker_stop();
         expect_down(&a, "connection lost");
         expect_down(&b, "connection lost");
         cr_assert_eq(rendezvous_publish(a.rendezvous, TOPIC_B, "lost", 4), -ENOTCONN);
-        cr_assert(sandbox_run_until(event, &a.n_down, 2));
+        RUN_UNTIL(event, a.n_down >= 2);
         cr_assert_str_eq(a.error, "connection refused");
 
         broker_start(PLAIN);
-        cr_assert(sandbox_run_until(event, &a.n_up, 2));
-        cr_assert(sandbox_run_until(event, &b.n_subscribed, 2));
+        RUN_UNTIL(event, a.n_up >= 2);
+        RUN_UNTIL(event, b.n_subscribed >= 2);
         cr_assert_null(a.rendezvous->error);
         expect_delivery(&a, &b, TOPIC_B, "again");
         cr_assert_eq(b.n_envelopes, 1);
@@ -470,15 +471,15 @@ Test(mqtt, oversized)
         broker_start(PLAIN);
         side_start(&a, &server);
         cr_assert_geq(rendezvous_subscribe(a.rendezvous, TOPIC_A), 0);
-        cr_assert(sandbox_run_until(event, &a.n_subscribed, 1));
+        RUN_UNTIL(event, a.n_subscribed >= 1);
         cr_assert_eq(rendezvous_publish(a.rendezvous, TOPIC_A, big, RENDEZVOUS_ENVELOPE_MAX + 1), -EMSGSIZE);
 
         cr_assert_geq(socket_address_from_ip("127.0.0.1", PORT, &parameters.address), 0);
         cr_assert_geq(mqtt_connect(event, &parameters, &foreign_callbacks, NULL, &foreign), 0);
-        cr_assert(sandbox_run_until(event, &n_foreign_connected, 1));
+        RUN_UNTIL(event, n_foreign_connected >= 1);
         cr_assert_geq(mqtt_publish(foreign, "icewire/v1/" TOPIC_A, big, RENDEZVOUS_ENVELOPE_MAX + 1), 0);
         cr_assert_geq(mqtt_publish(foreign, "icewire/v1/" TOPIC_A, big, RENDEZVOUS_ENVELOPE_MAX), 0);
-        cr_assert(sandbox_run_until(event, &a.n_envelopes, 1));
+        RUN_UNTIL(event, a.n_envelopes >= 1);
         cr_assert_eq(a.size, RENDEZVOUS_ENVELOPE_MAX);
         cr_assert_eq(a.rendezvous->counters.oversized, 1);
         cr_assert_eq(a.rendezvous->counters.received, 1);
@@ -487,9 +488,9 @@ Test(mqtt, oversized)
         /* What would fill our memory ends the connection; the next one is good. */
         cr_assert_geq(mqtt_publish(foreign, "icewire/v1/" TOPIC_A, big, 2 * MQTT_PACKET_MAX), 0);
         expect_down(&a, "the server sends more than we take in one packet");
-        cr_assert(sandbox_run_until(event, &a.n_subscribed, 2));
+        RUN_UNTIL(event, a.n_subscribed >= 2);
         cr_assert_geq(mqtt_publish(foreign, "icewire/v1/" TOPIC_A, "small", 5), 0);
-        cr_assert(sandbox_run_until(event, &a.n_envelopes, 2));
+        RUN_UNTIL(event, a.n_envelopes >= 2);
         mqtt_free(foreign);
         rendezvous_free(a.rendezvous);
 }

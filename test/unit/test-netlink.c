@@ -5,7 +5,7 @@
 #include <linux/rtnetlink.h>
 
 #include "event-util.h"
-#include "netns.h"
+#include "sandbox.h"
 
 /* --- attributes --- */
 
@@ -180,8 +180,10 @@ static void setup(sd_event **event, Netlink **nl)
 /* More links than fit into one datagram. */
 static void make_many_links(void)
 {
-        enter_netns();
-        run("for i in $(seq 60); do echo link add v$i type veth peer name w$i; done | ip -batch -");
+        sandbox_need_root();
+        sandbox_enter_bare();
+        sandbox_shell(
+                "for i in $(seq 60); do echo link add v$i type veth peer name w$i; done | ip -batch -");
 }
 
 Test(request, is_answered_and_acknowledged)
@@ -380,13 +382,14 @@ Test(notifications, are_told_apart_from_answers)
         Listener listener = {};
         Request r = {};
 
-        enter_netns();
+        sandbox_need_root();
+        sandbox_enter_bare();
         setup(&event, &nl);
         cr_assert_eq(netlink_subscribe(nl, RTNLGRP_LINK, on_notification, on_overrun, &listener), 0);
-        run("ip link set lo up");
+        sandbox_shell("ip link set lo up");
         RUN_UNTIL(event, listener.n_messages > 0);
         get_links(nl, 1, &r);
-        run("ip link set lo down");
+        sandbox_shell("ip link set lo down");
         RUN_UNTIL(event, r.n_done > 0 && listener.n_messages > 1);
         cr_assert_eq(r.n_messages, 1);
         cr_assert_eq(r.error, 0);
@@ -400,11 +403,13 @@ Test(notifications, that_were_dropped_are_reported)
         Listener listener = {};
         Request waiting = {}, after = {};
 
-        enter_netns();
+        sandbox_need_root();
+        sandbox_enter_bare();
         setup(&event, &nl);
         cr_assert_eq(netlink_subscribe(nl, RTNLGRP_LINK, on_notification, on_overrun, &listener), 0);
         get_links(nl, 1, &waiting);
-        run("for i in $(seq 8000); do echo link set lo mtu $((2000 + i %% 2)); done | ip -batch -");
+        sandbox_shell(
+                "for i in $(seq 8000); do echo link set lo mtu $((2000 + i %% 2)); done | ip -batch -");
         RUN_UNTIL(event, listener.n_overruns > 0);
         cr_assert_eq(listener.error, -ENOBUFS);
         /* Its answer may be among what was lost, for all that anyone knows. */

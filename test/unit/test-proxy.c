@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "ice-sandbox.h"
+#include "sandbox.h"
 
 #include <arpa/inet.h>
 #include <netinet/udp.h>
@@ -9,6 +9,7 @@
 #include "event-util.h"
 #include "macro.h"
 #include "proxy.h"
+#include "udp.h"
 
 /* A WireGuard device is a UDP socket, a peer another one, and what the proxy owns on the peer's side a
  * third. */

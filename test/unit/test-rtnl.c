@@ -3,8 +3,8 @@
 #include "rtnl.h"
 
 #include "event-util.h"
-#include "netns.h"
 #include "rtnl-feed.h"
+#include "sandbox.h"
 
 /* What the callbacks told. */
 typedef struct Record {
@@ -115,10 +115,12 @@ Test(rtnl, reads_what_is_there)
         const RtnlAddress *address;
         const RtnlLink *link;
 
-        enter_netns();
-        run("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; " ADDRESSES
-            "ip link add br0 type bridge; ip link set v1 master br0; "
-            "ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8::2");
+        sandbox_need_root();
+        sandbox_enter_bare();
+        sandbox_shell(
+                "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; " ADDRESSES
+                "ip link add br0 type bridge; ip link set v1 master br0; "
+                "ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8::2");
         start(&event, &record);
 
         link = link_by_name(record.monitor, "lo");
@@ -156,27 +158,28 @@ Test(rtnl, follows_links)
         Record record = {};
         int ifindex;
 
-        enter_netns();
+        sandbox_need_root();
+        sandbox_enter_bare();
         start(&event, &record);
-        run("ip link add v0 type veth peer name v1");
+        sandbox_shell("ip link add v0 type veth peer name v1");
         RUN_UNTIL(event, link_by_name(record.monitor, "v0"));
         ifindex = link_by_name(record.monitor, "v0")->ifindex;
         cr_assert(record.changes[ifindex] & RTNL_CHANGE_LINK);
 
-        run("ip link set v0 name uplink");
+        sandbox_shell("ip link set v0 name uplink");
         RUN_UNTIL(event, link_by_name(record.monitor, "uplink"));
         cr_assert_eq(link_by_name(record.monitor, "uplink")->ifindex, ifindex);
         cr_assert_null(link_by_name(record.monitor, "v0"));
 
-        run("ip link add br0 type bridge; ip link set uplink master br0");
+        sandbox_shell("ip link add br0 type bridge; ip link set uplink master br0");
         RUN_UNTIL(event, link_by_name(record.monitor, "uplink")->master != 0);
         /* The bridge says DELLINK, family AF_BRIDGE: it means the port, not the link. */
-        run("ip link set uplink nomaster");
+        sandbox_shell("ip link set uplink nomaster");
         RUN_UNTIL(event, link_by_name(record.monitor, "uplink")->master == 0);
         run_pending(event);
         cr_assert_eq(record.n_removed, 0);
 
-        run("ip link del uplink");
+        sandbox_shell("ip link del uplink");
         RUN_UNTIL(event, record.n_removed == 2);
         cr_assert_null(link_by_name(record.monitor, "uplink"));
         cr_assert_null(link_by_name(record.monitor, "v1"));
@@ -190,11 +193,12 @@ Test(rtnl, follows_addresses)
         unsigned n;
         int ifindex;
 
-        enter_netns();
-        run("ip link add v0 type veth peer name v1");
+        sandbox_need_root();
+        sandbox_enter_bare();
+        sandbox_shell("ip link add v0 type veth peer name v1");
         start(&event, &record);
         ifindex = link_by_name(record.monitor, "v0")->ifindex;
-        run("ip addr add 192.0.2.1/24 dev v0; ip addr add 2001:db8::1/64 dev v0 nodad");
+        sandbox_shell("ip addr add 192.0.2.1/24 dev v0; ip addr add 2001:db8::1/64 dev v0 nodad");
         RUN_UNTIL(event, address_by_ip(record.monitor, "192.0.2.1") &&
                                  address_by_ip(record.monitor, "2001:db8::1"));
         cr_assert_eq(record.changes[ifindex], RTNL_CHANGE_ADDRESS);
@@ -202,17 +206,17 @@ Test(rtnl, follows_addresses)
         /* New lifetimes, as with every router advertisement, are no news. */
         run_pending(event);
         n = record.n_changed;
-        run("ip addr change 2001:db8::1/64 dev v0 valid_lft 4000 preferred_lft 3000; "
-            "ip addr add 192.0.2.9/24 dev v0");
+        sandbox_shell("ip addr change 2001:db8::1/64 dev v0 valid_lft 4000 preferred_lft 3000; "
+                      "ip addr add 192.0.2.9/24 dev v0");
         RUN_UNTIL(event, address_by_ip(record.monitor, "192.0.2.9"));
         cr_assert_leq(record.n_changed, n + 2, "lifetimes clear IFA_F_PERMANENT once");
         n = record.n_changed;
-        run("ip addr change 2001:db8::1/64 dev v0 valid_lft 4001 preferred_lft 3001; "
-            "ip addr del 192.0.2.9/24 dev v0");
+        sandbox_shell("ip addr change 2001:db8::1/64 dev v0 valid_lft 4001 preferred_lft 3001; "
+                      "ip addr del 192.0.2.9/24 dev v0");
         RUN_UNTIL(event, !address_by_ip(record.monitor, "192.0.2.9"));
         cr_assert_eq(record.n_changed, n + 1);
 
-        run("ip link del v0");
+        sandbox_shell("ip link del v0");
         RUN_UNTIL(event, record.n_removed == 2);
         cr_assert_null(address_by_ip(record.monitor, "192.0.2.1"));
         cr_assert_null(address_by_ip(record.monitor, "2001:db8::1"));
@@ -225,38 +229,40 @@ Test(rtnl, follows_default_routes)
         Record record = {};
         int v0, v1;
 
-        enter_netns();
-        run("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; " ADDRESSES);
+        sandbox_need_root();
+        sandbox_enter_bare();
+        sandbox_shell(
+                "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; " ADDRESSES);
         start(&event, &record);
         v0 = link_by_name(record.monitor, "v0")->ifindex;
         v1 = link_by_name(record.monitor, "v1")->ifindex;
 
-        run("ip route add 203.0.113.0/24 dev v0; ip route add default via 192.0.2.254");
+        sandbox_shell("ip route add 203.0.113.0/24 dev v0; ip route add default via 192.0.2.254");
         RUN_UNTIL(event, default_routes(record.monitor, "v0") == 1);
         cr_assert(record.changes[v0] & RTNL_CHANGE_ROUTE);
         cr_assert_not(record.changes[v1] & RTNL_CHANGE_ROUTE);
 
-        run("ip route add default dev v0 metric 100; ip route add default dev v0 table 77; "
-            "ip route add unreachable default metric 5000");
+        sandbox_shell("ip route add default dev v0 metric 100; ip route add default dev v0 table 77; "
+                      "ip route add unreachable default metric 5000");
         RUN_UNTIL(event, default_routes(record.monitor, "v0") == 3);
 
         /* Replaced: the kernel says nothing about the old one. */
-        run("ip route replace default via 198.51.100.254");
+        sandbox_shell("ip route replace default via 198.51.100.254");
         RUN_UNTIL(event, default_routes(record.monitor, "v1") == 1);
         cr_assert_eq(default_routes(record.monitor, "v0"), 2);
 
-        run("ip route add default metric 7 nexthop via 192.0.2.253 nexthop via 198.51.100.253");
+        sandbox_shell("ip route add default metric 7 nexthop via 192.0.2.253 nexthop via 198.51.100.253");
         RUN_UNTIL(event, default_routes(record.monitor, "v1") == 2);
         cr_assert_eq(default_routes(record.monitor, "v0"), 3);
-        run("ip route del default metric 7");
+        sandbox_shell("ip route del default metric 7");
         RUN_UNTIL(event, default_routes(record.monitor, "v1") == 1);
         cr_assert_eq(default_routes(record.monitor, "v0"), 2);
 
-        run("ip -6 route add default via 2001:db8::2");
+        sandbox_shell("ip -6 route add default via 2001:db8::2");
         RUN_UNTIL(event, default_routes(record.monitor, "v0") == 3);
 
         /* Down: the IPv4 routes go in silence. */
-        run("ip link set v0 down");
+        sandbox_shell("ip link set v0 down");
         RUN_UNTIL(event, default_routes(record.monitor, "v0") == 0);
         cr_assert_eq(default_routes(record.monitor, "v1"), 1);
         rtnl_monitor_free(record.monitor);
@@ -268,12 +274,14 @@ Test(rtnl, notices_routes_that_go_with_an_address)
         _cleanup_event_ sd_event *event = NULL;
         Record record = {};
 
-        enter_netns();
-        run("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; " ADDRESSES
-            "ip addr add 192.0.2.2/32 dev v0; ip route add default dev v0 src 192.0.2.2");
+        sandbox_need_root();
+        sandbox_enter_bare();
+        sandbox_shell(
+                "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; " ADDRESSES
+                "ip addr add 192.0.2.2/32 dev v0; ip route add default dev v0 src 192.0.2.2");
         start(&event, &record);
         cr_assert_eq(default_routes(record.monitor, "v0"), 1);
-        run("ip addr del 192.0.2.2/32 dev v0");
+        sandbox_shell("ip addr del 192.0.2.2/32 dev v0");
         RUN_UNTIL(event, default_routes(record.monitor, "v0") == 0);
         cr_assert_eq(record.n_ready, 1, "a few routes read again are no new start");
         rtnl_monitor_free(record.monitor);
@@ -285,17 +293,20 @@ Test(rtnl, is_at_ease_with_many)
         Record record = {};
         size_t n;
 
-        enter_netns();
-        run("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; "
-            "(for i in $(seq 0 599); do echo addr add 10.$((i / 200)).$((i %% 200)).1/32 dev v0; done; "
-            "for i in $(seq 0 1999); do echo route add 172.16.$((i / 200)).$((i %% 200))/32 dev v0; done; "
-            "echo route add default dev v0) | ip -batch -");
+        sandbox_need_root();
+        sandbox_enter_bare();
+        sandbox_shell(
+                "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; "
+                "(for i in $(seq 0 599); do echo addr add 10.$((i / 200)).$((i %% 200)).1/32 dev v0; done; "
+                "for i in $(seq 0 1999); do echo route add 172.16.$((i / 200)).$((i %% 200))/32 dev v0; "
+                "done; "
+                "echo route add default dev v0) | ip -batch -");
         start(&event, &record);
         (void) rtnl_monitor_addresses(record.monitor, &n);
         cr_assert_geq(n, 600);
         cr_assert_not_null(address_by_ip(record.monitor, "10.2.199.1"));
         cr_assert_eq(default_routes(record.monitor, "v0"), 1);
-        run("ip addr flush dev v0");
+        sandbox_shell("ip addr flush dev v0");
         RUN_UNTIL(event, !address_by_ip(record.monitor, "10.0.0.1") &&
                                  !address_by_ip(record.monitor, "10.2.199.1"));
         rtnl_monitor_free(record.monitor);
@@ -306,14 +317,16 @@ Test(rtnl, reads_everything_again_when_messages_were_lost)
         _cleanup_event_ sd_event *event = NULL;
         Record record = {};
 
-        enter_netns();
-        run("ip link add v0 type veth peer name v1; ip link add w0 type veth peer name w1; "
-            "ip addr add 192.0.2.1/24 dev w0; ip addr add 192.0.2.2/24 dev v0");
+        sandbox_need_root();
+        sandbox_enter_bare();
+        sandbox_shell("ip link add v0 type veth peer name v1; ip link add w0 type veth peer name w1; "
+                      "ip addr add 192.0.2.1/24 dev w0; ip addr add 192.0.2.2/24 dev v0");
         start(&event, &record);
         /* None of this is read while it happens. */
-        run("(for i in $(seq 8000); do echo link set lo mtu $((2000 + i %% 2)); done) | ip -batch -; "
-            "ip link del v0; ip addr del 192.0.2.1/24 dev w0; ip addr add 192.0.2.3/24 dev w0; "
-            "ip link add x0 type veth peer name x1");
+        sandbox_shell(
+                "(for i in $(seq 8000); do echo link set lo mtu $((2000 + i %% 2)); done) | ip -batch -; "
+                "ip link del v0; ip addr del 192.0.2.1/24 dev w0; ip addr add 192.0.2.3/24 dev w0; "
+                "ip link add x0 type veth peer name x1");
         RUN_UNTIL(event, record.n_ready == 2);
         cr_assert_null(link_by_name(record.monitor, "v0"));
         cr_assert_eq(record.n_removed, 2);
@@ -322,7 +335,7 @@ Test(rtnl, reads_everything_again_when_messages_were_lost)
         cr_assert_null(address_by_ip(record.monitor, "192.0.2.2"));
         cr_assert_not_null(address_by_ip(record.monitor, "192.0.2.3"));
         /* And goes on following. */
-        run("ip link del x0");
+        sandbox_shell("ip link del x0");
         RUN_UNTIL(event, !link_by_name(record.monitor, "x0"));
         rtnl_monitor_free(record.monitor);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "ice-sandbox.h"
+#include "turnserver.h"
 
 #include <string.h>
 
 #include "event-util.h"
+#include "fd-util.h"
 #include "macro.h"
 #include "stun.h"
 

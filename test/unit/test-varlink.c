@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Criterion's assertions are declarations and statements in one. */
-#pragma GCC diagnostic ignored "-Wdeclaration-after-statement"
-
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include <linux/wireguard.h>
 
 #include "event-util.h"
-#include "netns.h"
+#include "sandbox.h"
 #include "string-util.h"
 
 /* --- messages made by hand, as drivers/net/wireguard/netlink.c makes them --- */
@@ -439,15 +439,17 @@ Test(kernel, is_read_and_written)
         SocketAddress endpoint;
         size_t chosen = 0, n_large = 0;
 
-        enter_netns();
+        sandbox_need_root();
+        sandbox_enter_bare();
         if (system("ip link add wgtest type wireguard 2>/dev/null") != 0)
                 cr_skip_test("this kernel has no WireGuard");
-        run("wg genkey | wg set wgtest private-key /dev/stdin listen-port 51820 fwmark 7; "
-            "for i in $(seq 300); do wg set wgtest peer $(wg genkey | wg pubkey) "
-            "allowed-ips 10.$((i / 200)).$((i %% 200)).0/24,fd00:$i::/64 endpoint 192.0.2.1:$i; done; "
-            "wg set wgtest peer $(wg show wgtest peers | head -n 1) allowed-ips "
-            "$(for i in $(seq 2000); do printf '172.16.%%d.%%d/32,' $((i / 200)) $((i %% 200)); done | "
-            "sed 's/,$//')");
+        sandbox_shell(
+                "wg genkey | wg set wgtest private-key /dev/stdin listen-port 51820 fwmark 7; "
+                "for i in $(seq 300); do wg set wgtest peer $(wg genkey | wg pubkey) "
+                "allowed-ips 10.$((i / 200)).$((i %% 200)).0/24,fd00:$i::/64 endpoint 192.0.2.1:$i; done; "
+                "wg set wgtest peer $(wg show wgtest peers | head -n 1) allowed-ips "
+                "$(for i in $(seq 2000); do printf '172.16.%%d.%%d/32,' $((i / 200)) $((i %% 200)); done | "
+                "sed 's/,$//')");
         cr_assert_geq(sd_event_new(&event), 0);
         cr_assert_eq(wireguard_netlink_new(event, &w), 0);
         cr_assert_eq(wireguard_netlink_get(w, "wgtest", on_device, &before, &before.call), 0);
@@ -493,7 +495,8 @@ Test(kernel, says_that_a_link_is_no_wireguard)
         _cleanup_(wireguard_netlink_freep) WireguardNetlink *w = NULL;
         Result get = {};
 
-        enter_netns();
+        sandbox_need_root();
+        sandbox_enter_bare();
         cr_assert_geq(sd_event_new(&event), 0);
         cr_assert_eq(wireguard_netlink_new(event, &w), 0);
         cr_assert_eq(wireguard_netlink_get(w, "lo", on_device, &get, &get.call), 0);

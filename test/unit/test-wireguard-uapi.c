@@ -14,7 +14,7 @@
 
 #include "event-util.h"
 #include "fd-util.h"
-#include "netns.h"
+#include "sandbox.h"
 #include "string-util.h"
 
 /* --- the text --- */
@@ -439,9 +439,8 @@ static void stop_wireguard_go(void)
 /* A /run/wireguard of our own: others' links stay out of sight, and what is left behind goes with us. */
 static void enter_private_run(void)
 {
-        enter_netns();
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-                cr_skip_test("no mount namespace");
+        sandbox_need_root();
+        sandbox_enter_bare();
         (void) mkdir(WIREGUARD_UAPI_FOLDER, 0700);
         if (mount("tmpfs", WIREGUARD_UAPI_FOLDER, "tmpfs", 0, NULL) < 0)
                 cr_skip_test("no private " WIREGUARD_UAPI_FOLDER);
@@ -512,10 +511,10 @@ Test(wireguard_go, is_read_and_written, .fini = stop_wireguard_go)
         cr_assert_eq(empty->n_peers, 0);
         cr_assert_eq(empty->ifindex, (int) if_nametoindex("wgtest"));
 
-        run("wg genkey | wg set wgtest private-key /dev/stdin listen-port 5555; "
-            "wg genpsk | wg set wgtest peer $(wg genkey | wg pubkey) preshared-key /dev/stdin "
-            "allowed-ips 10.0.0.0/24,fd00::/64 persistent-keepalive 25; "
-            "wg set wgtest peer $(wg genkey | wg pubkey) endpoint 127.0.0.1:9");
+        sandbox_shell("wg genkey | wg set wgtest private-key /dev/stdin listen-port 5555; "
+                      "wg genpsk | wg set wgtest peer $(wg genkey | wg pubkey) preshared-key /dev/stdin "
+                      "allowed-ips 10.0.0.0/24,fd00::/64 persistent-keepalive 25; "
+                      "wg set wgtest peer $(wg genkey | wg pubkey) endpoint 127.0.0.1:9");
         before = get_device(event);
         cr_assert_eq(before->n_peers, 2);
         cr_assert_eq(before->listen_port, 5555);

@@ -1,96 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* For tests that talk over a network: each in a network and mount namespace of its own, with nothing but
- * loopback and an empty /tmp; so they neither meet each other nor leave anything behind. */
+/* STUN and TURN servers for tests, in their sandbox: coturn, and one of our own that answers what it is told
+ * to. */
 
-#include <criterion/criterion.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <systemd/sd-event.h>
-#include <unistd.h>
 
-#include "fd-util.h"
-#include "socket-address.h"
-#include "time-util.h"
-
-static inline void sandbox_write(const char *path, const char *text)
-{
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-        if (fd < 0 || write(fd, text, strlen(text)) < 0)
-                cr_skip("no user namespaces here");
-        close(fd);
-}
-
-static inline void sandbox_enter(void)
-{
-        struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-        bool root = geteuid() == 0;
-        char map[64];
-        int fd;
-
-        snprintf(map, sizeof(map), "0 %u 1", (unsigned) geteuid());
-        if (unshare(CLONE_NEWNET | CLONE_NEWNS | (root ? 0 : CLONE_NEWUSER)) < 0)
-                cr_skip("no namespaces here");
-        if (!root)
-                sandbox_write("/proc/self/uid_map", map);
-        cr_assert(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) >= 0);
-        cr_assert(mount("tmpfs", "/tmp", "tmpfs", 0, NULL) >= 0);
-        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        cr_assert(ioctl(fd, SIOCSIFFLAGS, &request) >= 0);
-        close(fd);
-}
-
-/* Runs the loop until the condition holds. The limit is no part of any test: it only ends a broken one. */
-#define SANDBOX_PATIENCE (60 * USEC_PER_SEC)
-#define RUN_UNTIL(event, condition)                                                                         \
-        do {                                                                                                \
-                usec_t _end = now(CLOCK_MONOTONIC) + SANDBOX_PATIENCE;                                      \
-                while (!(condition)) {                                                                      \
-                        cr_assert(now(CLOCK_MONOTONIC) < _end, "never came: %s", #condition);               \
-                        cr_assert(sd_event_run((event), SANDBOX_PATIENCE) >= 0);                            \
-                }                                                                                           \
-        } while (false)
-
-static inline SocketAddress address(const char *s)
-{
-        SocketAddress a;
-
-        cr_assert(socket_address_from_string(s, &a) >= 0, "%s", s);
-        return a;
-}
-
-static inline SocketAddress local_address(int fd)
-{
-        struct sockaddr_storage storage;
-        socklen_t size = sizeof(storage);
-        SocketAddress a;
-
-        cr_assert(getsockname(fd, (struct sockaddr *) &storage, &size) >= 0);
-        cr_assert(socket_address_from_sockaddr(&storage, size, &a) >= 0);
-        return a;
-}
-
-static inline int udp_socket(const char *s)
-{
-        SocketAddress a = address(s);
-        int fd = socket(a.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-        cr_assert(fd >= 0);
-        cr_assert(bind(fd, &a.sa, socket_address_length(&a)) >= 0);
-        return fd;
-}
+#include "sandbox.h"
+#include "udp.h"
 
 /* A real coturn on 127.0.0.1 and ::1, port 3478, with the user "user" and the password "secret". It dies
  * with us. */
@@ -156,8 +78,6 @@ static inline void turnserver_stop(pid_t pid)
         kill(pid, SIGKILL);
         cr_assert(waitpid(pid, NULL, 0) == pid);
 }
-
-/* ---- a STUN server of our own, that answers what it is told to ---- */
 
 #define STUN_COOKIE 0x2112a442U
 
