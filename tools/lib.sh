@@ -24,6 +24,9 @@ quietly() {
         wait "$pid"
 }
 
+# What configure_and_build builds; empty: everything.
+TARGETS=()
+
 # configure_and_build DIR [MESON OPTION…]: inside the build environment; a build directory that was made with other
 # options, or that an interrupted set-up left, is set up again.
 configure_and_build() {
@@ -35,13 +38,14 @@ configure_and_build() {
                 "$TOP/tools/toolbox" meson setup "$dir" "$@" || return
                 printf '%s\n' "$stamp" >"$TOP/$dir/.options"
         fi
-        "$TOP/tools/toolbox" ninja -C "$dir"
+        "$TOP/tools/toolbox" ninja -C "$dir" "${TARGETS[@]}"
 }
 
 RELEASE_OPTIONS=(--buildtype=release -Dwerror=true)
 
-# The optimised build that tools/demo and tools/bench run.
+# The optimised build that tools/demo and tools/bench run, without the tests.
 build_release() {
+        local TARGETS=(src/icewired src/icewire-broker src/icewirectl)
         quietly "$TOP/build/release.log" "building icewire" configure_and_build build/release "${RELEASE_OPTIONS[@]}" && return
         tail -n 30 "$TOP/build/release.log"
         say "FAILED: the build; its log is build/release.log"
