@@ -7,6 +7,8 @@
 #include "event-util.h"
 #include "exchange.h"
 #include "log.h"
+#include "session.h"
+#include "sharing.h"
 #include "string-util.h"
 #include "try.h"
 
@@ -160,6 +162,8 @@ Manager *manager_free(Manager *m)
         while (m->n_rendezvous > 0)
                 manager_remove_rendezvous(m, m->rendezvous[m->n_rendezvous - 1]);
         cancel_lookups(m);
+        sharing_lost(m);
+        free(m->redirect_reason);
         proxy_pool_free(m->proxies);
         broker_free(m->broker);
         resolver_free(m->resolver);
@@ -235,6 +239,7 @@ static void on_broker_ready(Broker *b, void *userdata)
         if (!link->present)
                 link_free(link);
         m->broker_ready = true;
+        sharing_update(m);
         for_each_peer(m, start_peer);
 }
 
@@ -245,6 +250,7 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
 
         log_warning_errno(error, "Lost icewire-broker, paths stay as they are: %m");
         m->broker_ready = false;
+        sharing_lost(m);
         HASH_ITER(hh, m->links, link, next)
         link->present = false;
         for_each_peer(m, peer_update_reason);
@@ -256,6 +262,20 @@ const BrokerCallbacks manager_broker_callbacks = {
         .ready = on_broker_ready,
         .lost = on_broker_lost,
 };
+
+static void settle_peer(Peer *peer)
+{
+        if (peer->session)
+                session_share_again(peer->session);
+        if (peer->old_session)
+                session_share_again(peer->old_session);
+        try_now(peer);
+}
+
+void manager_sharing_settled(Manager *m)
+{
+        for_each_peer(m, settle_peer);
+}
 
 void manager_set_broker(Manager *m, Broker *broker)
 {
@@ -414,7 +434,10 @@ static void collect_addresses(Manager *m)
         size_t n;
 
         n = addresses_collect(m->rtnl, &m->config->addresses, addresses, ELEMENTSOF(addresses));
+        /* Also where the addresses are the same: the interface may be another one. */
+        sharing_invalidate(m);
         manager_set_addresses(m, addresses, n);
+        sharing_update(m);
         for (size_t i = 0; i < m->n_rendezvous; i++)
                 if (m->rendezvous[i]->ops->network_changed)
                         m->rendezvous[i]->ops->network_changed(m->rendezvous[i]);
@@ -494,6 +517,7 @@ static void add_server(Manager *m, const IceServerConfig *server, const SocketAd
 static void lookups_settled(Manager *m)
 {
         event_disarm_timer(m->lookups_timer);
+        sharing_update(m);
         for_each_peer(m, try_now);
 }
 
@@ -568,7 +592,8 @@ static int look_up_servers(Manager *m)
 
 bool manager_can_negotiate(const Manager *m)
 {
-        return m->addresses_known && m->n_addresses > 0 && (!m->lookups || m->lookups_overdue);
+        return m->addresses_known && m->n_addresses > 0 && (!m->lookups || m->lookups_overdue) &&
+               m->redirect_settled;
 }
 
 /* Start, reload, stop */
@@ -620,6 +645,8 @@ void manager_reload(Manager *m, Config *config)
                 log_error_errno(r, "Failed to look up the servers: %m");
         if (m->rtnl && rtnl_monitor_is_ready(m->rtnl))
                 collect_addresses(m);
+        else
+                sharing_update(m);
         for_each_peer(m, try_now);
 }
 

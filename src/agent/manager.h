@@ -38,6 +38,14 @@ struct Manager {
         void *userdata;
         bool broker_ready; /* every link was told */
 
+        /* sharing.c: which data path shares WireGuard's ports with ICE */
+        RedirectKind redirect_kind;
+        char *redirect_reason;     /* why it is nothing better, for people; NULL: there is nothing better */
+        bool redirect_settled;     /* what was asked for last is in force */
+        bool redirect_told;        /* in the log */
+        bool redirect_again;       /* something changed since it was asked */
+        BrokerCall *redirect_call; /* in flight */
+
         /* Our addresses that are worth offering. */
         RtnlMonitor *rtnl; /* owned; NULL in unit tests, that call manager_set_addresses() themselves */
         SocketAddress addresses[MANAGER_ADDRESSES_MAX];
@@ -100,8 +108,8 @@ bool manager_address_is_tunnelled(const Manager *m, const SocketAddress *a);
 /* For the model's own use: another link with the same keys may have the topics of this peer now. */
 void manager_topics_released(Manager *m, const Peer *peer);
 
-/* For the model's own use: another link with the same keys may have the topics of this peer now. */
-void manager_topics_released(Manager *m, const Peer *peer);
+/* For sharing.c: what is shared how is known now; the broker may have forgotten the sockets it had. */
+void manager_sharing_settled(Manager *m);
 
 /* For the model's own use: after goodbyes were sent. */
 void manager_check_stopped(Manager *m);
