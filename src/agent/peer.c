@@ -143,11 +143,11 @@ void peer_changed(Peer *peer)
 {
         peer->dirty = true;
         manager_schedule_flush(peer->link->manager);
+        link_mappings_consider_need(peer->link);
 }
 
 void peer_set_state(Peer *peer, PeerState state)
 {
-        link_mappings_consider_need(peer->link);
         if (peer->state != state) {
                 peer->state = state;
                 peer_changed(peer);
