@@ -21,6 +21,7 @@
  * begins; the controlling one learns the endpoint from its packet, and sets it itself only if nothing has
  * come by then. */
 #define HANDSHAKE_COURTESY USEC_PER_SEC
+#define INITIATION_SIZE 148
 
 /* How long WireGuard may take for its handshake on a new path: it tries again every 5 s (Rekey-Timeout), so
  * three tries. */
@@ -171,6 +172,13 @@ static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdat
         return 0;
 }
 
+/* Message type 1 with its reserved zeros, of the size that it always has (the WireGuard paper, section
+ * 5.4.2). */
+static bool is_initiation(const void *packet, size_t size)
+{
+        return packet && size == INITIATION_SIZE && memcmp(packet, (const uint8_t[]) { 1, 0, 0, 0 }, 4) == 0;
+}
+
 static void wait_for_handshake(Session *s)
 {
         Peer *peer = s->peer;
@@ -184,8 +192,7 @@ static void wait_for_handshake(Session *s)
         }
         peer->handshake_wanted_since = t;
         peer->handshake_before = peer->last_handshake;
-        /* What it has sent already is its initiation. */
-        peer->handshake_is_peers = peer->signalling.controlling || s->early;
+        peer->handshake_is_peers = peer->signalling.controlling || is_initiation(s->early, s->early_size);
         peer->handshake_overdue = false;
         peer->handshake_step = 0;
         arm_handshake_timer(peer);
@@ -276,12 +283,20 @@ static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata
         return 0;
 }
 
+/* The endpoint may be ours because the peer's packet came from there, and nothing come of it: only with a
+ * keepalive does WireGuard begin by itself. But one that is switched off on a path that works is somebody's
+ * wish. */
+static bool endpoint_is_good(const Peer *peer)
+{
+        return socket_address_equal(&peer->endpoint, &peer->path.endpoint) &&
+               (peer->persistent_keepalive != 0 || peer->handshake_wanted_since == 0);
+}
+
 /* Somebody has rewritten the peer while our path is good. We insist at once a few times, and then no oftener
  * than that: we are no party to a war. */
 static void restore_endpoint(Peer *peer)
 {
-        if (!peer->proxy || leaves_handshake_to_peer(peer) ||
-            socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+        if (!peer->proxy || leaves_handshake_to_peer(peer) || endpoint_is_good(peer))
                 return;
         if (peer->calls)
                 return; /* the one that sets it looks again afterwards */
@@ -293,20 +308,24 @@ static void restore_endpoint(Peer *peer)
                                                 ENDPOINT_INTERVAL, on_endpoint_timer, peer, "peer-endpoint");
                 return;
         }
-        log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s instead of ours; setting it again.",
-                      SOCKET_ADDRESS_STR(&peer->endpoint));
+        log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s, keepalive %u s; setting ours.",
+                      SOCKET_ADDRESS_STR(&peer->endpoint), peer->persistent_keepalive);
         set_endpoint(peer);
 }
 
-void carrier_check_handshake(Peer *peer)
+static void handshake_came(Peer *peer)
 {
-        if (peer->path.kind == PATH_PROXIED || peer->path.kind == PATH_RELAYED)
-                restore_endpoint(peer);
-        if (peer->handshake_wanted_since == 0 || peer->last_handshake == peer->handshake_before)
-                return;
         stop_waiting_for_handshake(peer);
         log_peer_full(peer, LOG_INFO, 0, "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
         if (!endpoint_is_settled(peer))
                 set_endpoint(peer);
+}
+
+void carrier_check_handshake(Peer *peer)
+{
+        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before)
+                handshake_came(peer);
+        else if (peer->path.kind == PATH_PROXIED || peer->path.kind == PATH_RELAYED)
+                restore_endpoint(peer);
 }
