@@ -21,6 +21,7 @@
  * begins; the controlling one learns the endpoint from its packet, and sets it itself only if nothing has
  * come by then. */
 #define HANDSHAKE_COURTESY USEC_PER_SEC
+#define INITIATION_SIZE 148
 
 /* How long WireGuard may take for its handshake on a new path: it tries again every 5 s (Rekey-Timeout), so
  * three tries. */
@@ -181,6 +182,13 @@ static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdat
         return 0;
 }
 
+/* Message type 1 with its reserved zeros, of the size that it always has (the WireGuard paper, section
+ * 5.4.2). */
+static bool is_initiation(const void *packet, size_t size)
+{
+        return packet && size == INITIATION_SIZE && memcmp(packet, (const uint8_t[]) { 1, 0, 0, 0 }, 4) == 0;
+}
+
 static void wait_for_handshake(Session *s)
 {
         Peer *peer = s->peer;
@@ -194,8 +202,7 @@ static void wait_for_handshake(Session *s)
         }
         peer->handshake_wanted_since = t;
         peer->handshake_before = peer->last_handshake;
-        /* What it has sent already is its initiation. */
-        peer->handshake_is_peers = peer->signalling.controlling || s->early;
+        peer->handshake_is_peers = peer->signalling.controlling || is_initiation(s->early, s->early_size);
         peer->handshake_overdue = false;
         peer->handshake_step = 0;
         arm_handshake_timer(peer);
@@ -316,24 +323,33 @@ static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata
 
 /* Without a proxy WireGuard may have followed the peer, to another address of it or from its relay to it, or
  * somebody knows a better one; reliance.c sees if it is no good. */
-static bool follows_peer(Peer *peer)
+static void follow_peer(Peer *peer)
 {
-        if (!is_plain(peer) || !socket_address_is_set(&peer->endpoint) ||
-            proxy_address_is_ours(&peer->endpoint) || peer->state != PEER_STATE_CONNECTED)
-                return false;
-        if (socket_address_equal(&peer->endpoint, &peer->path.endpoint))
-                return true;
+        if (peer->state != PEER_STATE_CONNECTED || !is_plain(peer) ||
+            !socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint) ||
+            socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+                return;
         log_peer_full(peer, LOG_DEBUG, 0, "WireGuard reaches it at %s now.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
         peer->path.endpoint = peer->endpoint;
         peer_changed(peer);
-        return true;
+}
+
+/* The endpoint may be ours because the peer's packet came from there, and nothing come of it: only with a
+ * keepalive does WireGuard begin by itself. But one that is switched off on a path that works is somebody's
+ * wish. */
+static bool endpoint_is_good(const Peer *peer)
+{
+        return socket_address_equal(&peer->endpoint, &peer->path.endpoint) &&
+               (peer->persistent_keepalive != 0 || peer->handshake_wanted_since == 0);
 }
 
 /* Somebody has rewritten the peer while our path is good. We insist at once a few times, and then no oftener
  * than that: we are no party to a war. */
 static void restore_endpoint(Peer *peer)
 {
+        if (leaves_handshake_to_peer(peer) || endpoint_is_good(peer))
+                return;
         if (peer->calls)
                 return; /* the one that sets it looks again afterwards */
         if (peer->endpoint_limit.interval == 0)
@@ -344,34 +360,33 @@ static void restore_endpoint(Peer *peer)
                                                 ENDPOINT_INTERVAL, on_endpoint_timer, peer, "peer-endpoint");
                 return;
         }
-        log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s instead of ours; setting it again.",
-                      SOCKET_ADDRESS_STR(&peer->endpoint));
+        log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s, keepalive %u s; setting ours.",
+                      SOCKET_ADDRESS_STR(&peer->endpoint), peer->persistent_keepalive);
         set_endpoint(peer);
 }
 
-static void check_endpoint(Peer *peer)
+static void handshake_came(Peer *peer)
 {
-        if (peer->path.kind == PATH_NONE || socket_address_equal(&peer->endpoint, &peer->path.endpoint) ||
-            follows_peer(peer))
-                return;
-        if ((peer->session || peer->old_session) && !leaves_handshake_to_peer(peer))
-                restore_endpoint(peer);
-}
-
-static void check_handshake(Peer *peer)
-{
-        if (peer->handshake_wanted_since == 0 || peer->last_handshake == peer->handshake_before)
-                return;
         stop_waiting_for_handshake(peer);
         log_peer_full(peer, LOG_INFO, 0, "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
-        (void) follows_peer(peer);
+        follow_peer(peer);
         if (!endpoint_is_settled(peer))
                 set_endpoint(peer);
 }
 
+static bool carries_session(const Peer *peer)
+{
+        return peer->path.kind != PATH_NONE && (peer->session || peer->old_session);
+}
+
 void carrier_observe(Peer *peer)
 {
-        check_handshake(peer);
-        check_endpoint(peer);
+        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before) {
+                handshake_came(peer);
+                return;
+        }
+        follow_peer(peer);
+        if (carries_session(peer))
+                restore_endpoint(peer);
 }
