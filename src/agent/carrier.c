@@ -375,9 +375,10 @@ static void handshake_came(Peer *peer)
                 set_endpoint(peer);
 }
 
-static bool carries_session(const Peer *peer)
+bool carrier_has_session(const Peer *peer)
 {
-        return peer->path.kind != PATH_NONE && (peer->session || peer->old_session);
+        return (peer->session && peer->session->selected) ||
+               (peer->old_session && peer->old_session->selected);
 }
 
 void carrier_observe(Peer *peer)
@@ -387,6 +388,6 @@ void carrier_observe(Peer *peer)
                 return;
         }
         follow_peer(peer);
-        if (carries_session(peer))
+        if (carrier_has_session(peer))
                 restore_endpoint(peer);
 }

@@ -16,6 +16,9 @@ void carrier_release(Peer *peer);
 /* A session is about to go; if it carries the path, nothing does from now on. */
 void carrier_forget_session(Session *session);
 
+/* Is the path, if there is one, that of a session of ours? */
+bool carrier_has_session(const Peer *peer);
+
 /* What the proxy has received; of a path without one nothing is counted here. */
 uint64_t carrier_received_packets(const Peer *peer);
 

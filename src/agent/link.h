@@ -16,7 +16,7 @@ struct Link {
         WireguardKey public_key; /* zero: none */
         uint16_t listen_port;    /* 0: not bound */
         uint32_t fwmark;
-        Peer *peers;         /* hash by public key (field hh); owned */
+        Peer *peers; /* hash by public key (field hh); owned */
         /* link-mappings.c: where STUN servers see the port, at each of our addresses; owned */
         Mapping *mappings[LINK_MAPPINGS_MAX];
         size_t n_mappings;

@@ -2,6 +2,7 @@
 
 #include "reliance.h"
 
+#include "carrier.h"
 #include "event-util.h"
 #include "log.h"
 #include "manager.h"
@@ -37,15 +38,9 @@ static bool endpoint_works(const Peer *peer)
         }
 }
 
-static bool carries_session(const Peer *peer)
-{
-        return (peer->session && peer->session->selected) ||
-               (peer->old_session && peer->old_session->selected);
-}
-
 bool peer_is_self_reliant(const Peer *peer)
 {
-        return !carries_session(peer) && endpoint_works(peer);
+        return !carrier_has_session(peer) && endpoint_works(peer);
 }
 
 static void judge(Peer *peer)

@@ -39,8 +39,8 @@ static void fill_description(const Session *s, SdpDescription *d)
         strcpy(d->ufrag, ice_agent_ufrag(s->ice));
         strcpy(d->pwd, ice_agent_pwd(s->ice));
         if (s->shared)
-                d->n_candidates = shared_candidates_build(link, s->candidates, s->n_candidates, d->candidates,
-                                                          ELEMENTSOF(d->candidates));
+                d->n_candidates = shared_candidates_build(link, s->candidates, s->n_candidates,
+                                                          d->candidates, ELEMENTSOF(d->candidates));
         else
                 memcpy(d->candidates, s->candidates, sizeof(IceCandidate) * s->n_candidates);
 }

@@ -40,6 +40,7 @@ struct BrokerCall {
         broker_done_callback_t on_done;
         broker_topics_callback_t on_topics;
         broker_device_callback_t on_device;
+        broker_redirect_callback_t on_redirect;
         void *userdata;
         int error;
         char *data;
@@ -254,6 +255,8 @@ static int on_call(sd_event_source *source, void *userdata)
                 c->on_topics(b, c->error, c->send, c->receive, c->userdata);
         else if (c->on_device)
                 c->on_device(b, c->error, side->device, c->userdata);
+        else if (c->on_redirect)
+                c->on_redirect(b, 0, REDIRECT_PROXY, "the test shares nothing", c->userdata);
         else if (c->on_done)
                 c->on_done(b, set_endpoint_now(c), c->userdata);
         broker_call_free(c);
@@ -417,6 +420,17 @@ static int fake_read_link(Broker *b, const char *link, broker_device_callback_t 
         return 0;
 }
 
+static int fake_set_redirect(Broker *b, RedirectMode mode, const int *uplinks, size_t n_uplinks,
+                             const SocketAddress *relays, size_t n_relays,
+                             broker_redirect_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        BrokerCall *c = call_new(b, userdata);
+
+        c->on_redirect = callback;
+        *ret = c;
+        return 0;
+}
+
 static int fake_grow_buffers(Broker *b, const int *fds, size_t n)
 {
         return 0;
@@ -440,6 +454,7 @@ static const BrokerOps fake_broker_ops = {
         .set_endpoint = fake_set_endpoint,
         .read_link = fake_read_link,
         .grow_buffers = fake_grow_buffers,
+        .set_redirect = fake_set_redirect,
         .free = fake_broker_free,
 };
 
@@ -1341,6 +1356,9 @@ Test(manager, address_change_leaves_a_static_endpoint_alone)
 
         cr_assert_geq(socket_address_from_string("198.51.100.9:51820", &peer->endpoint), 0);
         peer->last_handshake = now(CLOCK_REALTIME);
+        /* A handshake takes two. */
+        w->b.device->peers[0].endpoint = peer->endpoint;
+        w->b.device->peers[0].last_handshake = peer->last_handshake;
         start(&w->a);
         start(&w->b);
         settle(w);
