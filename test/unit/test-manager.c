@@ -965,6 +965,36 @@ Test(manager, replayed_hello_costs_one_answer)
         world_free(w);
 }
 
+/* Whoever floods all topics at once does not make a queue of it at the broker. */
+Test(manager, what_waits_to_be_opened_is_bounded)
+{
+        static const uint8_t garbage[RENDEZVOUS_ENVELOPE_MAX];
+        World *w = world_new();
+        uint64_t n_received = 0, n_opened;
+        PeerCounters before;
+        Peer *a;
+
+        start(&w->a);
+        settle(w);
+        a = peer_of(&w->a);
+        before = a->counters;
+        for (size_t rendezvous = 0; rendezvous < RENDEZVOUS_MAX; rendezvous++)
+                for (size_t i = 0; i < 40; i++, n_received++)
+                        exchange_receive(a, rendezvous, garbage, sizeof(garbage));
+        cr_assert_gt(n_received * sizeof(garbage), 2 * EXCHANGE_OPENING_MAX);
+        settle(w);
+        n_opened = a->counters.envelopes_refused - before.envelopes_refused;
+        cr_assert_gt(n_opened, 0);
+        cr_assert_leq(n_opened * sizeof(garbage), EXCHANGE_OPENING_MAX);
+        cr_assert_eq(n_opened + a->counters.envelopes_flooded - before.envelopes_flooded, n_received);
+        cr_assert_eq(w->a.manager->opening, 0);
+
+        /* It was nobody's place for ever. */
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        world_free(w);
+}
+
 static bool a_has_no_peer(World *w)
 {
         return !peer_of(&w->a);
