@@ -386,13 +386,17 @@ static Rendezvous *rendezvous_mqtt_free(Rendezvous *r)
         return mfree(rm);
 }
 
-/* What kept us from the server may be gone: no use in waiting for the end of the pause. */
+/* What kept us from the server may be gone: no use in waiting for the end of the pause; or what we had of
+ * it is. */
 static void rendezvous_mqtt_network_changed(Rendezvous *r)
 {
         RendezvousMqtt *rm = from_rendezvous(r);
 
-        if (r->state != RENDEZVOUS_STATE_DOWN || rm->mqtt || rm->query ||
-            !ratelimit_ok(&rm->hurry, now(CLOCK_BOOTTIME)))
+        if (rm->mqtt) {
+                mqtt_check_address(rm->mqtt);
+                return;
+        }
+        if (r->state != RENDEZVOUS_STATE_DOWN || rm->query || !ratelimit_ok(&rm->hurry, now(CLOCK_BOOTTIME)))
                 return;
         event_disarm_timer(rm->retry_timer);
         rm->retry_delay = RETRY_DELAY_MIN;

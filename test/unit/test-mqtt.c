@@ -444,6 +444,31 @@ Test(mqtt, restart)
         rendezvous_free(b.rendezvous);
 }
 
+/* A host that moves to another network keeps its connections, of which nothing will ever come again. */
+Test(mqtt, connection_from_an_address_that_went)
+{
+        MqttServerConfig server = server_at("192.0.2.1", false);
+        Side a = {};
+
+        broker_start(PLAIN);
+        sandbox_shell("ip address add 192.0.2.1/32 dev lo");
+        side_start(&a, &server);
+        expect_up(&a);
+        a.rendezvous->ops->network_changed(a.rendezvous);
+        run_pending(event);
+        cr_assert_eq(a.n_down, 0);
+
+        sandbox_shell("ip address del 192.0.2.1/32 dev lo");
+        a.rendezvous->ops->network_changed(a.rendezvous);
+        run_pending(event);
+        cr_assert_eq(a.n_down, 1);
+        cr_assert_not_null(strstr(a.error, "this host has lost the address"), "%s", a.error);
+
+        sandbox_shell("ip address add 192.0.2.1/32 dev lo");
+        RUN_UNTIL(event, a.n_up >= 2);
+        rendezvous_free(a.rendezvous);
+}
+
 /* Where links come and go all the time, a server that is down is left alone for a while all the same. */
 Test(mqtt, network_changes_do_not_defeat_the_back_off)
 {
