@@ -94,6 +94,8 @@ struct World {
         Side a, b; /* a has the smaller key */
         Delivery *deliveries;
         sd_event_source *deliver;
+        bool hole; /* each side has another rendezvous, which it asks first and which loses everything */
+        unsigned n_lost; /* there */
         unsigned lose;   /* so many messages are lost */
         unsigned copies; /* each message arrives so often */
         usec_t delay;    /* what each of WireGuard's handshake messages takes */
@@ -202,6 +204,44 @@ static const RendezvousOps fake_rendezvous_ops = {
         .publish = fake_publish,
         .free = fake_rendezvous_free,
 };
+
+/* A rendezvous that takes everything and delivers nothing. */
+static int hole_publish(Rendezvous *r, const char *topic, const void *envelope, size_t size)
+{
+        ((FakeRendezvous *) r)->side->world->n_lost++;
+        return 0;
+}
+
+static int hole_listen(Rendezvous *r, const char *topic)
+{
+        return 0;
+}
+
+static Rendezvous *hole_free(Rendezvous *r)
+{
+        rendezvous_done(r);
+        return mfree(r);
+}
+
+static const RendezvousOps hole_ops = {
+        .subscribe = hole_listen,
+        .unsubscribe = hole_listen,
+        .publish = hole_publish,
+        .free = hole_free,
+};
+
+static Rendezvous *hole_new(Side *side)
+{
+        FakeRendezvous *f = new0(FakeRendezvous, 1);
+
+        *f = (FakeRendezvous) { .r = { .ops = &hole_ops,
+                                       .callbacks = &manager_rendezvous_callbacks,
+                                       .userdata = side->manager,
+                                       .name = strdup("hole"),
+                                       .state = RENDEZVOUS_STATE_UP },
+                                .side = side };
+        return &f->r;
+}
 
 static void set_rendezvous_up(Side *side, bool up)
 {
@@ -505,6 +545,8 @@ static void start(Side *side)
         };
         manager_set_broker(side->manager, &side->broker->b);
 
+        if (side->world->hole)
+                cr_assert_geq(manager_add_rendezvous(side->manager, hole_new(side)), 0);
         side->rendezvous = new0(FakeRendezvous, 1);
         *side->rendezvous = (FakeRendezvous) {
                 .r = { .ops = &fake_rendezvous_ops,
@@ -730,6 +772,23 @@ Test(manager, connects_when_everything_arrives_three_times)
         /* Copies do not make sessions. */
         cr_assert_eq(peer_of(&w->a)->counters.sessions, 1);
         cr_assert_eq(peer_of(&w->b)->counters.sessions, 1);
+        world_free(w);
+}
+
+/* What one rendezvous takes goes to the others all the same. */
+Test(manager, publishes_to_every_rendezvous)
+{
+        World *w = world_new();
+
+        w->hole = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        cr_assert_eq(w->n_lost, w->n_record);
+        /* One message, however often it went out. */
+        cr_assert_eq(peer_of(&w->a)->counters.envelopes_sent + peer_of(&w->b)->counters.envelopes_sent,
+                     w->n_record);
         world_free(w);
 }
 
