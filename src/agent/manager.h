@@ -37,6 +37,7 @@ struct Manager {
         const ManagerCallbacks *callbacks; /* NULL: nobody listens */
         void *userdata;
         bool broker_ready; /* every link was told */
+        size_t opening;    /* bytes of envelopes that are being opened, of all peers */
 
         /* sharing.c: which data path shares WireGuard's ports with ICE */
         RedirectKind redirect_kind;
