@@ -31,8 +31,8 @@
 
 typedef enum ChannelKind {
         CHANNEL_WATCH,
-        CHANNEL_CRYPTO, /* answered at once */
-        CHANNEL_LINK,   /* answered when a link answers */
+        CHANNEL_CRYPTO,  /* answered at once */
+        CHANNEL_LINK,    /* answered when a link answers */
         CHANNEL_SOCKETS, /* one call at a time: sd-varlink would give a call's descriptors to the one before
                             it */
         _CHANNEL_MAX,
@@ -107,9 +107,9 @@ static int error_from_reply(const char *id, sd_json_variant *parameters)
                 const char *id;
                 int error;
         } table[] = {
-                { BROKER_ERROR_NO_SUCH_LINK, -ENODEV },   { BROKER_ERROR_NO_SUCH_PEER, -ENOENT },
-                { BROKER_ERROR_NO_PRIVATE_KEY, -ENOKEY }, { BROKER_ERROR_ENVELOPE_REFUSED, -EBADMSG },
-                { BROKER_ERROR_NOT_ALLOWED, -EACCES },    { BROKER_ERROR_NO_REDIRECT, -ENOTSUP },
+                { BROKER_ERROR_NO_SUCH_LINK, -ENODEV },          { BROKER_ERROR_NO_SUCH_PEER, -ENOENT },
+                { BROKER_ERROR_NO_PRIVATE_KEY, -ENOKEY },        { BROKER_ERROR_ENVELOPE_REFUSED, -EBADMSG },
+                { BROKER_ERROR_NOT_ALLOWED, -EACCES },           { BROKER_ERROR_NO_REDIRECT, -ENOTSUP },
                 { BROKER_ERROR_NO_LISTEN_PORT, -EADDRNOTAVAIL },
         };
 
@@ -642,8 +642,8 @@ static int client_grow_buffers(Broker *b, const int *fds, size_t n)
         r = sd_json_variant_new_object(&v, NULL, 0);
         for (size_t i = 0; r >= 0 && i < n; i += BROKER_FDS_MAX)
                 r = call_with_sockets(b, BROKER_METHOD("GrowBuffers"), v, fds + i,
-                                      MIN(n - i, (size_t) BROKER_FDS_MAX), &(BrokerCall) { .kind = CALL_DONE },
-                                      NULL);
+                                      MIN(n - i, (size_t) BROKER_FDS_MAX),
+                                      &(BrokerCall) { .kind = CALL_DONE }, NULL);
         return r;
 }
 

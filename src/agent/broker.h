@@ -57,8 +57,8 @@ typedef struct BrokerOps {
         /* Which data path shares WireGuard's ports, on these interfaces (ifindex), and which servers are
          * TURN servers; the last call counts, until the connection to the broker is lost. */
         int (*set_redirect)(Broker *b, RedirectMode mode, const int *uplinks, size_t n_uplinks,
-                            const SocketAddress *relays, size_t n_relays, broker_redirect_callback_t callback,
-                            void *userdata, BrokerCall **ret);
+                            const SocketAddress *relays, size_t n_relays,
+                            broker_redirect_callback_t callback, void *userdata, BrokerCall **ret);
         /* Bound UDP sockets, at most 16, share the link's port from now on, until they are closed or removed
          * or the connection is lost: what they send leaves from it, and STUN for `ufrag`
          * (ICE_LOCAL_UFRAG_SIZE characters) or in answer to them comes to them. keeps_relays: what they send

@@ -21,6 +21,7 @@
  * begins; the controlling one learns the endpoint from its packet, and sets it itself only if nothing has
  * come by then. */
 #define HANDSHAKE_COURTESY USEC_PER_SEC
+#define INITIATION_SIZE 148
 
 /* How long WireGuard may take for its handshake on a new path: it tries again every 5 s (Rekey-Timeout), so
  * three tries. */
@@ -92,14 +93,24 @@ static int attach_proxy(Peer *peer, Session *s)
         return proxy_set_agent(peer->proxy, s->ice);
 }
 
+/* Is the path WireGuard's own business, from the endpoint on? */
+static bool is_plain(const Peer *peer)
+{
+        return socket_address_is_set(&peer->path.endpoint) && !proxy_address_is_ours(&peer->path.endpoint);
+}
+
 static void on_endpoint_set(Broker *b, int error, void *userdata)
 {
         Peer *peer = peer_call_finish(userdata);
 
-        if (error < 0)
+        if (error < 0) {
                 log_peer_full(peer, LOG_WARNING, error, "Failed to set WireGuard's endpoint: %m");
-        else
-                link_refresh(peer->link);
+                return;
+        }
+        /* What the peer still sends over the path before would pull the endpoint back to the proxy. */
+        if (is_plain(peer))
+                peer->proxy = proxy_free(peer->proxy);
+        link_refresh(peer->link);
 }
 
 static void set_endpoint(Peer *peer)
@@ -109,7 +120,7 @@ static void set_endpoint(Peer *peer)
         int r;
 
         if (!b || !b->connected)
-                return; /* done when it is back: carrier_check_handshake() */
+                return; /* done when it is back: carrier_observe() */
         c = peer_call_new(peer);
         if (!c) {
                 log_oom();
@@ -171,6 +182,13 @@ static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdat
         return 0;
 }
 
+/* Message type 1 with its reserved zeros, of the size that it always has (the WireGuard paper, section
+ * 5.4.2). */
+static bool is_initiation(const void *packet, size_t size)
+{
+        return packet && size == INITIATION_SIZE && memcmp(packet, (const uint8_t[]) { 1, 0, 0, 0 }, 4) == 0;
+}
+
 static void wait_for_handshake(Session *s)
 {
         Peer *peer = s->peer;
@@ -184,8 +202,7 @@ static void wait_for_handshake(Session *s)
         }
         peer->handshake_wanted_since = t;
         peer->handshake_before = peer->last_handshake;
-        /* What it has sent already is its initiation. */
-        peer->handshake_is_peers = peer->signalling.controlling || s->early;
+        peer->handshake_is_peers = peer->signalling.controlling || is_initiation(s->early, s->early_size);
         peer->handshake_overdue = false;
         peer->handshake_step = 0;
         arm_handshake_timer(peer);
@@ -212,16 +229,39 @@ static void retire_old_session(Peer *peer)
                 peer->old_session = session_free(peer->old_session);
 }
 
+static PathKind path_kind_of(const Session *s)
+{
+        if (s->local.type == ICE_CANDIDATE_RELAY || s->remote.type == ICE_CANDIDATE_RELAY)
+                return PATH_RELAYED;
+        return session_is_plain(s) ? PATH_DIRECT : PATH_PROXIED;
+}
+
+/* Where WireGuard is to send to: the peer itself, or its relay; or the proxy. */
+static int choose_endpoint(Session *s, SocketAddress *ret)
+{
+        int r;
+
+        if (session_is_plain(s)) {
+                *ret = s->remote.address;
+                return 0;
+        }
+        r = attach_proxy(s->peer, s);
+        if (r < 0)
+                return r;
+        *ret = *proxy_endpoint(s->peer->proxy);
+        return 0;
+}
+
 void carrier_take_over(Session *s)
 {
         Peer *peer = s->peer;
-        bool relayed = s->local.type == ICE_CANDIDATE_RELAY || s->remote.type == ICE_CANDIDATE_RELAY;
+        SocketAddress endpoint;
         int r;
 
         /* A pair that the session before finds late does not take the path back. */
         if (s == peer->old_session && peer->session && peer->session->selected)
                 return;
-        r = attach_proxy(peer, s);
+        r = choose_endpoint(s, &endpoint);
         if (r < 0) {
                 log_peer_full(peer, LOG_ERR, r, "Failed to carry the path: %m");
                 return;
@@ -229,10 +269,10 @@ void carrier_take_over(Session *s)
         peer->suspect = peer->renew = false;
         peer->counters.paths++;
         peer->path = (Path) {
-                .kind = relayed ? PATH_RELAYED : PATH_PROXIED,
+                .kind = path_kind_of(s),
                 .local = s->local,
                 .remote = s->remote,
-                .endpoint = *proxy_endpoint(peer->proxy),
+                .endpoint = endpoint,
                 .since = now(CLOCK_BOOTTIME),
                 .round_trip_time = ice_agent_round_trip_time(s->ice),
         };
@@ -245,6 +285,11 @@ void carrier_take_over(Session *s)
         wait_for_handshake(s);
         if (!leaves_handshake_to_peer(peer) && !endpoint_is_settled(peer))
                 set_endpoint(peer);
+}
+
+uint64_t carrier_received_packets(const Peer *peer)
+{
+        return peer->proxy ? proxy_counters(peer->proxy)->in_packets : 0;
 }
 
 void carrier_release(Peer *peer)
@@ -276,12 +321,34 @@ static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata
         return 0;
 }
 
+/* Without a proxy WireGuard may have followed the peer, to another address of it or from its relay to it, or
+ * somebody knows a better one; reliance.c sees if it is no good. */
+static void follow_peer(Peer *peer)
+{
+        if (peer->state != PEER_STATE_CONNECTED || !is_plain(peer) ||
+            !socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint) ||
+            socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+                return;
+        log_peer_full(peer, LOG_DEBUG, 0, "WireGuard reaches it at %s now.",
+                      SOCKET_ADDRESS_STR(&peer->endpoint));
+        peer->path.endpoint = peer->endpoint;
+        peer_changed(peer);
+}
+
+/* The endpoint may be ours because the peer's packet came from there, and nothing come of it: only with a
+ * keepalive does WireGuard begin by itself. But one that is switched off on a path that works is somebody's
+ * wish. */
+static bool endpoint_is_good(const Peer *peer)
+{
+        return socket_address_equal(&peer->endpoint, &peer->path.endpoint) &&
+               (peer->persistent_keepalive != 0 || peer->handshake_wanted_since == 0);
+}
+
 /* Somebody has rewritten the peer while our path is good. We insist at once a few times, and then no oftener
  * than that: we are no party to a war. */
 static void restore_endpoint(Peer *peer)
 {
-        if (!peer->proxy || leaves_handshake_to_peer(peer) ||
-            socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+        if (leaves_handshake_to_peer(peer) || endpoint_is_good(peer))
                 return;
         if (peer->calls)
                 return; /* the one that sets it looks again afterwards */
@@ -293,20 +360,34 @@ static void restore_endpoint(Peer *peer)
                                                 ENDPOINT_INTERVAL, on_endpoint_timer, peer, "peer-endpoint");
                 return;
         }
-        log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s instead of ours; setting it again.",
-                      SOCKET_ADDRESS_STR(&peer->endpoint));
+        log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s, keepalive %u s; setting ours.",
+                      SOCKET_ADDRESS_STR(&peer->endpoint), peer->persistent_keepalive);
         set_endpoint(peer);
 }
 
-void carrier_check_handshake(Peer *peer)
+static void handshake_came(Peer *peer)
 {
-        if (peer->path.kind == PATH_PROXIED || peer->path.kind == PATH_RELAYED)
-                restore_endpoint(peer);
-        if (peer->handshake_wanted_since == 0 || peer->last_handshake == peer->handshake_before)
-                return;
         stop_waiting_for_handshake(peer);
         log_peer_full(peer, LOG_INFO, 0, "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
+        follow_peer(peer);
         if (!endpoint_is_settled(peer))
                 set_endpoint(peer);
+}
+
+bool carrier_has_session(const Peer *peer)
+{
+        return (peer->session && peer->session->selected) ||
+               (peer->old_session && peer->old_session->selected);
+}
+
+void carrier_observe(Peer *peer)
+{
+        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before) {
+                handshake_came(peer);
+                return;
+        }
+        follow_peer(peer);
+        if (carrier_has_session(peer))
+                restore_endpoint(peer);
 }

@@ -6,6 +6,7 @@
 
 #include "event-util.h"
 #include "exchange.h"
+#include "link-mappings.h"
 #include "log.h"
 #include "session.h"
 #include "sharing.h"
@@ -263,18 +264,23 @@ const BrokerCallbacks manager_broker_callbacks = {
         .lost = on_broker_lost,
 };
 
-static void settle_peer(Peer *peer)
+static void share_again(Peer *peer)
 {
         if (peer->session)
                 session_share_again(peer->session);
         if (peer->old_session)
                 session_share_again(peer->old_session);
-        try_now(peer);
 }
 
-void manager_sharing_settled(Manager *m)
+void manager_sharing_settled(Manager *m, bool forgotten)
 {
-        for_each_peer(m, settle_peer);
+        Link *link, *next;
+
+        if (forgotten)
+                for_each_peer(m, share_again);
+        HASH_ITER(hh, m->links, link, next)
+        link_mappings_update(link, forgotten);
+        for_each_peer(m, try_now);
 }
 
 void manager_set_broker(Manager *m, Broker *broker)

@@ -37,6 +37,7 @@ struct Manager {
         const ManagerCallbacks *callbacks; /* NULL: nobody listens */
         void *userdata;
         bool broker_ready; /* every link was told */
+        size_t opening;    /* bytes of envelopes that are being opened, of all peers */
 
         /* sharing.c: which data path shares WireGuard's ports with ICE */
         RedirectKind redirect_kind;
@@ -44,6 +45,7 @@ struct Manager {
         bool redirect_settled;     /* what was asked for last is in force */
         bool redirect_told;        /* in the log */
         bool redirect_again;       /* something changed since it was asked */
+        bool redirect_forgotten;   /* the broker has lost the sockets that it shared */
         BrokerCall *redirect_call; /* in flight */
 
         /* Our addresses that are worth offering. */
@@ -108,8 +110,8 @@ bool manager_address_is_tunnelled(const Manager *m, const SocketAddress *a);
 /* For the model's own use: another link with the same keys may have the topics of this peer now. */
 void manager_topics_released(Manager *m, const Peer *peer);
 
-/* For sharing.c: what is shared how is known now; the broker may have forgotten the sockets it had. */
-void manager_sharing_settled(Manager *m);
+/* For sharing.c: what is shared how is known now. forgotten: the broker has lost the sockets that it had. */
+void manager_sharing_settled(Manager *m, bool forgotten);
 
 /* For the model's own use: after goodbyes were sent. */
 void manager_check_stopped(Manager *m);

@@ -4,6 +4,7 @@
 
 #include "carrier.h"
 #include "exchange.h"
+#include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
 #include "peer-reason.h"
@@ -134,7 +135,7 @@ void peer_observe(Peer *peer, const WireguardPeer *observed)
         peer->tx_bytes = observed->tx_bytes;
         peer->persistent_keepalive = observed->persistent_keepalive;
         copy_allowed_ips(peer, observed);
-        carrier_check_handshake(peer);
+        carrier_observe(peer);
         reliance_follow(peer);
 }
 
@@ -142,6 +143,7 @@ void peer_changed(Peer *peer)
 {
         peer->dirty = true;
         manager_schedule_flush(peer->link->manager);
+        link_mappings_consider_need(peer->link);
 }
 
 void peer_set_state(Peer *peer, PeerState state)
@@ -180,6 +182,8 @@ void peer_update_reason(Peer *peer)
         });
         if (reason == PEER_REASON_RENDEZVOUS_DOWN)
                 detail = rendezvous_trouble(m);
+        if (reason == PEER_REASON_NO_REDIRECT)
+                detail = m->redirect_reason;
         if (free_and_strdup(&peer->reason_detail, detail) > 0)
                 peer_changed(peer);
         if (peer->reason == reason)

@@ -141,7 +141,7 @@ void peer_observe(Peer *peer, const WireguardPeer *observed);
  * that may have changed what is possible. */
 void peer_reconnect(Peer *peer);
 
-/* Does WireGuard itself reach the peer at an endpoint that we did not set? Then we leave it alone. */
+/* Does WireGuard reach the peer with no session of ours? Then we leave it alone, unless the peer asks. */
 bool peer_is_self_reliant(const Peer *peer);
 
 /* For the model's own files: the reason is decided anew from the evidence, and the API told if anything

@@ -46,7 +46,7 @@ static void settle(Manager *m, RedirectKind kind, const char *reason)
         (void) free_and_strdup(&m->redirect_reason, reason);
         m->redirect_kind = kind;
         m->redirect_settled = true;
-        manager_sharing_settled(m);
+        manager_sharing_settled(m, TAKE_GENERIC(m->redirect_forgotten, false));
 }
 
 static void on_redirect(Broker *b, int error, RedirectKind kind, const char *reason, void *userdata)
@@ -91,4 +91,5 @@ void sharing_lost(Manager *m)
 {
         m->redirect_call = broker_call_free(m->redirect_call);
         m->redirect_settled = m->redirect_again = false;
+        m->redirect_forgotten = true;
 }

@@ -71,6 +71,20 @@ bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b)
         return a->transport == b->transport && socket_address_equal(&a->address, &b->address);
 }
 
+/* RFC 8445 section 5.1.2.2 */
+#define TYPE_PREFERENCE_SRFLX 100
+
+void ice_candidate_make_srflx(const IceCandidate *base, const SocketAddress *mapped, IceCandidate *ret)
+{
+        *ret = (IceCandidate) {
+                .type = ICE_CANDIDATE_SRFLX,
+                .transport = base->transport,
+                .priority = (uint32_t) TYPE_PREFERENCE_SRFLX << 24 | (base->priority & 0x00ffffff),
+                .address = *mapped,
+                .related = base->address,
+        };
+}
+
 char *ice_candidate_format(const IceCandidate *c, char buf[static ICE_CANDIDATE_STRLEN])
 {
         (void) snprintf(buf, ICE_CANDIDATE_STRLEN, "%s %s %s", strna(ice_candidate_type_to_string(c->type)),

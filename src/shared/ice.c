@@ -27,8 +27,6 @@
 /* One UDP datagram over IPv4. */
 #define DATAGRAM_MAX 65507
 #define LOCAL_CANDIDATES_MAX 64
-/* RFC 8445 section 5.1.2.2 */
-#define TYPE_PREFERENCE_SRFLX 100
 
 static const char *const ice_state_table[_ICE_STATE_MAX] = {
         [ICE_STATE_GATHERING] = "gathering", [ICE_STATE_CHECKING] = "checking",
@@ -219,21 +217,6 @@ static void agent_check_gathered(IceAgent *agent)
                 agent->callbacks->gathering_done(agent, agent->userdata);
 }
 
-/* RFC 8445 sections 5.1.1.3 and 5.1.2.1: the base and the server's address make the foundation; the host
- * candidate's local preference carries over. libnice's own foundations are plain numbers. */
-static void make_srflx_candidate(const Srflx *srflx, size_t base, const SocketAddress *mapped,
-                                 IceCandidate *ret)
-{
-        *ret = (IceCandidate) {
-                .type = ICE_CANDIDATE_SRFLX,
-                .transport = ICE_TRANSPORT_UDP,
-                .priority = (uint32_t) TYPE_PREFERENCE_SRFLX << 24 | (srflx->base.priority & 0x00ffffff),
-                .address = *mapped,
-                .related = srflx->base.address,
-        };
-        snprintf(ret->foundation, sizeof(ret->foundation), "s%zui%zu", srflx->server, base);
-}
-
 static size_t agent_base_number(const IceAgent *agent, const IceCandidate *base)
 {
         size_t i = 0;
@@ -259,7 +242,11 @@ static void on_stun_answer(StunQuery *query, int error, const SocketAddress *map
         if (error < 0)
                 log_debug_errno(error, "STUN from %s: %m", SOCKET_ADDRESS_STR(&srflx->base.address));
         else if (mapped->sa.sa_family == srflx->base.address.sa.sa_family) {
-                make_srflx_candidate(srflx, agent_base_number(agent, &srflx->base), mapped, &c);
+                ice_candidate_make_srflx(&srflx->base, mapped, &c);
+                /* RFC 8445 section 5.1.1.3: the base and the server's address make the foundation; libnice's
+                 * own are plain numbers. */
+                snprintf(c.foundation, sizeof(c.foundation), "s%zui%zu", srflx->server,
+                         agent_base_number(agent, &srflx->base));
                 agent_add_local(agent, &c);
         }
         /* An engine outlives its agent until its context runs again: not in here. */
