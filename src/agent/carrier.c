@@ -377,8 +377,7 @@ static void handshake_came(Peer *peer)
 
 bool carrier_has_session(const Peer *peer)
 {
-        return (peer->session && peer->session->selected) ||
-               (peer->old_session && peer->old_session->selected);
+        return session_is_selected(peer->session) || session_is_selected(peer->old_session);
 }
 
 void carrier_observe(Peer *peer)

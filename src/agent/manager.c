@@ -272,6 +272,16 @@ static void share_again(Peer *peer)
                 session_share_again(peer->old_session);
 }
 
+/* A path that was found by other means than there are now is looked for anew. */
+static void follow_sharing(Peer *peer)
+{
+        if (session_is_selected(peer->session) &&
+            peer->session->shared != sharing_is_on(peer->link->manager))
+                peer_reconnect(peer);
+        else
+                try_now(peer);
+}
+
 void manager_sharing_settled(Manager *m, bool forgotten)
 {
         Link *link, *next;
@@ -280,7 +290,7 @@ void manager_sharing_settled(Manager *m, bool forgotten)
                 for_each_peer(m, share_again);
         HASH_ITER(hh, m->links, link, next)
         link_mappings_update(link, forgotten);
-        for_each_peer(m, try_now);
+        for_each_peer(m, follow_sharing);
 }
 
 void manager_set_broker(Manager *m, Broker *broker)
