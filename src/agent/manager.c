@@ -298,14 +298,13 @@ static Peer *find_peer_by_topic(Manager *m, const char *topic)
         return peer;
 }
 
-static void on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
+static bool on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
 {
         Manager *m = userdata;
         Peer *peer = find_peer_by_topic(m, topic);
         size_t index = rendezvous_index(m, r);
 
-        if (peer && index < m->n_rendezvous)
-                exchange_receive(peer, index, envelope, size);
+        return peer && index < m->n_rendezvous && exchange_receive(peer, index, envelope, size);
 }
 
 static void on_rendezvous_state(Rendezvous *r, void *userdata)
