@@ -56,6 +56,7 @@ typedef struct FakeRendezvous {
         Side *side;
         char topics[8][TOPIC_STRLEN];
         size_t n_topics;
+        unsigned n_network_changes;
         sd_event_source *subscribed;
 } FakeRendezvous;
 
@@ -198,10 +199,16 @@ static Rendezvous *fake_rendezvous_free(Rendezvous *r)
         return NULL;
 }
 
+static void fake_network_changed(Rendezvous *r)
+{
+        ((FakeRendezvous *) r)->n_network_changes++;
+}
+
 static const RendezvousOps fake_rendezvous_ops = {
         .subscribe = fake_subscribe,
         .unsubscribe = fake_unsubscribe,
         .publish = fake_publish,
+        .network_changed = fake_network_changed,
         .free = fake_rendezvous_free,
 };
 
@@ -1395,6 +1402,24 @@ Test(manager, last_of_many_address_changes_counts)
                 peer_reconnect(peer_of(&w->a));
         RUN_UNTIL(w->event, a_reconnected(w));
         check_traffic(w);
+        world_free(w);
+}
+
+/* On a host whose containers come and go there may be no pause to wait for. */
+Test(manager, looks_at_addresses_that_change_all_the_time, .timeout = 60)
+{
+        World *w = world_new();
+        unsigned n_at_start;
+
+        start(&w->a);
+        cr_assert_geq(manager_start(w->a.manager), 0);
+        RUN_UNTIL(w->event, w->a.rendezvous->n_network_changes > 0); /* the first reading is complete */
+        n_at_start = w->a.rendezvous->n_network_changes;
+        for (unsigned i = 0; w->a.rendezvous->n_network_changes == n_at_start; i++) {
+                cr_assert_lt(i, 500, "no change is looked at");
+                sandbox_shell("ip address %s 192.0.2.77/32 dev lo", i % 2 ? "del" : "add");
+                cr_assert_geq(sd_event_run(w->event, 20 * USEC_PER_MSEC), 0);
+        }
         world_free(w);
 }
 
