@@ -218,12 +218,14 @@ static void on_opened(Broker *b, int error, const void *body, size_t size, const
 
 void exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope, size_t size)
 {
-        Broker *b = peer->link->manager->broker;
+        Manager *m = peer->link->manager;
+        Broker *b = m->broker;
         PeerCall *c;
         int r;
 
         peer->counters.envelopes_received++;
-        if (!ratelimit_ok(&peer->incoming[rendezvous_index], now(CLOCK_BOOTTIME))) {
+        if (!ratelimit_ok(&peer->incoming[rendezvous_index], now(CLOCK_BOOTTIME)) ||
+            size > EXCHANGE_OPENING_MAX - m->opening) {
                 peer->counters.envelopes_flooded++;
                 return;
         }
@@ -234,6 +236,7 @@ void exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope,
                 log_oom();
                 return;
         }
+        peer_call_set_opening(c, size);
         r = b->ops->open(b, peer->link->name, &peer->public_key, envelope, size, on_opened, c, &c->call);
         if (r < 0) {
                 peer_call_free(c);

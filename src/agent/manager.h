@@ -37,6 +37,7 @@ struct Manager {
         const ManagerCallbacks *callbacks; /* NULL: nobody listens */
         void *userdata;
         bool broker_ready; /* every link was told */
+        size_t opening;    /* bytes of envelopes that are being opened, of all peers */
 
         /* Our addresses that are worth offering. */
         RtnlMonitor *rtnl; /* owned; NULL in unit tests, that call manager_set_addresses() themselves */

@@ -95,6 +95,8 @@ struct World {
         Side a, b; /* a has the smaller key */
         Delivery *deliveries;
         sd_event_source *deliver;
+        bool hole; /* each side has another rendezvous, which it asks first and which loses everything */
+        unsigned n_lost; /* there */
         unsigned lose;   /* so many messages are lost */
         unsigned copies; /* each message arrives so often */
         usec_t delay;    /* what each of WireGuard's handshake messages takes */
@@ -203,6 +205,44 @@ static const RendezvousOps fake_rendezvous_ops = {
         .publish = fake_publish,
         .free = fake_rendezvous_free,
 };
+
+/* A rendezvous that takes everything and delivers nothing. */
+static int hole_publish(Rendezvous *r, const char *topic, const void *envelope, size_t size)
+{
+        ((FakeRendezvous *) r)->side->world->n_lost++;
+        return 0;
+}
+
+static int hole_listen(Rendezvous *r, const char *topic)
+{
+        return 0;
+}
+
+static Rendezvous *hole_free(Rendezvous *r)
+{
+        rendezvous_done(r);
+        return mfree(r);
+}
+
+static const RendezvousOps hole_ops = {
+        .subscribe = hole_listen,
+        .unsubscribe = hole_listen,
+        .publish = hole_publish,
+        .free = hole_free,
+};
+
+static Rendezvous *hole_new(Side *side)
+{
+        FakeRendezvous *f = new0(FakeRendezvous, 1);
+
+        *f = (FakeRendezvous) { .r = { .ops = &hole_ops,
+                                       .callbacks = &manager_rendezvous_callbacks,
+                                       .userdata = side->manager,
+                                       .name = strdup("hole"),
+                                       .state = RENDEZVOUS_STATE_UP },
+                                .side = side };
+        return &f->r;
+}
 
 static void set_rendezvous_up(Side *side, bool up)
 {
@@ -511,6 +551,8 @@ static void start(Side *side)
         };
         manager_set_broker(side->manager, &side->broker->b);
 
+        if (side->world->hole)
+                cr_assert_geq(manager_add_rendezvous(side->manager, hole_new(side)), 0);
         side->rendezvous = new0(FakeRendezvous, 1);
         *side->rendezvous = (FakeRendezvous) {
                 .r = { .ops = &fake_rendezvous_ops,
@@ -790,6 +832,23 @@ Test(manager, connects_when_everything_arrives_three_times)
         world_free(w);
 }
 
+/* What one rendezvous takes goes to the others all the same. */
+Test(manager, publishes_to_every_rendezvous)
+{
+        World *w = world_new();
+
+        w->hole = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        cr_assert_eq(w->n_lost, w->n_record);
+        /* One message, however often it went out. */
+        cr_assert_eq(peer_of(&w->a)->counters.envelopes_sent + peer_of(&w->b)->counters.envelopes_sent,
+                     w->n_record);
+        world_free(w);
+}
+
 Test(manager, connects_although_messages_are_lost)
 {
         World *w = world_new();
@@ -1034,6 +1093,36 @@ Test(manager, replayed_hello_costs_one_answer)
         cr_assert_leq(peer_of(&w->a)->counters.sessions, 1);
         cr_assert_leq(w->n_record - n_before, 8);
         /* And the real one still gets through. */
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        world_free(w);
+}
+
+/* Whoever floods all topics at once does not make a queue of it at the broker. */
+Test(manager, what_waits_to_be_opened_is_bounded)
+{
+        static const uint8_t garbage[RENDEZVOUS_ENVELOPE_MAX];
+        World *w = world_new();
+        uint64_t n_received = 0, n_opened;
+        PeerCounters before;
+        Peer *a;
+
+        start(&w->a);
+        settle(w);
+        a = peer_of(&w->a);
+        before = a->counters;
+        for (size_t rendezvous = 0; rendezvous < RENDEZVOUS_MAX; rendezvous++)
+                for (size_t i = 0; i < 40; i++, n_received++)
+                        exchange_receive(a, rendezvous, garbage, sizeof(garbage));
+        cr_assert_gt(n_received * sizeof(garbage), 2 * EXCHANGE_OPENING_MAX);
+        settle(w);
+        n_opened = a->counters.envelopes_refused - before.envelopes_refused;
+        cr_assert_gt(n_opened, 0);
+        cr_assert_leq(n_opened * sizeof(garbage), EXCHANGE_OPENING_MAX);
+        cr_assert_eq(n_opened + a->counters.envelopes_flooded - before.envelopes_flooded, n_received);
+        cr_assert_eq(w->a.manager->opening, 0);
+
+        /* It was nobody's place for ever. */
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
         world_free(w);
