@@ -12,10 +12,12 @@
 #include "fd-util.h"
 #include "log.h"
 #include "parse-util.h"
+#include "peer.h"
 #include "string-util.h"
 
 #define LIST_MAX 64
-#define HOST_MAX 253 /* RFC 1035 section 2.3.4 */
+#define MQTT_SERVERS_MAX (RENDEZVOUS_MAX - 1) /* and multicast */
+#define HOST_MAX 253                          /* RFC 1035 section 2.3.4 */
 #define SECRET_MAX 4096
 #define MQTT_PORT 1883
 #define MQTTS_PORT 8883
@@ -263,9 +265,9 @@ static int add_mqtt_server(Context *c, const char *word)
         int r;
 
         rest = rest ?: startswith(word, "mqtt://");
-        if (!rest || c->loader->config->n_mqtt_servers >= LIST_MAX) {
+        if (!rest || c->loader->config->n_mqtt_servers >= MQTT_SERVERS_MAX) {
                 bad_value(c, word,
-                          rest ? "within the limit of 64 entries"
+                          rest ? "within the limit of 15 servers"
                                : "of the form mqtts://HOST[:PORT] or mqtt://HOST[:PORT]");
                 return 0;
         }

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "fd-util.h"
 #include "log.h"
+#include "peer.h"
 #include "string-util.h"
 
 /* Stands before the C library's, so that a test sees what is erased. */
@@ -268,6 +269,22 @@ Test(config, bad_values_are_named)
         expect_message("[ICE]\nSTUNServers=[::1\n", "is not of the form HOST[:PORT]");
         expect_message("[ICE]\nSTUNServers=a;b\n", "is not of the form HOST[:PORT]");
         expect_message("[ICE]\nSTUNServers=\e[31m\n", "control character");
+}
+
+/* What is read is used: there is a place for each. */
+Test(config, more_servers_than_there_are_places_for_are_named)
+{
+        char text[2048] = "[Rendezvous]\nMQTT=";
+        Config *config;
+
+        for (int i = 0; i < RENDEZVOUS_MAX; i++)
+                snprintf(text + strlen(text), sizeof(text) - strlen(text), "mqtt://192.0.2.%d ", i + 1);
+        strcat(text, "\n");
+        expect_message(text, "\"mqtt://192.0.2.16\" is not within the limit of 15 servers");
+        log_set_max_level(LOG_ERR);
+        config = parse(text, 1);
+        cr_assert_eq(config->n_mqtt_servers + config->multicast, RENDEZVOUS_MAX);
+        config_free(config);
 }
 
 Test(config, unknown_things_are_named)
