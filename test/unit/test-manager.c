@@ -77,6 +77,7 @@ struct Side {
         sd_event_source *wireguard_source;
         sd_event_source *initiation, *response; /* under way */
         bool answers_handshakes;
+        bool refuses_endpoints;
         bool initiated;     /* an initiation of ours waits for its answer */
         unsigned n_packets; /* data received */
 };
@@ -279,6 +280,8 @@ static int set_endpoint_now(BrokerCall *c)
 
         if (!peer)
                 return -ENOENT;
+        if (c->side->refuses_endpoints)
+                return -EIO;
         peer->endpoint = c->endpoint;
         if (c->keepalive > 0 && peer->persistent_keepalive == 0) {
                 peer->persistent_keepalive = (uint16_t) c->keepalive;
@@ -1160,29 +1163,64 @@ static bool a_has_our_endpoint(World *w)
         return proxy_address_is_ours(&w->a.device->peers[0].endpoint);
 }
 
+/* As networkd does when it configures the link anew. */
+static void rewrite_endpoint(Side *side)
+{
+        cr_assert_geq(socket_address_from_string("198.51.100.9:1", &side->device->peers[0].endpoint), 0);
+        tell_link(side);
+}
+
 Test(manager, restores_its_endpoint_but_does_not_fight)
 {
         World *w = world_new();
-        SocketAddress other;
-        WireguardPeer *peer;
 
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
-        cr_assert_geq(socket_address_from_string("198.51.100.9:1", &other), 0);
-        peer = &w->a.device->peers[0];
-        peer->endpoint = other;
-        tell_link(&w->a);
+        rewrite_endpoint(&w->a);
         settle(w);
-        cr_assert(proxy_address_is_ours(&peer->endpoint));
+        cr_assert(a_has_our_endpoint(w));
         for (unsigned i = 0; i < 10; i++) {
-                peer->endpoint = other;
-                tell_link(&w->a);
+                rewrite_endpoint(&w->a);
                 settle(w);
         }
-        cr_assert(socket_address_equal(&peer->endpoint, &other));
+        cr_assert(!a_has_our_endpoint(w));
         /* But what was rewritten in a hurry is not given up. */
         RUN_UNTIL(w->event, a_has_our_endpoint(w));
+        world_free(w);
+}
+
+Test(manager, restores_its_endpoint_while_something_else_is_asked_of_the_broker)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        exchange_receive(peer_of(&w->a), 0, "forged", 6);
+        rewrite_endpoint(&w->a);
+        settle(w);
+        cr_assert(a_has_our_endpoint(w));
+        world_free(w);
+}
+
+Test(manager, endpoint_that_cannot_be_set_is_set_later)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        w->a.refuses_endpoints = true;
+        rewrite_endpoint(&w->a);
+        settle(w);
+        cr_assert(!a_has_our_endpoint(w));
+        w->a.refuses_endpoints = false;
+        elapse(peer_of(&w->a)->endpoint_timer);
+        RUN_UNTIL(w->event, a_has_our_endpoint(w));
+        check_traffic(w);
         world_free(w);
 }
 
