@@ -317,7 +317,8 @@ int broker_redirect_set(BrokerRedirect *redirect, const void *owner, const Broke
         RedirectKind before = redirect->kind;
         char *reason = NULL;
 
-        if (request->n_uplinks > BROKER_REDIRECT_UPLINKS_MAX || request->n_relays > BROKER_REDIRECT_RELAYS_MAX)
+        if (request->n_uplinks > BROKER_REDIRECT_UPLINKS_MAX ||
+            request->n_relays > BROKER_REDIRECT_RELAYS_MAX)
                 return -E2BIG;
         if (request->mode == REDIRECT_MODE_NFTABLES || request->mode == REDIRECT_MODE_PROXY)
                 reason = asprintf_safe("Redirect=%s is set.", redirect_mode_to_string(request->mode));
@@ -362,9 +363,10 @@ void broker_redirect_test(BrokerRedirect *redirect)
                 log_notice("WireGuard's ports cannot be shared by eBPF, nftables takes over. %s",
                            way_reason(&ways[REDIRECT_EBPF]));
         else
-                log_notice("WireGuard's ports can be shared neither by eBPF nor by nftables, the proxy takes "
-                           "over. %s %s",
-                           way_reason(&ways[REDIRECT_EBPF]), way_reason(&ways[REDIRECT_NFTABLES]));
+                log_notice(
+                        "WireGuard's ports can be shared neither by eBPF nor by nftables, the proxy takes "
+                        "over. %s %s",
+                        way_reason(&ways[REDIRECT_EBPF]), way_reason(&ways[REDIRECT_NFTABLES]));
 }
 
 int broker_redirect_new(uid_t user, const BrokerRedirectFactory *factory, BrokerRedirect **ret)

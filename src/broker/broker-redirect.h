@@ -51,7 +51,8 @@ RedirectKind broker_redirect_kind(const BrokerRedirect *redirect);
 
 /* All of them or none. -ENOTCONN: the proxy is in force; -EEXIST: a cookie, or a (ufrag, address,
  * WireGuard's port), is there already; -ENOSPC: too many; the backend's error. */
-int broker_redirect_add(BrokerRedirect *redirect, const void *owner, const RedirectSocket *sockets, size_t n);
+int broker_redirect_add(BrokerRedirect *redirect, const void *owner, const RedirectSocket *sockets,
+                        size_t n);
 
 /* Those that this owner added with the ufrag; there may be none. */
 void broker_redirect_remove(BrokerRedirect *redirect, const void *owner, const char *ufrag);

@@ -115,10 +115,11 @@ static bool is_our_program(const struct nlattr *options)
 
         if (!options)
                 return false;
-        mnl_attr_for_each_nested (attribute, options)
-                if (mnl_attr_get_type(attribute) == TCA_BPF_NAME &&
-                    mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
-                        return startswith(mnl_attr_get_str(attribute), REDIRECT_CLSACT_PREFIX);
+        mnl_attr_for_each_nested(attribute,
+                                 options) if (mnl_attr_get_type(attribute) == TCA_BPF_NAME &&
+                                              mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >=
+                                                      0) return startswith(mnl_attr_get_str(attribute),
+                                                                           REDIRECT_CLSACT_PREFIX);
         return false;
 }
 
@@ -145,7 +146,8 @@ static int on_filter(const struct nlmsghdr *message, void *userdata)
 static int list_filters(int ifindex, enum bpf_tc_attach_point point, Filters *ret)
 {
         Filters filters = {};
-        uint32_t parent = TC_H_MAKE(TC_H_CLSACT, point == BPF_TC_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+        uint32_t parent = TC_H_MAKE(TC_H_CLSACT,
+                                    point == BPF_TC_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
         int r;
 
         r = dump(RTM_GETTFILTER, ifindex, parent, on_filter, &filters);
