@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""icewired has no root and no capability, the broker those it needs, and does without eBPF's; no key is in a log or /proc"""
+"""icewired has no root and no capability, the broker those it needs, also without eBPF; no key is in a log or /proc"""
 
 import base64
 import os
