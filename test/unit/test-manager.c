@@ -1869,3 +1869,21 @@ Test(manager, paths_follow_the_redirect)
         check_traffic(w);
         world_free(w);
 }
+
+/* ICE's pair may be as good as ever: WireGuard's handshakes tell. */
+Test(manager, notices_a_direct_path_that_dies)
+{
+        World *w = connect_directly();
+        WireguardPeer *peer = &w->a.device->peers[0];
+
+        peer->last_handshake = now(CLOCK_REALTIME) - 200 * USEC_PER_SEC;
+        tell_link(&w->a);
+        settle(w);
+        cr_assert(is_direct(&w->a), "nothing was sent, so nothing is missing");
+        peer->tx_bytes += 148;
+        tell_link(&w->a);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_NONE);
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths > 1 && both_direct(w));
+        check_traffic(w);
+        world_free(w);
+}
