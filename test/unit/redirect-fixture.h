@@ -175,11 +175,22 @@ static inline uint64_t redirect_statistic(struct redirect_bpf *redirect, enum re
         return sum;
 }
 
-/* That this many were counted as `which`, and none as anything else. */
+/* That these were counted, by enum redirect_statistic. */
+static inline void assert_statistics(struct redirect_bpf *redirect,
+                                     const uint64_t expected[_REDIRECT_STATISTIC_MAX])
+{
+        for (unsigned i = 0; i < _REDIRECT_STATISTIC_MAX; i++)
+                cr_assert_eq(redirect_statistic(redirect, i), expected[i], "statistic %u is %" PRIu64, i,
+                             redirect_statistic(redirect, i));
+}
+
+/* That this many were counted as `which`, and none as anything else; _REDIRECT_STATISTIC_MAX: none at all.
+ */
 static inline void assert_counted(struct redirect_bpf *redirect, enum redirect_statistic which,
                                   uint64_t count)
 {
-        for (unsigned i = 0; i < _REDIRECT_STATISTIC_MAX; i++)
-                cr_assert_eq(redirect_statistic(redirect, i), i == which ? count : 0,
-                             "statistic %u is %" PRIu64, i, redirect_statistic(redirect, i));
+        uint64_t expected[_REDIRECT_STATISTIC_MAX + 1] = {};
+
+        expected[which] = count;
+        assert_statistics(redirect, expected);
 }

@@ -238,9 +238,9 @@ static inline void packet_put_ipv6(Packet *p, const PacketSpec *spec, size_t siz
                         put16(extension + 2, spec->fragment);
                 } else {
                         extension[1] = i % 2; /* every other one is longer */
+                        /* An option for experiments (RFC 4727), to be skipped. */
                         if (spec->extensions[i] != IPPROTO_ROUTING)
-                                memcpy(extension + 2, (uint8_t[]) { 1, (uint8_t) (4 + (i % 2) * 8) },
-                                       2); /* PadN */
+                                memcpy(extension + 2, (uint8_t[]) { 0x1e, (uint8_t) (4 + (i % 2) * 8) }, 2);
                 }
         }
         *next = spec->protocol;
