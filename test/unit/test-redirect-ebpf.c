@@ -44,12 +44,14 @@ static int open_namespace(void)
 static void add_uplink(const char *options)
 {
         sandbox_shell("ip link add " UPLINK " %s type veth peer name out0 && "
-                      "ip link set out0 netns /proc/%d/fd/%d && ip address add 192.0.2.1/24 dev " UPLINK " && "
+                      "ip link set out0 netns /proc/%d/fd/%d && ip address add 192.0.2.1/24 dev " UPLINK
+                      " && "
                       "ip address add 2001:db8::1/64 dev " UPLINK " nodad && ip link set " UPLINK " up",
                       options, getpid(), there);
         enter(there);
-        sandbox_shell("ip address add 192.0.2.2/24 dev out0 && ip address add 2001:db8::2/64 dev out0 nodad && "
-                      "ip link set out0 up");
+        sandbox_shell(
+                "ip address add 192.0.2.2/24 dev out0 && ip address add 2001:db8::2/64 dev out0 nodad && "
+                "ip link set out0 up");
         enter(here);
 }
 
@@ -215,7 +217,8 @@ static void expect(int fd, const SocketAddress *from, const void *data, size_t s
         socklen_t length = sizeof(source);
 
         cr_assert_eq(poll(&p, 1, (int) (SANDBOX_PATIENCE / USEC_PER_MSEC)), 1, "nothing came: %s", what);
-        cr_assert_eq(recvfrom(fd, buffer, sizeof(buffer), 0, &source.sa, &length), (ssize_t) size, "%s", what);
+        cr_assert_eq(recvfrom(fd, buffer, sizeof(buffer), 0, &source.sa, &length), (ssize_t) size, "%s",
+                     what);
         cr_assert_eq(memcmp(buffer, data, size), 0, "%s", what);
         cr_assert(socket_address_equal(&source, from), "%s: from %s", what, SOCKET_ADDRESS_STR(&source));
 }
@@ -257,7 +260,8 @@ static RedirectSocket describe(const Site *s, const char *ufrag)
 
 static void assert_shared(const Site *s)
 {
-        const Stun request = stun(1, "request-----", "abcdefgh:you"), response = stun(0x101, "request-----", "            "),
+        const Stun request = stun(1, "request-----", "abcdefgh:you"),
+                   response = stun(0x101, "request-----", "            "),
                    unknown = stun(1, "another-----", "ABCDEFGH:you");
 
         send_to(s->ice, &s->f, &request, sizeof(request));
@@ -435,7 +439,8 @@ static void attach_and_be_killed(bool clsact)
                 RedirectBackend *b;
                 char *message;
 
-                if ((clsact ? redirect_ebpf_new_clsact(&b, &message) : redirect_ebpf_new(&b, &message)) < 0 ||
+                if ((clsact ? redirect_ebpf_new_clsact(&b, &message) : redirect_ebpf_new(&b, &message)) <
+                            0 ||
                     b->ops->set_uplinks(b, &(int) { uplink() }, 1) < 0)
                         _exit(1);
                 raise(SIGKILL);
