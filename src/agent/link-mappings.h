@@ -13,6 +13,9 @@ void link_mappings_update(Link *link, bool again);
 
 void link_mappings_clear(Link *link);
 
+/* The broker is gone: nothing is asked until link_mappings_update(…, again). */
+void link_mappings_lost(Link *link);
+
 /* A peer of the link has got a direct path, or has lost it. */
 void link_mappings_consider_need(Link *link);
 

@@ -399,6 +399,7 @@ void mapping_share_again(Mapping *m)
         if (!m->broker || m->n_servers == 0)
                 return;
         mapping_sharing_lost(m);
+        (void) m->broker->ops->remove_sockets(m->broker, m->ufrag); /* should it remember after all */
         r = share(m);
         if (r < 0) {
                 fail(m, r);

@@ -72,7 +72,7 @@ struct Mapping {
         bool port_kept; /* mapped has local's port */
         MappingHairpin hairpin;
         MappingState state;
-        int error; /* FAILED: -ENOPROTOOPT (nothing shares ports here), -ECONNRESET (the broker went), … */
+        int error; /* FAILED: -ENOTSUP (nothing shares ports here), -ECONNRESET (the broker went), … */
         MappingServer servers[MAPPING_SERVERS_MAX];
         size_t n_servers;
 
