@@ -92,9 +92,7 @@ static void add_mapping(Link *link, const SocketAddress *local, const SocketAddr
         link->n_mappings++;
 }
 
-/* TURN servers answer the same questions, and may be all that is configured. What they say of the sessions'
- * own sockets is about other ports. */
-static size_t collect_servers(const Manager *m, SocketAddress *ret, size_t max)
+size_t link_mappings_servers(const Manager *m, SocketAddress *ret, size_t max)
 {
         size_t n = 0;
 
@@ -108,7 +106,7 @@ void link_mappings_update(Link *link, bool again)
 {
         const Manager *m = link->manager;
         SocketAddress servers[MAPPING_SERVERS_MAX];
-        size_t n = collect_servers(m, servers, ELEMENTSOF(servers));
+        size_t n = link_mappings_servers(m, servers, ELEMENTSOF(servers));
 
         if (!sharing_is_on(m) || link->listen_port == 0) {
                 link_mappings_clear(link);
