@@ -183,8 +183,11 @@ static void print_server(sd_json_variant *v)
                             *error = terminal_escape(ctl_member_string(v, "error") ?: "");
         const char *kind = ctl_member_string(v, "kind") ?: "";
 
-        printf("  %-10s  %s%s: %s%s\n", startswith(kind, "turn") ? "TURN" : "STUN", strna(name),
-               streq(kind, "turn_tcp") ? " (tcp)" : "", strempty(addresses), strempty(error));
+        printf("  %-10s  %s%s", startswith(kind, "turn") ? "TURN" : "STUN", strna(name),
+               streq(kind, "turn_tcp") ? " (tcp)" : "");
+        if (!streq_ptr(name, addresses)) /* an address stands for itself */
+                printf(": %s%s", strempty(addresses), strempty(error));
+        putchar('\n');
 }
 
 static void print_environment(const Ctl *ctl, sd_json_variant *reply, const Diagnosis *d)
