@@ -1425,6 +1425,23 @@ Test(manager, looks_for_another_path_when_the_peer_is_silent)
         world_free(w);
 }
 
+/* Both have a pair that has died before any handshake came through, and nobody tells them. */
+Test(manager, looks_for_another_path_when_nothing_comes_but_the_handshake_is_due)
+{
+        World *w = world_new();
+
+        w->a.answers_handshakes = w->b.answers_handshakes = false;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, peer_of(&w->a)->state == PEER_STATE_CONNECTING);
+        RUN_UNTIL(w->event, uses_its_path(&w->a));
+        peer_of(&w->a)->handshake_wanted_since -= 17 * USEC_PER_SEC;
+        RUN_UNTIL(w->event, a_has_no_handshake(w));
+        make_silent(&w->a);
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths >= 2);
+        world_free(w);
+}
+
 Test(manager, notices_that_a_silent_peer_is_gone)
 {
         World *w = world_new();
