@@ -47,7 +47,7 @@ typedef struct Step {
 
 static const Step steps[] = {
         { ACTOR_ICE, ACTOR_FRIEND, ACTOR_FRIEND, ACTOR_WIREGUARD, CONTENT_REQUEST,
-          "what ICE sends does not leave from WireGuard's port" },
+          "what ICE sends does not arrive from WireGuard's port" },
         { ACTOR_FRIEND, ACTOR_WIREGUARD, ACTOR_ICE, ACTOR_FRIEND, CONTENT_RESPONSE,
           "a STUN response does not come to ICE" },
         { ACTOR_FRIEND, ACTOR_WIREGUARD, ACTOR_ICE, ACTOR_FRIEND, CONTENT_REQUEST,
