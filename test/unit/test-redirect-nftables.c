@@ -9,6 +9,7 @@
 #include <stun/usages/ice.h>
 
 #include "fd-util.h"
+#include "privileges.h"
 #include "redirect-nftables.h"
 #include "string-util.h"
 #include "udp.h"
@@ -638,6 +639,31 @@ Test(redirect_nftables, no_right)
         user_becomes(0);
         cr_assert_str_eq(message, "the capability CAP_NET_ADMIN is missing");
         cr_assert_null(other);
+        free(message);
+}
+
+/* All that the broker keeps is enough. */
+Test(redirect_nftables, few_rights)
+{
+        _cleanup_close_ int ice = udp_socket("192.0.2.1:0"), peer = peer_socket("192.0.2.2:41000");
+
+        backend = redirect_backend_free(backend);
+        cr_assert_eq(privileges_drop(), 0);
+        make_backend(0);
+        (void) share(ice, W, UFRAG);
+        check_both_ways(ice, "192.0.2.1:51820", peer, "192.0.2.2:41000");
+}
+
+Test(redirect_nftables, self_test)
+{
+        char *message = NULL;
+        int r = redirect_self_test(backend, &message);
+
+        cr_assert_eq(r, 0, "%s: %s", strerror(-r), strna(message));
+        sandbox_shell("nft 'table inet firewall { chain input {"
+                      " type filter hook input priority filter; policy drop; }; }'");
+        cr_assert_lt(redirect_self_test(backend, &message), 0);
+        cr_assert_not_null(message);
         free(message);
 }
 
