@@ -99,12 +99,29 @@ static bool is_plain(const Peer *peer)
         return socket_address_is_set(&peer->path.endpoint) && !proxy_address_is_ours(&peer->path.endpoint);
 }
 
+static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        link_refresh(peer->link);
+        return 0;
+}
+
+/* The reading shows whether it still has to be set. */
+static void look_later(Peer *peer)
+{
+        (void) event_arm_timer_jittered(peer->link->manager->event, &peer->endpoint_timer, ENDPOINT_INTERVAL,
+                                        on_endpoint_timer, peer, "peer-endpoint");
+}
+
 static void on_endpoint_set(Broker *b, int error, void *userdata)
 {
         Peer *peer = peer_call_finish(userdata);
 
+        peer->endpoint_is_being_set = false;
         if (error < 0) {
                 log_peer_full(peer, LOG_WARNING, error, "Failed to set WireGuard's endpoint: %m");
+                look_later(peer);
                 return;
         }
         /* What the peer still sends over the path before would pull the endpoint back to the proxy. */
@@ -132,7 +149,9 @@ static void set_endpoint(Peer *peer)
         if (r < 0) {
                 peer_call_free(c);
                 log_peer_full(peer, LOG_WARNING, r, "Failed to have WireGuard's endpoint set: %m");
+                return;
         }
+        peer->endpoint_is_being_set = true;
 }
 
 static bool endpoint_is_settled(const Peer *peer)
@@ -313,14 +332,6 @@ void carrier_port_changed(Peer *peer)
                 proxy_set_wireguard_port(peer->proxy, peer->link->listen_port);
 }
 
-static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata)
-{
-        Peer *peer = userdata;
-
-        link_refresh(peer->link);
-        return 0;
-}
-
 /* Without a proxy WireGuard may have followed the peer, to another address of it or from its relay to it, or
  * somebody knows a better one; reliance.c sees if it is no good. */
 static void follow_peer(Peer *peer)
@@ -350,14 +361,13 @@ static void restore_endpoint(Peer *peer)
 {
         if (leaves_handshake_to_peer(peer) || endpoint_is_good(peer))
                 return;
-        if (peer->calls)
-                return; /* the one that sets it looks again afterwards */
+        if (peer->endpoint_is_being_set)
+                return; /* and looked at again afterwards */
         if (peer->endpoint_limit.interval == 0)
                 peer->endpoint_limit = (RateLimit) { .interval = ENDPOINT_INTERVAL,
                                                      .burst = ENDPOINT_BURST };
         if (!ratelimit_ok(&peer->endpoint_limit, now(CLOCK_BOOTTIME))) {
-                (void) event_arm_timer_jittered(peer->link->manager->event, &peer->endpoint_timer,
-                                                ENDPOINT_INTERVAL, on_endpoint_timer, peer, "peer-endpoint");
+                look_later(peer);
                 return;
         }
         log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s, keepalive %u s; setting ours.",
@@ -377,8 +387,7 @@ static void handshake_came(Peer *peer)
 
 bool carrier_has_session(const Peer *peer)
 {
-        return (peer->session && peer->session->selected) ||
-               (peer->old_session && peer->old_session->selected);
+        return session_is_selected(peer->session) || session_is_selected(peer->old_session);
 }
 
 void carrier_observe(Peer *peer)

@@ -54,6 +54,7 @@ struct Manager {
         size_t n_addresses;
         bool addresses_known;
         sd_event_source *addresses_timer;
+        usec_t addresses_due; /* CLOCK_BOOTTIME: when it fires at the latest; 0: it is not armed */
 
         /* STUN and TURN servers, resolved. */
         Resolver *resolver;     /* owned */

@@ -85,7 +85,7 @@ struct Mapping {
         BrokerCall *call;
         bool shared;
         bool wanted;
-        bool hairpin_asked;
+        bool hairpin_wanted;
         sd_event_source *patience_timer;
         sd_event_source *refresh_timer;
         mapping_callback_t callback;
@@ -106,8 +106,9 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Mapping *, mapping_free);
 /* Other servers from now on: those that are new are asked, what the others said stays. */
 void mapping_set_servers(Mapping *mapping, const SocketAddress *servers, size_t n_servers);
 
-/* The broker has forgotten the socket (its connection was lost, or something else shares ports now): shares
- * it again and asks again. What is known stays until then. */
+/* The broker has forgotten the socket (its connection was lost, or something else shares ports now): nothing
+ * is asked until mapping_share_again(), which then asks all. What is known stays until there are answers. */
+void mapping_sharing_lost(Mapping *mapping);
 void mapping_share_again(Mapping *mapping);
 
 /* While somebody needs it the mapping is kept alive and up to date, with a question at most every 25 s.

@@ -60,6 +60,11 @@ void session_share_again(Session *session);
 /* Does the pair need nobody but WireGuard and the network on this side? */
 bool session_is_plain(const Session *session);
 
+static inline bool session_is_selected(const Session *session)
+{
+        return session && session->selected;
+}
+
 /* Still looking for its first pair? */
 static inline bool session_is_negotiating(const Session *session)
 {

@@ -67,6 +67,18 @@ static void print_rendezvous(const Ctl *ctl, sd_json_variant *v)
         putchar('\n');
 }
 
+static void print_redirect(sd_json_variant *description)
+{
+        const char *kind = member_string(description, "redirect"),
+                   *reason = member_string(description, "redirectReason");
+        _cleanup_free_ char *escaped = kind ? terminal_escape(kind) : NULL,
+                            *escaped_reason = reason ? terminal_escape(reason) : NULL;
+
+        if (escaped)
+                printf("  Redirect    %s%s%s%s\n", escaped, escaped_reason ? " (" : "",
+                       strempty(escaped_reason), escaped_reason ? ")" : "");
+}
+
 static void print_daemon(const Ctl *ctl, sd_json_variant *description, const CtlPeers *peers)
 {
         _cleanup_free_ char *version = terminal_escape(strna(member_string(description, "version")));
@@ -80,6 +92,7 @@ static void print_daemon(const Ctl *ctl, sd_json_variant *description, const Ctl
         printf("  Broker      ");
         print_state(ctl, broker);
         putchar('\n');
+        print_redirect(description);
         for (size_t i = 0; i < n; i++)
                 print_rendezvous(ctl, sd_json_variant_by_index(rendezvous, i));
         if (n == 0)

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "random-util.h"
 #include "string-util.h"
 
 static const char *const ice_candidate_type_table[_ICE_CANDIDATE_TYPE_MAX] = {
@@ -52,6 +53,17 @@ bool ice_ufrag_is_valid(const char *s, size_t size)
 bool ice_pwd_is_valid(const char *s, size_t size)
 {
         return is_ice_string(s, size, ICE_PWD_MIN, ICE_CREDENTIAL_MAX);
+}
+
+/* Every six bits of randomness are one ice-char (RFC 8839 section 5.4). */
+void ice_credential_make(char *s, size_t size)
+{
+        static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+        random_bytes(s, size);
+        for (size_t i = 0; i < size; i++)
+                s[i] = chars[s[i] & 63];
+        s[size] = '\0';
 }
 
 bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b)

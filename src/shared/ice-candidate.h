@@ -62,6 +62,9 @@ bool ice_foundation_is_valid(const char *s, size_t size);
 bool ice_ufrag_is_valid(const char *s, size_t size);
 bool ice_pwd_is_valid(const char *s, size_t size);
 
+/* A random ufrag or password of `size` characters, and a NUL. */
+void ice_credential_make(char *s, size_t size);
+
 /* Same address, port and transport: to ICE they are one. */
 bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b);
 

@@ -8,7 +8,6 @@
 #include "ice-data-socket.h"
 #include "ice-libnice.h"
 #include "log.h"
-#include "random-util.h"
 #include "string-util.h"
 #include "stun.h"
 
@@ -80,17 +79,6 @@ struct IceAgent {
 };
 
 /* ---- life ---- */
-
-/* Every six bits of randomness are one ice-char (RFC 8839 section 5.4). */
-static void make_credential(char *s, size_t n)
-{
-        static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-        random_bytes(s, n);
-        for (size_t i = 0; i < n; i++)
-                s[i] = chars[s[i] & 63];
-        s[n] = '\0';
-}
 
 static Srflx *srflx_free(Srflx *srflx)
 {
@@ -168,8 +156,8 @@ int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const I
         agent->callbacks = callbacks;
         agent->userdata = userdata;
         agent->tcp = parameters->tcp;
-        make_credential(agent->ufrag, ICE_LOCAL_UFRAG_SIZE);
-        make_credential(agent->pwd, ICE_LOCAL_PWD_SIZE);
+        ice_credential_make(agent->ufrag, ICE_LOCAL_UFRAG_SIZE);
+        ice_credential_make(agent->pwd, ICE_LOCAL_PWD_SIZE);
         r = copy_stun_servers(agent, parameters);
         if (r < 0)
                 return r;

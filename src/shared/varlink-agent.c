@@ -210,9 +210,21 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(WatchEvent,
         COMMENT("Everything that exists was told; what follows is news"),
         VALUE(ready));
 
+static SD_VARLINK_DEFINE_ENUM_TYPE(RedirectKind,
+        COMMENT("WireGuard's ports are not shared: every path goes through icewired"),
+        VALUE(proxy),
+        COMMENT("Shared by an nftables table of icewire-broker"),
+        VALUE(nftables),
+        COMMENT("Shared by eBPF programs at the uplinks"),
+        VALUE(ebpf));
+
 static SD_VARLINK_DEFINE_METHOD(Describe,
         SD_VARLINK_DEFINE_OUTPUT(version, SD_VARLINK_STRING, 0),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(broker, BrokerState, 0),
+        COMMENT("How ICE shares WireGuard's ports; absent while icewire-broker has not said so"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(redirect, RedirectKind, SD_VARLINK_NULLABLE),
+        COMMENT("Why it is nothing better"),
+        SD_VARLINK_DEFINE_OUTPUT(redirectReason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_ARRAY));
 
 static SD_VARLINK_DEFINE_METHOD(ListLinks,
@@ -273,6 +285,8 @@ SD_VARLINK_DEFINE_INTERFACE(org_icewire_Agent, "org.icewire.Agent",
         SD_VARLINK_SYMBOL_COMMENT("A WireGuard peer"),
         &vl_type_Peer,
         &vl_type_WatchEvent,
+        SD_VARLINK_SYMBOL_COMMENT("How ICE gets to share WireGuard's port"),
+        &vl_type_RedirectKind,
         SD_VARLINK_SYMBOL_COMMENT("The daemon itself"),
         &vl_method_Describe,
         &vl_method_ListLinks,

@@ -133,6 +133,16 @@ class Lab:
                 found += [f"{name}: {line.strip()}" for line in f if REPORT.search(line)]
         return found
 
+    def explain(self):
+        """After a failure: leaves what helps to understand it in the logs, and prints the most of it."""
+        try:
+            self.dump()
+        except Exception as e:  # pylint: disable=broad-except
+            self.say(f"the machines' state could not be written down: {e}")  # what failed first is what matters
+        self.print_tails()
+        for report in self.reports():
+            print("report:", report, flush=True)
+
     def dump(self):
         """Leaves in the logs what helps to understand a failure."""
         for namespace in self.namespaces:

@@ -57,6 +57,7 @@ typedef struct FakeRendezvous {
         Side *side;
         char topics[8][TOPIC_STRLEN];
         size_t n_topics;
+        unsigned n_network_changes;
         sd_event_source *subscribed;
 } FakeRendezvous;
 
@@ -77,6 +78,7 @@ struct Side {
         sd_event_source *wireguard_source;
         sd_event_source *initiation, *response; /* under way */
         bool answers_handshakes;
+        bool refuses_endpoints;
         bool initiated;     /* an initiation of ours waits for its answer */
         unsigned n_packets; /* data received */
 };
@@ -199,10 +201,16 @@ static Rendezvous *fake_rendezvous_free(Rendezvous *r)
         return NULL;
 }
 
+static void fake_network_changed(Rendezvous *r)
+{
+        ((FakeRendezvous *) r)->n_network_changes++;
+}
+
 static const RendezvousOps fake_rendezvous_ops = {
         .subscribe = fake_subscribe,
         .unsubscribe = fake_unsubscribe,
         .publish = fake_publish,
+        .network_changed = fake_network_changed,
         .free = fake_rendezvous_free,
 };
 
@@ -273,6 +281,8 @@ static int set_endpoint_now(BrokerCall *c)
 
         if (!peer)
                 return -ENOENT;
+        if (c->side->refuses_endpoints)
+                return -EIO;
         peer->endpoint = c->endpoint;
         if (c->keepalive > 0 && peer->persistent_keepalive == 0) {
                 peer->persistent_keepalive = (uint16_t) c->keepalive;
@@ -1168,29 +1178,64 @@ static bool a_has_our_endpoint(World *w)
         return proxy_address_is_ours(&w->a.device->peers[0].endpoint);
 }
 
+/* As networkd does when it configures the link anew. */
+static void rewrite_endpoint(Side *side)
+{
+        cr_assert_geq(socket_address_from_string("198.51.100.9:1", &side->device->peers[0].endpoint), 0);
+        tell_link(side);
+}
+
 Test(manager, restores_its_endpoint_but_does_not_fight)
 {
         World *w = world_new();
-        SocketAddress other;
-        WireguardPeer *peer;
 
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
-        cr_assert_geq(socket_address_from_string("198.51.100.9:1", &other), 0);
-        peer = &w->a.device->peers[0];
-        peer->endpoint = other;
-        tell_link(&w->a);
+        rewrite_endpoint(&w->a);
         settle(w);
-        cr_assert(proxy_address_is_ours(&peer->endpoint));
+        cr_assert(a_has_our_endpoint(w));
         for (unsigned i = 0; i < 10; i++) {
-                peer->endpoint = other;
-                tell_link(&w->a);
+                rewrite_endpoint(&w->a);
                 settle(w);
         }
-        cr_assert(socket_address_equal(&peer->endpoint, &other));
+        cr_assert(!a_has_our_endpoint(w));
         /* But what was rewritten in a hurry is not given up. */
         RUN_UNTIL(w->event, a_has_our_endpoint(w));
+        world_free(w);
+}
+
+Test(manager, restores_its_endpoint_while_something_else_is_asked_of_the_broker)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        exchange_receive(peer_of(&w->a), 0, "forged", 6);
+        rewrite_endpoint(&w->a);
+        settle(w);
+        cr_assert(a_has_our_endpoint(w));
+        world_free(w);
+}
+
+Test(manager, endpoint_that_cannot_be_set_is_set_later)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        w->a.refuses_endpoints = true;
+        rewrite_endpoint(&w->a);
+        settle(w);
+        cr_assert(!a_has_our_endpoint(w));
+        w->a.refuses_endpoints = false;
+        elapse(peer_of(&w->a)->endpoint_timer);
+        RUN_UNTIL(w->event, a_has_our_endpoint(w));
+        check_traffic(w);
         world_free(w);
 }
 
@@ -1422,6 +1467,24 @@ Test(manager, last_of_many_address_changes_counts)
                 peer_reconnect(peer_of(&w->a));
         RUN_UNTIL(w->event, a_reconnected(w));
         check_traffic(w);
+        world_free(w);
+}
+
+/* On a host whose containers come and go there may be no pause to wait for. */
+Test(manager, looks_at_addresses_that_change_all_the_time, .timeout = 60)
+{
+        World *w = world_new();
+        unsigned n_at_start;
+
+        start(&w->a);
+        cr_assert_geq(manager_start(w->a.manager), 0);
+        RUN_UNTIL(w->event, w->a.rendezvous->n_network_changes > 0); /* the first reading is complete */
+        n_at_start = w->a.rendezvous->n_network_changes;
+        for (unsigned i = 0; w->a.rendezvous->n_network_changes == n_at_start; i++) {
+                cr_assert_lt(i, 500, "no change is looked at");
+                sandbox_shell("ip address %s 192.0.2.77/32 dev lo", i % 2 ? "del" : "add");
+                cr_assert_geq(sd_event_run(w->event, 20 * USEC_PER_MSEC), 0);
+        }
         world_free(w);
 }
 
