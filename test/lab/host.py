@@ -163,7 +163,7 @@ class Host(Namespace):
             answer = self.varlink("Describe")
         except varlink.VarlinkError:
             return None, None
-        return answer.get("redirectKind"), answer.get("redirectReason")
+        return answer.get("redirect"), answer.get("redirectReason")
 
     def wait_redirect(self, kind):
         """Until this redirect is in force; returns why it is not a better one."""
