@@ -343,6 +343,7 @@ static void follow_peer(Peer *peer)
         log_peer_full(peer, LOG_DEBUG, 0, "WireGuard reaches it at %s now.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
         peer->path.endpoint = peer->endpoint;
+        peer->path.remote = (IceCandidate) { .type = ICE_CANDIDATE_PRFLX, .address = peer->endpoint };
         peer_changed(peer);
 }
 

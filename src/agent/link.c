@@ -46,8 +46,8 @@ Link *link_free(Link *link)
         if (!link)
                 return NULL;
 
-        free_peers(link);
         link_mappings_clear(link);
+        free_peers(link);
         link->refresh = broker_call_free(link->refresh);
         if (link->manager->callbacks)
                 link->manager->callbacks->link_changed(link->manager, link, /* removed= */ true,

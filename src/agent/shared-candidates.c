@@ -42,7 +42,9 @@ size_t shared_candidates_build(const Link *link, const IceCandidate *own, size_t
         size_t k = 0;
 
         for (size_t i = 0; i < n && k < max; i++)
-                ret[k++] = from_outside(link, &own[i]);
+                /* Where a TURN server has seen a socket's own port. */
+                if (own[i].type != ICE_CANDIDATE_SRFLX)
+                        ret[k++] = from_outside(link, &own[i]);
         for (size_t i = 0; i < n && k < max; i++) {
                 IceCandidate host = from_outside(link, &own[i]);
 

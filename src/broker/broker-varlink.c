@@ -44,7 +44,10 @@ static void on_disconnect(sd_varlink_server *server, sd_varlink *link, void *use
                 s->strangers--;
         varlink_watchers_remove(&s->watchers, link);
         varlink_watchers_remove(&s->early, link);
+        varlink_watchers_remove(&s->redirecting, link);
         broker_requests_cancel(s, link);
+        if (s->redirect)
+                broker_redirect_forget(s->redirect, link);
 }
 
 static int build_event(BrokerEvent event, const char *name, const WireguardDevice *device,
@@ -118,6 +121,7 @@ static void on_settled(BrokerManager *m, void *userdata)
                         sd_varlink_close(watcher);
                 sd_varlink_unref(watcher);
         }
+        broker_server_resume_redirecting(s);
 }
 
 const BrokerManagerCallbacks broker_server_manager_callbacks = {
@@ -187,5 +191,6 @@ BrokerServer *broker_server_free(BrokerServer *s)
         sd_varlink_server_unref(s->server);
         varlink_watchers_done(&s->watchers);
         varlink_watchers_done(&s->early);
+        varlink_watchers_done(&s->redirecting);
         return mfree(s);
 }

@@ -21,8 +21,9 @@ UID = 990
 BROKER_SOCKET = "/run/icewire-broker/org.icewire.Broker"
 AGENT_SOCKET = "/run/icewire/org.icewire.Agent"
 
-# As in units/icewire-broker.service and units/icewired.service. The broker may read and write WireGuard devices.
-BROKER_RIGHTS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all,+net_admin", "--no-new-privs", "--"]
+# As in units/icewire-broker.service and units/icewired.service. The broker may read and write WireGuard devices, and load
+# eBPF programs before it gives up what that takes.
+BROKER_RIGHTS = ("net_admin", "bpf", "perfmon", "setpcap")
 AGENT_RIGHTS = ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
                 "--no-new-privs", "--"]
 
@@ -105,10 +106,12 @@ class Host(Namespace):
 
     # The daemons
 
-    def start_broker(self):
+    def start_broker(self, rights=BROKER_RIGHTS):
         if not self.lab.has_icewire:
             raise LabError(f"{self.lab.build} has no icewire: build it first")
-        self.broker = self.start("broker", BROKER_RIGHTS + [self.lab.binary("icewire-broker")], notify=True)
+        bounding = ",".join(["-all"] + ["+" + right for right in rights])
+        argv = ["setpriv", "--inh-caps=-all", f"--bounding-set={bounding}", "--no-new-privs", "--"]
+        self.broker = self.start("broker", argv + [self.lab.binary("icewire-broker")], notify=True)
         return self.broker
 
     def start_agent(self):

@@ -34,6 +34,12 @@
  * network and mount namespace of this test. What must happen is waited for, with a deadline that only a
  * failure meets. */
 
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 #define FOREIGN_USER 4242U
 #define LINKS_MAX 8U
 #define KEYS_MAX 8U
@@ -778,10 +784,9 @@ static size_t count_in_broker(const void *bytes, size_t size)
                 unsigned long start, end;
                 ssize_t k;
 
-                /* What cannot be written holds nothing that was made at run time; what is very large is a
-                 * sanitizer's own. */
+                /* What cannot be written holds nothing that was made at run time. */
                 cr_assert_eq(sscanf(line, "%lx-%lx", &start, &end), 2);
-                if (!strstr(line, " rw") || end - start > 1UL << 30)
+                if (!strstr(line, " rw"))
                         continue;
                 memory = malloc(end - start);
                 k = pread(fd, memory, end - start, (off_t) start);
@@ -833,6 +838,8 @@ Test(broker, keys_are_in_memory_once_and_then_not_at_all)
         Broker *broker = connect_client();
         Answer sealed;
 
+        if (SANITIZED)
+                cr_skip_test("realloc(3) copies there, also when it shrinks");
         two_links(&a_key, &b_key, WIREGUARD_KEY_STR(psk));
         WAIT_FOR(links_are_there());
         for (size_t i = 0; i < 3; i++) {

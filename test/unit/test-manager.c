@@ -1471,17 +1471,19 @@ Test(manager, last_of_many_address_changes_counts)
 }
 
 /* On a host whose containers come and go there may be no pause to wait for. */
-Test(manager, looks_at_addresses_that_change_all_the_time, .timeout = 60)
+Test(manager, looks_at_addresses_that_change_all_the_time, .timeout = 90)
 {
         World *w = world_new();
         unsigned n_at_start;
+        usec_t end;
 
         start(&w->a);
         cr_assert_geq(manager_start(w->a.manager), 0);
         RUN_UNTIL(w->event, w->a.rendezvous->n_network_changes > 0); /* the first reading is complete */
         n_at_start = w->a.rendezvous->n_network_changes;
+        end = now(CLOCK_MONOTONIC) + SANDBOX_PATIENCE;
         for (unsigned i = 0; w->a.rendezvous->n_network_changes == n_at_start; i++) {
-                cr_assert_lt(i, 500, "no change is looked at");
+                cr_assert_lt(now(CLOCK_MONOTONIC), end, "no change is looked at");
                 sandbox_shell("ip address %s 192.0.2.77/32 dev lo", i % 2 ? "del" : "add");
                 cr_assert_geq(sd_event_run(w->event, 20 * USEC_PER_MSEC), 0);
         }

@@ -45,16 +45,17 @@ Test(shared_candidates, hosts_have_the_links_port_and_relays_their_own)
 {
         IceCandidate own[] = { candidate(ICE_CANDIDATE_HOST, "10.0.0.2:40000", "1"),
                                candidate(ICE_CANDIDATE_HOST, "[2001:db8::2]:40001", "2"),
+                               candidate(ICE_CANDIDATE_SRFLX, "198.51.100.1:40000", "4"),
                                candidate(ICE_CANDIDATE_RELAY, "192.0.2.9:50000", "3") },
                      told[8];
 
         link_.n_mappings = 0;
-        cr_assert_eq(shared_candidates_build(&link_, own, 3, told, 8), 3);
+        cr_assert_eq(shared_candidates_build(&link_, own, 4, told, 8), 3);
         expect(&told[0], ICE_CANDIDATE_HOST, "10.0.0.2:51820");
         expect(&told[1], ICE_CANDIDATE_HOST, "[2001:db8::2]:51820");
         expect(&told[2], ICE_CANDIDATE_RELAY, "192.0.2.9:50000");
         cr_assert_eq(told[0].priority, own[0].priority);
-        cr_assert_eq(shared_candidates_build(&link_, own, 3, told, 2), 2);
+        cr_assert_eq(shared_candidates_build(&link_, own, 4, told, 2), 2);
 }
 
 Test(shared_candidates, what_stun_servers_see_is_a_candidate)
