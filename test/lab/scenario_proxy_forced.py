@@ -18,7 +18,7 @@ def run(lab):
         if host.attached() or host.nft_tables():
             raise LabError(f"{host.name}: programs {host.attached()}, tables {host.nft_tables()}")
         status = host.ctl("status")
-        if "proxied" not in status or "no-redirect" not in status:
+        if "proxied" not in status or "Redirect=proxy" not in status:
             raise LabError(f"icewirectl status does not say why the path is not direct: {status}")
     with frozen(sites.a, sites.b):
         if probe.ping(sites.a, TUNNEL4["b"], 3, linger=0.5).received:
