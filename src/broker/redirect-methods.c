@@ -157,7 +157,7 @@ int broker_method_set_redirect(sd_varlink *link, sd_json_variant *parameters,
         return r < 0 ? sd_varlink_error_errno(link, r) : reply_redirect(link, kind, reason);
 }
 
-/* -EADDRNOTAVAIL: it is not bound; -EADDRINUSE: to W itself. */
+/* -EADDRNOTAVAIL: it is bound to no address or port; -EADDRINUSE: to W itself. */
 static int describe_socket(int fd, const SocketParameters *p, uint16_t wireguard_port, RedirectSocket *ret)
 {
         RedirectSocket s = { .wireguard_port = wireguard_port, .keeps_relays = p->keeps_relays };
@@ -171,7 +171,7 @@ static int describe_socket(int fd, const SocketParameters *p, uint16_t wireguard
         r = socket_address_from_sockaddr(&local, size, &s.local);
         if (r < 0)
                 return r;
-        if (socket_address_port(&s.local) == 0)
+        if (socket_address_port(&s.local) == 0 || socket_address_is_unspecified(&s.local))
                 return -EADDRNOTAVAIL;
         if (socket_address_port(&s.local) == wireguard_port)
                 return -EADDRINUSE;
