@@ -30,6 +30,9 @@
 #define HANDSHAKE_POLL_FIRST (25 * USEC_PER_MSEC)
 #define HANDSHAKE_STEPS_MAX 6
 
+/* A path that has been left is silent when nothing came for so long. */
+#define HANDOVER_INTERVAL (300 * USEC_PER_MSEC)
+
 /* How often to set an endpoint again that somebody else has rewritten. */
 #define ENDPOINT_INTERVAL (10 * USEC_PER_SEC)
 #define ENDPOINT_BURST 3
@@ -114,6 +117,32 @@ static void look_later(Peer *peer)
                                         on_endpoint_timer, peer, "peer-endpoint");
 }
 
+static void set_endpoint(Peer *peer);
+
+static int on_handover_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        if (carrier_received_packets(peer) > peer->handover_since_packets)
+                set_endpoint(peer);
+        else
+                peer->proxy = proxy_free(peer->proxy);
+        return 0;
+}
+
+/* WireGuard sends by itself now. What still comes by the path before is delivered, and moves the endpoint
+ * back to the proxy (WireGuard follows every packet), so it is set again until that path is silent. */
+static void leave_proxy(Peer *peer)
+{
+        int r;
+
+        peer->handover_since_packets = carrier_received_packets(peer);
+        r = event_arm_timer(peer->link->manager->event, &peer->handover_timer, HANDOVER_INTERVAL,
+                            on_handover_timer, peer, "peer-handover");
+        if (r < 0)
+                peer->proxy = proxy_free(peer->proxy);
+}
+
 static void on_endpoint_set(Broker *b, int error, void *userdata)
 {
         Peer *peer = peer_call_finish(userdata);
@@ -124,9 +153,8 @@ static void on_endpoint_set(Broker *b, int error, void *userdata)
                 look_later(peer);
                 return;
         }
-        /* What the peer still sends over the path before would pull the endpoint back to the proxy. */
-        if (is_plain(peer))
-                peer->proxy = proxy_free(peer->proxy);
+        if (is_plain(peer) && peer->proxy)
+                leave_proxy(peer);
         link_refresh(peer->link);
 }
 
@@ -264,6 +292,7 @@ static int choose_endpoint(Session *s, SocketAddress *ret)
                 *ret = s->remote.address;
                 return 0;
         }
+        event_disarm_timer(s->peer->handover_timer);
         r = attach_proxy(s->peer, s);
         if (r < 0)
                 return r;
@@ -315,6 +344,7 @@ void carrier_release(Peer *peer)
 {
         stop_waiting_for_handshake(peer);
         event_disarm_timer(peer->endpoint_timer);
+        event_disarm_timer(peer->handover_timer);
         peer->proxy = proxy_free(peer->proxy);
         peer->path = (Path) { .round_trip_time = USEC_INFINITY };
         peer_changed(peer);

@@ -80,6 +80,7 @@ Peer *peer_free(Peer *peer)
         sd_event_source_disable_unref(peer->retry_timer);
         sd_event_source_disable_unref(peer->old_session_timer);
         sd_event_source_disable_unref(peer->reliance_timer);
+        sd_event_source_disable_unref(peer->handover_timer);
         sd_event_source_disable_unref(peer->handshake_timer);
         sd_event_source_disable_unref(peer->endpoint_timer);
         HASH_DEL(peer->link->peers, peer);

@@ -120,6 +120,8 @@ struct Peer {
 
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;
+        sd_event_source *handover_timer; /* from the proxy to WireGuard itself */
+        uint64_t handover_since_packets; /* what the proxy had received by then */
         sd_event_source *handshake_timer;
         unsigned handshake_step;
         RateLimit endpoint_limit; /* how often we insist on ours */
