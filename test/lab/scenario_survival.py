@@ -74,10 +74,15 @@ def _join(lab, sites, name, number):
 def _check_keepalives(pairs):
     for pair in pairs:
         for link in pair:
-            expected = THEIR_KEEPALIVE if link is pairs[0][0] else OUR_KEEPALIVE
-            found = list(link.show("persistent-keepalive").values())
-            if found != [expected]:
-                raise LabError(f"{link.host.name}: expected the keepalive {expected} on {link.name}, found {found}")
+            expected = [THEIR_KEEPALIVE if link is pairs[0][0] else OUR_KEEPALIVE]
+            # Whoever has learned the endpoint from the other side's packet is connected before it sets it.
+            link.host.lab.wait_until(lambda link=link, expected=expected: _keepalives(link) == expected, timeout=10, what=
+                                     lambda link=link, expected=expected: f"{link.host.name}: the keepalive on {link.name} is "
+                                                                          f"{expected}; it is {_keepalives(link)}")
+
+
+def _keepalives(link):
+    return list(link.show("persistent-keepalive").values())
 
 
 def _outlive_a_silent_flow(lab, sites, link, destination):
