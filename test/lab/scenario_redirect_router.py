@@ -15,22 +15,33 @@ from sandbox import WORK
 from topology import SERVER4, WIDE4, Sites
 
 W = 51820
+SO_RCVBUFFORCE = 33  # of asm-generic/socket.h
 # The client's addresses behind a: one that is routed, and one that a translates.
 ROUTED, TRANSLATED = "198.18.0.2", "198.18.1.2"
+
+
+NAT = f"""table inet nat {{
+        chain translate {{ type nat hook postrouting priority srcnat
+                oifname "eth0" ip saddr {TRANSLATED} masquerade
+        }}
+}}
+"""
 
 
 def run(lab):
     sites = Sites(lab, kinds=(None, "port-restricted"))
     client = _add_client(lab, sites)
     sites.add_links()
-    for redirect in ("ebpf", "nftables"):
+    # A host that translates is no place for eBPF (see the self-test's message); it may become such a host later.
+    for redirect in ("ebpf", "auto"):
         sites.configure(ICE={"Redirect": redirect})
         sniffer, ready = _sniffer(sites, redirect)
         lab.wait_until(lambda path=ready: os.path.exists(path), "the sniffer listens")
         start_together(sites.a, sites.b)
         sites.wait_connected()
-        for host in (sites.a, sites.b):
-            host.wait_redirect(redirect)
+        lab.say(f"Redirect={redirect}: a has {sites.a.redirect()}")
+        if redirect == "ebpf":
+            sites.a.nft(NAT)
         ports, payloads = _ports(sites.a), _payloads(sniffer.result())
         lab.say(f"{redirect}: a's ICE ports are {ports}")
         for source, destination in ((client, sites.server), (sites.server, client)):
@@ -55,18 +66,13 @@ def _add_client(lab, sites):
     client.route("0.0.0.0/0", "via", ROUTED[:-1] + "1")
     sites.a.forwarding()
     sites.internet.route("198.18.0.0/24", "via", WIDE4["a"] + ".2")
-    sites.a.nft(f"""table inet router {{
-        chain translate {{ type nat hook postrouting priority srcnat
-                oifname "eth0" ip saddr {TRANSLATED} masquerade
-        }}
-}}""")
     return client
 
 
 # What a redirect goes by: ports of a's sockets, ufrags of its sessions, transaction IDs of its requests.
 
 def _ports(host):
-    ports = sorted(host.ice_ports() - {5353})
+    ports = sorted(host.ice_ports())
     if not ports:
         raise LabError("a's icewired has no socket: there is nothing to mix up")
     return ports
@@ -160,7 +166,7 @@ def _catch(source, n, ready):
     """The first n datagrams from `source`, or those that came until nothing has come for a second."""
     caught = []
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 1 << 22)
+        s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
         with open(ready, "w", encoding="ascii"):
             pass
         while len(caught) < n and select.select([s], [], [], 1 if caught else 10)[0]:
