@@ -25,17 +25,16 @@ static bool handshake_is_fresh(const Peer *peer)
 /* Does WireGuard get through, at an endpoint that needs no proxy? */
 static bool endpoint_works(const Peer *peer)
 {
-        /* The first handshake over a path of ours is waited for by carrier.c, which may leave it to the peer
-         * to begin: then there is no endpoint yet. */
-        if (peer->path.kind == PATH_DIRECT && peer->state != PEER_STATE_CONNECTED)
-                return true;
-        if (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint))
+        /* carrier.c sets that of a path of ours again. */
+        if (!carrier_has_session(peer) &&
+            (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint)))
                 return false;
         switch (peer->path.kind) {
         case PATH_NONE:
                 return handshake_is_fresh(peer);
         case PATH_DIRECT:
-                return handshake_is_fresh(peer) || !peer->unanswered;
+                /* The first handshake over a path of ours is waited for by carrier.c. */
+                return peer->state != PEER_STATE_CONNECTED || handshake_is_fresh(peer) || !peer->unanswered;
         default:
                 return false;
         }
