@@ -42,6 +42,12 @@ void link_mappings_clear(Link *link)
                 remove_mapping(link, link->n_mappings - 1);
 }
 
+void link_mappings_lost(Link *link)
+{
+        for (size_t i = 0; i < link->n_mappings; i++)
+                mapping_sharing_lost(link->mappings[i]);
+}
+
 static Mapping *find_mapping(const Link *link, const SocketAddress *local)
 {
         for (size_t i = 0; i < link->n_mappings; i++)
@@ -86,12 +92,12 @@ static void add_mapping(Link *link, const SocketAddress *local, const SocketAddr
         link->n_mappings++;
 }
 
-static size_t collect_servers(const Manager *m, SocketAddress *ret, size_t max)
+size_t link_mappings_servers(const Manager *m, SocketAddress *ret, size_t max)
 {
         size_t n = 0;
 
         for (size_t i = 0; i < m->n_ice_servers && n < max; i++)
-                if (m->ice_servers[i].kind == ICE_SERVER_STUN)
+                if (m->ice_servers[i].kind != ICE_SERVER_TURN_TCP)
                         ret[n++] = m->ice_servers[i].address;
         return n;
 }
@@ -100,7 +106,7 @@ void link_mappings_update(Link *link, bool again)
 {
         const Manager *m = link->manager;
         SocketAddress servers[MAPPING_SERVERS_MAX];
-        size_t n = collect_servers(m, servers, ELEMENTSOF(servers));
+        size_t n = link_mappings_servers(m, servers, ELEMENTSOF(servers));
 
         if (!sharing_is_on(m) || link->listen_port == 0) {
                 link_mappings_clear(link);

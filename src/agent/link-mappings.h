@@ -13,6 +13,14 @@ void link_mappings_update(Link *link, bool again);
 
 void link_mappings_clear(Link *link);
 
+/* Whom to ask: the STUN servers, and TURN servers, which answer the same questions and may be all that is
+ * configured (what they say of the sessions' own sockets is about other ports). Returns how many, at most
+ * `max`. */
+size_t link_mappings_servers(const Manager *m, SocketAddress *ret, size_t max);
+
+/* The broker is gone: nothing is asked until link_mappings_update(…, again). */
+void link_mappings_lost(Link *link);
+
 /* A peer of the link has got a direct path, or has lost it. */
 void link_mappings_consider_need(Link *link);
 

@@ -255,7 +255,10 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
         m->broker_ready = false;
         sharing_lost(m);
         HASH_ITER(hh, m->links, link, next)
-        link->present = false;
+        {
+                link->present = false;
+                link_mappings_lost(link);
+        }
         for_each_peer(m, peer_update_reason);
 }
 

@@ -399,6 +399,7 @@ void mapping_share_again(Mapping *m)
         if (!m->broker || m->n_servers == 0)
                 return;
         mapping_sharing_lost(m);
+        (void) m->broker->ops->remove_sockets(m->broker, m->ufrag); /* should it remember after all */
         r = share(m);
         if (r < 0) {
                 fail(m, r);
@@ -413,8 +414,10 @@ void mapping_ask(Mapping *m, bool hairpin)
         m->hairpin_wanted = m->hairpin_wanted || hairpin;
         if (m->state == MAPPING_STATE_FAILED)
                 mapping_share_again(m);
-        else if (m->state != MAPPING_STATE_SHARING)
+        else if (m->state == MAPPING_STATE_SETTLED)
                 ask_all(m);
+        else if (m->state == MAPPING_STATE_ASKING && count_servers(m, is_stale) == 0)
+                test_hairpin(m);
 }
 
 /* ---- Life ---- */

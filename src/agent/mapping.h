@@ -72,7 +72,7 @@ struct Mapping {
         bool port_kept; /* mapped has local's port */
         MappingHairpin hairpin;
         MappingState state;
-        int error; /* FAILED: -ENOPROTOOPT (nothing shares ports here), -ECONNRESET (the broker went), … */
+        int error; /* FAILED: -ENOTSUP (nothing shares ports here), -ECONNRESET (the broker went), … */
         MappingServer servers[MAPPING_SERVERS_MAX];
         size_t n_servers;
 
@@ -115,7 +115,8 @@ void mapping_share_again(Mapping *mapping);
  * Initially not. */
 void mapping_set_wanted(Mapping *mapping, bool wanted);
 
-/* Asks every server anew, and tests the hairpin as well if that is wanted; FAILED tries to share again. */
+/* Asks every server anew (unless that is under way), and tests the hairpin as well if that is wanted; FAILED
+ * tries to share again. */
 void mapping_ask(Mapping *mapping, bool hairpin);
 
 /* Is an answer of a server, of the broker or of the hairpin test still waited for? */

@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "broker-varlink.h"
 #include "ice-candidate.h"
+#include "redirect-nftables.h"
 #include "string-util.h"
 
 /* SetRedirect, AddSockets and RemoveSockets of org.icewire.Broker. icewired brings the sockets themselves,
@@ -168,6 +169,9 @@ static int describe_socket(int fd, const SocketParameters *p, uint16_t wireguard
         if (getsockname(fd, (struct sockaddr *) &local, &size) < 0 ||
             getsockopt(fd, SOL_SOCKET, SO_COOKIE, &s.cookie, &cookie_size) < 0)
                 return -errno;
+        r = redirect_nftables_prepare(fd);
+        if (r < 0)
+                return r;
         r = socket_address_from_sockaddr(&local, size, &s.local);
         if (r < 0)
                 return r;

@@ -8,6 +8,7 @@
 #include "fd-util.h"
 #include "random-util.h"
 #include "redirect-backend.h"
+#include "redirect-nftables.h"
 #include "string-util.h"
 #include "time-util.h"
 
@@ -46,7 +47,7 @@ typedef struct Step {
 
 static const Step steps[] = {
         { ACTOR_ICE, ACTOR_FRIEND, ACTOR_FRIEND, ACTOR_WIREGUARD, CONTENT_REQUEST,
-          "what ICE sends does not leave from WireGuard's port" },
+          "what ICE sends does not arrive from WireGuard's port" },
         { ACTOR_FRIEND, ACTOR_WIREGUARD, ACTOR_ICE, ACTOR_FRIEND, CONTENT_RESPONSE,
           "a STUN response does not come to ICE" },
         { ACTOR_FRIEND, ACTOR_WIREGUARD, ACTOR_ICE, ACTOR_FRIEND, CONTENT_REQUEST,
@@ -183,7 +184,7 @@ static int describe_ice(const SelfTest *t, RedirectSocket *ret)
         if (getsockopt(t->fds[ACTOR_ICE], SOL_SOCKET, SO_COOKIE, &s.cookie, &size) < 0)
                 return -errno;
         *ret = s;
-        return 0;
+        return redirect_nftables_prepare(t->fds[ACTOR_ICE]);
 }
 
 /* *ret_failure: what does not work, a literal. */

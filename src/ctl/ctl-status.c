@@ -19,13 +19,6 @@
 #define COLOUR_BAD "\033[31m"
 #define COLOUR_END "\033[0m"
 
-static const char *member_string(sd_json_variant *v, const char *name)
-{
-        sd_json_variant *member = sd_json_variant_by_key(v, name);
-
-        return member && sd_json_variant_is_string(member) ? sd_json_variant_string(member) : NULL;
-}
-
 static uint64_t member_unsigned(sd_json_variant *v, const char *name)
 {
         sd_json_variant *member = sd_json_variant_by_key(v, name);
@@ -56,8 +49,8 @@ static void print_state(const Ctl *ctl, const char *state)
 
 static void print_rendezvous(const Ctl *ctl, sd_json_variant *v)
 {
-        _cleanup_free_ char *name = terminal_escape(strna(member_string(v, "name")));
-        const char *state = strna(member_string(v, "state")), *error = member_string(v, "error");
+        _cleanup_free_ char *name = terminal_escape(strna(ctl_member_string(v, "name")));
+        const char *state = strna(ctl_member_string(v, "state")), *error = ctl_member_string(v, "error");
         _cleanup_free_ char *reason = error ? terminal_escape(error) : NULL;
 
         printf("  Rendezvous  %s: ", strna(name));
@@ -69,8 +62,8 @@ static void print_rendezvous(const Ctl *ctl, sd_json_variant *v)
 
 static void print_redirect(sd_json_variant *description)
 {
-        const char *kind = member_string(description, "redirect"),
-                   *reason = member_string(description, "redirectReason");
+        const char *kind = ctl_member_string(description, "redirect"),
+                   *reason = ctl_member_string(description, "redirectReason");
         _cleanup_free_ char *escaped = kind ? terminal_escape(kind) : NULL,
                             *escaped_reason = reason ? terminal_escape(reason) : NULL;
 
@@ -79,16 +72,12 @@ static void print_redirect(sd_json_variant *description)
                        strempty(escaped_reason), escaped_reason ? ")" : "");
 }
 
-static void print_daemon(const Ctl *ctl, sd_json_variant *description, const CtlPeers *peers)
+void ctl_status_print_services(const Ctl *ctl, sd_json_variant *description)
 {
-        _cleanup_free_ char *version = terminal_escape(strna(member_string(description, "version")));
-        const char *broker = strna(member_string(description, "broker"));
-        size_t connected = 0, n;
+        const char *broker = strna(ctl_member_string(description, "broker"));
+        size_t n;
         sd_json_variant *rendezvous = member_array(description, "rendezvous", &n);
 
-        for (size_t i = 0; i < peers->n; i++)
-                connected += streq(peers->items[i].state, "connected");
-        printf("icewired %s: %zu of %zu peers connected\n", strna(version), connected, peers->n);
         printf("  Broker      ");
         print_state(ctl, broker);
         putchar('\n');
@@ -99,11 +88,22 @@ static void print_daemon(const Ctl *ctl, sd_json_variant *description, const Ctl
                 puts("  Rendezvous  none configured");
 }
 
+static void print_daemon(const Ctl *ctl, sd_json_variant *description, const CtlPeers *peers)
+{
+        _cleanup_free_ char *version = terminal_escape(strna(ctl_member_string(description, "version")));
+        size_t connected = 0;
+
+        for (size_t i = 0; i < peers->n; i++)
+                connected += streq(peers->items[i].state, "connected");
+        printf("icewired %s: %zu of %zu peers connected\n", strna(version), connected, peers->n);
+        ctl_status_print_services(ctl, description);
+}
+
 static void print_link(sd_json_variant *v)
 {
-        _cleanup_free_ char *name = terminal_escape(strna(member_string(v, "name"))),
-                            *kind = terminal_escape(strna(member_string(v, "kind"))),
-                            *key = terminal_escape(member_string(v, "publicKey") ?: "no key");
+        _cleanup_free_ char *name = terminal_escape(strna(ctl_member_string(v, "name"))),
+                            *kind = terminal_escape(strna(ctl_member_string(v, "kind"))),
+                            *key = terminal_escape(ctl_member_string(v, "publicKey") ?: "no key");
         uint64_t port = member_unsigned(v, "listenPort");
 
         printf("  Link        %s: %s, %s, ", strna(name), strna(kind), strna(key));

@@ -1431,6 +1431,23 @@ Test(manager, looks_for_another_path_when_the_peer_is_silent)
         world_free(w);
 }
 
+/* Both have a pair that has died before any handshake came through, and nobody tells them. */
+Test(manager, looks_for_another_path_when_nothing_comes_but_the_handshake_is_due)
+{
+        World *w = world_new();
+
+        w->a.answers_handshakes = w->b.answers_handshakes = false;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, peer_of(&w->a)->state == PEER_STATE_CONNECTING);
+        RUN_UNTIL(w->event, uses_its_path(&w->a));
+        peer_of(&w->a)->handshake_wanted_since -= 17 * USEC_PER_SEC;
+        RUN_UNTIL(w->event, a_has_no_handshake(w));
+        make_silent(&w->a);
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths >= 2);
+        world_free(w);
+}
+
 Test(manager, notices_that_a_silent_peer_is_gone)
 {
         World *w = world_new();
@@ -1889,6 +1906,24 @@ Test(manager, a_negotiation_follows_the_redirect)
         sharing_update(w->a.manager);
         sharing_update(w->b.manager);
         RUN_UNTIL(w->event, both_proxied(w));
+        check_traffic(w);
+        world_free(w);
+}
+
+/* ICE's pair may be as good as ever: WireGuard's handshakes tell. */
+Test(manager, notices_a_direct_path_that_dies)
+{
+        World *w = connect_directly();
+        WireguardPeer *peer = &w->a.device->peers[0];
+
+        peer->last_handshake = now(CLOCK_REALTIME) - 200 * USEC_PER_SEC;
+        tell_link(&w->a);
+        settle(w);
+        cr_assert(is_direct(&w->a), "nothing was sent, so nothing is missing");
+        peer->tx_bytes += 148;
+        tell_link(&w->a);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_NONE);
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths > 1 && both_direct(w));
         check_traffic(w);
         world_free(w);
 }

@@ -197,7 +197,7 @@ static int fake_add_sockets(Broker *b, const char *link, const char *u, bool kee
 
 static int fake_remove_sockets(Broker *b, const char *u)
 {
-        cr_assert_str_eq(u, ufrag);
+        cr_assert(n_added == 0 || strcmp(u, ufrag) == 0);
         n_removed++;
         return 0;
 }
@@ -383,10 +383,10 @@ Test(mapping_life, servers_that_cannot_be_reached_are_told_from_the_loop)
 
 Test(mapping_life, the_broker_refuses)
 {
-        share_error = -ENOPROTOOPT;
+        share_error = -ENOTSUP;
         make(&broker, 1);
         RUN_UNTIL(event, mapping->state == MAPPING_STATE_FAILED);
-        cr_assert_eq(mapping->error, -ENOPROTOOPT);
+        cr_assert_eq(mapping->error, -ENOTSUP);
         cr_assert_eq(n_told, 1);
         cr_assert(!mapping_is_busy(mapping));
         cr_assert(!was_asked(0));
