@@ -79,7 +79,8 @@ static void print_daemon(const Ctl *ctl, sd_json_variant *description, const Ctl
         printf("icewired %s: %zu of %zu peers connected\n", strna(version), connected, peers->n);
         printf("  Broker      ");
         print_state(ctl, broker);
-        putchar('\n');
+        puts(streq(broker, "lost") ? " (it reads and writes the links: systemctl start icewire-broker)"
+                                   : "");
         for (size_t i = 0; i < n; i++)
                 print_rendezvous(ctl, sd_json_variant_by_index(rendezvous, i));
         if (n == 0)
@@ -100,15 +101,17 @@ static void print_link(sd_json_variant *v)
                 puts("not bound to a port");
 }
 
-static void print_links(sd_json_variant *reply)
+static void print_links(sd_json_variant *reply, sd_json_variant *description)
 {
+        const char *broker = strna(member_string(description, "broker"));
         size_t n;
         sd_json_variant *links = member_array(reply, "links", &n);
 
         for (size_t i = 0; i < n; i++)
                 print_link(sd_json_variant_by_index(links, i));
         if (n == 0)
-                puts("  Link        no WireGuard link");
+                puts(streq(broker, "ready") ? "  Link        no WireGuard link"
+                                            : "  Link        not known yet");
 }
 
 static int print_json(const Ctl *ctl, sd_json_variant *description, sd_json_variant *links,
@@ -132,7 +135,7 @@ static int print(const Ctl *ctl, sd_json_variant *description, sd_json_variant *
         if (sd_json_format_enabled(ctl->json))
                 return print_json(ctl, description, links, peers);
         print_daemon(ctl, description, peers);
-        print_links(links);
+        print_links(links, description);
         if (peers->n == 0)
                 return 0;
         putchar('\n');
