@@ -21,8 +21,8 @@ static void make_wish(const Manager *m, Wish *ret)
                 if (m->ice_servers[i].kind == ICE_SERVER_TURN_UDP)
                         w.relays[w.n_relays++] = m->ice_servers[i].address;
         if (m->rtnl)
-                w.n_uplinks = addresses_uplinks(m->rtnl, m->addresses, m->n_addresses, w.uplinks,
-                                                ELEMENTSOF(w.uplinks));
+                w.n_uplinks = addresses_uplinks(m->rtnl, &m->config->addresses, m->addresses, m->n_addresses,
+                                                w.uplinks, ELEMENTSOF(w.uplinks));
         *ret = w;
 }
 
