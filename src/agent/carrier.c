@@ -97,8 +97,7 @@ static int attach_proxy(Peer *peer, Session *s)
         return proxy_set_agent(peer->proxy, s->ice);
 }
 
-/* Is the path WireGuard's own business, from the endpoint on? */
-static bool is_plain(const Peer *peer)
+bool carrier_is_plain(const Peer *peer)
 {
         return socket_address_is_set(&peer->path.endpoint) && !proxy_address_is_ours(&peer->path.endpoint);
 }
@@ -145,6 +144,19 @@ static void leave_proxy(Peer *peer)
 }
 
 static void on_endpoint_set(Broker *b, int error, void *userdata)
+static bool has_our_endpoint(const Peer *peer)
+{
+        return socket_address_equal(&peer->endpoint, &peer->path.endpoint);
+}
+
+/* The proxy of the path before is still open. */
+static void consider_handover(Peer *peer)
+{
+        if (peer->proxy && carrier_is_plain(peer) && has_our_endpoint(peer) &&
+            !event_timer_is_armed(peer->handover_timer))
+                leave_proxy(peer);
+}
+
 {
         Peer *peer = peer_call_finish(userdata);
 
@@ -154,7 +166,8 @@ static void on_endpoint_set(Broker *b, int error, void *userdata)
                 look_later(peer);
                 return;
         }
-        if (is_plain(peer) && peer->proxy)
+        peer->follows_peer = true;
+        if (carrier_is_plain(peer) && peer->proxy)
                 leave_proxy(peer);
         link_refresh(peer->link);
 }
@@ -185,8 +198,7 @@ static void set_endpoint(Peer *peer)
 
 static bool endpoint_is_settled(const Peer *peer)
 {
-        return socket_address_equal(&peer->endpoint, &peer->path.endpoint) &&
-               peer->persistent_keepalive != 0;
+        return has_our_endpoint(peer) && peer->persistent_keepalive != 0;
 }
 
 static bool leaves_handshake_to_peer(const Peer *peer)
@@ -327,6 +339,7 @@ void carrier_take_over(Session *s)
         };
         log_peer_full(peer, LOG_INFO, 0, "Path is %s: %s to %s.", path_kind_to_string(peer->path.kind),
                       ICE_CANDIDATE_STR(&s->local), ICE_CANDIDATE_STR(&s->remote));
+        peer->follows_peer = has_our_endpoint(peer);
         peer_changed(peer);
         try_cancel(peer);
         if (s == peer->session)
@@ -336,6 +349,7 @@ void carrier_take_over(Session *s)
                 set_endpoint(peer);
 }
 
+        consider_handover(peer);
 uint64_t carrier_received_packets(const Peer *peer)
 {
         return peer->proxy ? proxy_counters(peer->proxy)->in_packets : 0;
@@ -367,9 +381,9 @@ void carrier_port_changed(Peer *peer)
  * somebody knows a better one; reliance.c sees if it is no good. */
 static void follow_peer(Peer *peer)
 {
-        if (peer->state != PEER_STATE_CONNECTED || !is_plain(peer) ||
+        if (peer->state != PEER_STATE_CONNECTED || !carrier_is_plain(peer) || !peer->follows_peer ||
             !socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint) ||
-            socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+            has_our_endpoint(peer))
                 return;
         log_peer_full(peer, LOG_DEBUG, 0, "WireGuard reaches it at %s now.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
@@ -383,7 +397,7 @@ static void follow_peer(Peer *peer)
  * wish. */
 static bool endpoint_is_good(const Peer *peer)
 {
-        return socket_address_equal(&peer->endpoint, &peer->path.endpoint) &&
+        return has_our_endpoint(peer) &&
                (peer->persistent_keepalive != 0 || peer->handshake_wanted_since == 0);
 }
 
@@ -424,11 +438,13 @@ bool carrier_has_session(const Peer *peer)
 
 void carrier_observe(Peer *peer)
 {
-        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before) {
+        peer->follows_peer = peer->follows_peer || has_our_endpoint(peer);
+        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before)
                 handshake_came(peer);
-                return;
+        else {
+                follow_peer(peer);
+                if (carrier_has_session(peer))
+                        restore_endpoint(peer);
         }
-        follow_peer(peer);
-        if (carrier_has_session(peer))
-                restore_endpoint(peer);
+        consider_handover(peer);
 }

@@ -130,6 +130,8 @@ struct Peer {
         usec_t handshake_wanted_since; /* CLOCK_BOOTTIME; 0: none is waited for */
         usec_t handshake_before;       /* last_handshake by then: another one proves the path */
         bool endpoint_is_being_set;    /* a call is under way */
+        bool follows_peer; /* WireGuard has had the path's endpoint, or proved another: where it sends now is
+                              where the peer is */
         sd_event_source *endpoint_timer;
 };
 

@@ -112,3 +112,4 @@ void reliance_follow(Peer *peer)
         if (works && peer->state == PEER_STATE_CONNECTED)
                 arm_timer(peer);
 }
+        peer->follows_peer = true;
