@@ -7,6 +7,7 @@
 #include "log.h"
 #include "manager.h"
 #include "peer-call.h"
+#include "reliance.h"
 #include "try.h"
 
 /* How long the session before this one stays, for what is still under way over its pair. */
@@ -143,7 +144,6 @@ static void leave_proxy(Peer *peer)
                 peer->proxy = proxy_free(peer->proxy);
 }
 
-static void on_endpoint_set(Broker *b, int error, void *userdata)
 static bool has_our_endpoint(const Peer *peer)
 {
         return socket_address_equal(&peer->endpoint, &peer->path.endpoint);
@@ -157,6 +157,7 @@ static void consider_handover(Peer *peer)
                 leave_proxy(peer);
 }
 
+static void on_endpoint_set(Broker *b, int error, void *userdata)
 {
         Peer *peer = peer_call_finish(userdata);
 
@@ -233,6 +234,7 @@ static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdat
         if (usec_sub(now(CLOCK_BOOTTIME), peer->handshake_wanted_since) > HANDSHAKE_TIMEOUT) {
                 /* From here on the broker tells when there is one after all. */
                 peer->handshake_overdue = true;
+                reliance_begin(peer);
                 peer_update_reason(peer);
                 return 0;
         }
@@ -337,9 +339,9 @@ void carrier_take_over(Session *s)
                 .since = now(CLOCK_BOOTTIME),
                 .round_trip_time = ice_agent_round_trip_time(s->ice),
         };
+        peer->follows_peer = has_our_endpoint(peer);
         log_peer_full(peer, LOG_INFO, 0, "Path is %s: %s to %s.", path_kind_to_string(peer->path.kind),
                       ICE_CANDIDATE_STR(&s->local), ICE_CANDIDATE_STR(&s->remote));
-        peer->follows_peer = has_our_endpoint(peer);
         peer_changed(peer);
         try_cancel(peer);
         if (s == peer->session)
@@ -347,9 +349,9 @@ void carrier_take_over(Session *s)
         wait_for_handshake(s);
         if (!leaves_handshake_to_peer(peer) && !endpoint_is_settled(peer))
                 set_endpoint(peer);
+        consider_handover(peer);
 }
 
-        consider_handover(peer);
 uint64_t carrier_received_packets(const Peer *peer)
 {
         return peer->proxy ? proxy_counters(peer->proxy)->in_packets : 0;
@@ -378,7 +380,8 @@ void carrier_port_changed(Peer *peer)
 }
 
 /* Without a proxy WireGuard may have followed the peer, to another address of it or from its relay to it, or
- * somebody knows a better one; reliance.c sees if it is no good. */
+ * somebody knows a better one; reliance.c sees if it is no good. But what it has had since before this path
+ * is no news. */
 static void follow_peer(Peer *peer)
 {
         if (peer->state != PEER_STATE_CONNECTED || !carrier_is_plain(peer) || !peer->follows_peer ||
@@ -424,6 +427,8 @@ static void restore_endpoint(Peer *peer)
 static void handshake_came(Peer *peer)
 {
         stop_waiting_for_handshake(peer);
+        peer->handshakes_missed = 0;
+        peer->follows_peer = true;
         log_peer_full(peer, LOG_INFO, 0, "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
         follow_peer(peer);

@@ -4,6 +4,7 @@
 
 #include <utlist.h>
 
+#include "carrier.h"
 #include "event-util.h"
 #include "exchange.h"
 #include "link-mappings.h"
@@ -681,7 +682,7 @@ static void say_goodbye(Peer *peer)
 {
         Message m = { .type = MESSAGE_BYE };
 
-        if (peer->signalling.peer_instance != 0 && peer->path.kind != PATH_DIRECT)
+        if (peer->signalling.peer_instance != 0 && !carrier_is_plain(peer))
                 exchange_send(peer, 0, &m);
 }
 

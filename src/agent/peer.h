@@ -114,9 +114,11 @@ struct Peer {
 
         /* reliance.c: is an endpoint that is not ours still good? */
         sd_event_source *reliance_timer;
-        bool stale;              /* its handshake has grown old */
-        uint64_t stale_tx_bytes; /* sent by then */
-        bool unanswered;         /* more was sent since then */
+        bool stale;                 /* its handshake has grown old */
+        uint64_t stale_tx_bytes;    /* sent by then */
+        bool unanswered;            /* more was sent since then */
+        unsigned handshakes_missed; /* paths in a row that got none; at least 1 while one is overdue */
+        usec_t goodbye;             /* CLOCK_BOOTTIME: a handshake from before proves nothing any more */
 
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;

@@ -273,6 +273,7 @@ static void handle_bye(Peer *peer, const Message *m)
         peer->silent = true;
         try_drop_path(peer);
         arm_retry(peer);
+        peer->goodbye = now(CLOCK_BOOTTIME);
 }
 
 /* It has started anew, or we are told so for the first time: a negotiation with the one before it will not
@@ -322,7 +323,7 @@ static void suspect_path(Peer *peer)
         if (peer->suspect)
                 return;
         /* WireGuard needs no checks of ours: reliance.c sees when it no longer gets through. */
-        if (peer->path.kind == PATH_DIRECT) {
+        if (carrier_is_plain(peer)) {
                 try_again(peer);
                 return;
         }

@@ -2111,6 +2111,8 @@ Test(manager, proxy_is_closed_although_the_broker_was_away)
         world_free(w);
 }
 
+/* --- direct paths that are none --- */
+
 /* A better pair was found, but what WireGuard has is from before. */
 Test(manager, endpoint_of_a_better_pair_is_set_when_the_broker_is_back)
 {
