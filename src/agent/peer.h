@@ -111,6 +111,8 @@ struct Peer {
         Session *session;
         Session *old_session;
         sd_event_source *old_session_timer;
+        unsigned sharing_failures; /* in a row: the broker does not share a session's sockets;
+                                      peer_reconnect() gives it another chance */
 
         /* reliance.c: is an endpoint that is not ours still good? */
         sd_event_source *reliance_timer;

@@ -2210,3 +2210,53 @@ Test(manager, goodbye_is_not_said_to_a_relay)
         check_traffic(w);
         world_free(w);
 }
+
+/* What leaves by another interface than the uplinks keeps its port: so does WireGuard's data, through the
+ * proxy. */
+static void check_leaves_elsewhere(bool a_leaves_elsewhere)
+{
+        World *w = world_new_shared();
+        Side *side = a_leaves_elsewhere ? &w->a : &w->b;
+
+        side->leaves_elsewhere = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        cr_assert_eq(peer_of(side)->path.kind, PATH_PROXIED);
+        cr_assert_neq(socket_address_port(&peer_of(side)->path.local.address), side->device->listen_port);
+        cr_assert_eq(peer_of(other_side(side))->path.kind, PATH_DIRECT);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, what_leaves_by_another_interface_is_proxied)
+{
+        check_leaves_elsewhere(/* a_leaves_elsewhere= */ true);
+}
+
+Test(manager, what_leaves_the_controlled_side_by_another_interface_is_proxied)
+{
+        check_leaves_elsewhere(/* a_leaves_elsewhere= */ false);
+}
+
+/* --- what the broker says --- */
+
+Test(manager, proxy_serves_where_sockets_are_refused_for_good)
+{
+        World *w = world_new_shared();
+
+        w->refuses_sockets = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        cr_assert(both_proxied(w));
+        check_traffic(w);
+        /* But not for ever. */
+        w->refuses_sockets = false;
+        peer_reconnect(peer_of(&w->a));
+        peer_reconnect(peer_of(&w->b));
+        RUN_UNTIL(w->event, both_direct(w));
+        check_traffic(w);
+        world_free(w);
+}
