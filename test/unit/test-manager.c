@@ -2260,3 +2260,25 @@ Test(manager, proxy_serves_where_sockets_are_refused_for_good)
         check_traffic(w);
         world_free(w);
 }
+
+/* Containers come and go, and no peer is called oftener for it. */
+Test(manager, other_interfaces_wake_nobody)
+{
+        World *w = world_new_shared();
+        unsigned n_calls;
+
+        start(&w->a);
+        settle(w);
+        n_calls = w->a.n_redirect_calls;
+        peer_of(&w->a)->retry_step = 5;
+        manager_set_addresses(w->a.manager, w->a.manager->addresses, w->a.manager->n_addresses);
+        cr_assert(manager_can_negotiate(w->a.manager), "nobody waits for the answer");
+        settle(w);
+        cr_assert_eq(w->a.n_redirect_calls, n_calls + 1);
+        cr_assert_eq(peer_of(&w->a)->retry_step, 5);
+        /* But what is different is followed. */
+        w->redirect_withdrawn = true;
+        manager_set_addresses(w->a.manager, w->a.manager->addresses, w->a.manager->n_addresses);
+        RUN_UNTIL(w->event, w->a.manager->redirect_kind == REDIRECT_PROXY);
+        world_free(w);
+}
