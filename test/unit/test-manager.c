@@ -2282,3 +2282,20 @@ Test(manager, other_interfaces_wake_nobody)
         RUN_UNTIL(w->event, w->a.manager->redirect_kind == REDIRECT_PROXY);
         world_free(w);
 }
+
+/* Where the port is seen from outside matters to nobody who is direct, until another path is looked for. */
+Test(manager, mappings_are_kept_while_a_path_is_looked_for)
+{
+        World *w = connect_directly();
+        const Link *link = w->a.manager->links;
+
+        manager_reload(w->a.manager, config_from("[ICE]\nSTUNServers=" HOST_ADDRESS ":3478\n"));
+        RUN_UNTIL(w->event, link->n_mappings == 1);
+        settle(w);
+        cr_assert(!link->mappings[0]->wanted);
+        peer_reconnect(peer_of(&w->a));
+        cr_assert(link->mappings[0]->wanted);
+        RUN_UNTIL(w->event, !link->mappings[0]->wanted);
+        cr_assert_eq(peer_of(&w->a)->counters.paths, 2);
+        world_free(w);
+}
