@@ -2299,3 +2299,17 @@ Test(manager, mappings_are_kept_while_a_path_is_looked_for)
         cr_assert_eq(peer_of(&w->a)->counters.paths, 2);
         world_free(w);
 }
+
+Test(manager, another_port_after_none_is_negotiated)
+{
+        World *w = connect_directly();
+        uint16_t port = w->a.device->listen_port;
+
+        w->a.device->listen_port = 0;
+        tell_link(&w->a);
+        settle(w);
+        w->a.device->listen_port = (uint16_t) (port ^ 1);
+        tell_link(&w->a);
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.sessions > 1);
+        world_free(w);
+}
