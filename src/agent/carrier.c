@@ -50,13 +50,14 @@ static void on_grown(int fd, void *userdata)
                 (void) m->broker->ops->grow_buffers(m->broker, &fd, 1);
 }
 
-/* WireGuard itself has not seen that anything is wrong, or it would not be connected; and a negotiation is
- * under way already when another session is newer than the one that carries the path. */
+/* Not while a handshake is waited for, which has its own time; and a negotiation is under way already when
+ * another session is newer than the one that carries the path. */
 static void on_silence(Proxy *proxy, void *userdata)
 {
         Peer *peer = userdata;
+        bool waits = peer->state != PEER_STATE_CONNECTED && !peer->handshake_overdue;
 
-        if (peer->state == PEER_STATE_CONNECTED && peer->session && peer->session->selected)
+        if (!waits && peer->session && peer->session->selected)
                 try_session_failed(peer->session, /* answered= */ true);
 }
 

@@ -25,7 +25,9 @@ static bool handshake_is_fresh(const Peer *peer)
 /* Does WireGuard get through, at an endpoint that needs no proxy? */
 static bool endpoint_works(const Peer *peer)
 {
-        if (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint))
+        /* carrier.c sets that of a path of ours again. */
+        if (!carrier_has_session(peer) &&
+            (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint)))
                 return false;
         switch (peer->path.kind) {
         case PATH_NONE:

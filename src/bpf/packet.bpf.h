@@ -195,13 +195,19 @@ static __always_inline bool packet_addresses(struct __sk_buff *skb, __u32 networ
 }
 
 /* Replaces the port at `offset` of the UDP header at `transport`, and keeps the checksum right: whole,
- * partial (a port is not in the pseudo header), absent, and the device's own sum over all of it. */
+ * partial (a port is not in the pseudo header), absent, and the device's own sum over all of it.
+ *
+ * A train that the kernel is to take apart (UDP_SEGMENT) holds the sum of the pseudo header alone, and does
+ * not always say so: not on its way to a device that makes no checksums (udp_send_skb() in Linux 6.18). Each
+ * segment's sum is made later, of the new port. */
 static __always_inline bool packet_set_port(struct __sk_buff *skb, __u32 transport, __u32 offset, __be16 old,
                                             __be16 new)
 {
         const __u32 check_offset = transport + offsetof(struct udphdr, check);
         __sum16 check;
 
+        if (skb->gso_size)
+                return bpf_skb_store_bytes(skb, transport + offset, &new, sizeof(new), 0) == 0;
         if (!packet_read(skb, check_offset, &check, sizeof(check)))
                 return false;
         /* Once this has made the header writable, the store cannot fail. */

@@ -2,6 +2,7 @@
 
 #include "broker-redirect.h"
 
+#include <unistd.h>
 #include <utlist.h>
 
 #include "alloc-util.h"
@@ -40,11 +41,9 @@ static int new_ebpf(void *userdata, RedirectBackend **ret, char **ret_message)
         return redirect_ebpf_new(ret, ret_message);
 }
 
-static int new_nftables(void *userdata, RedirectBackend **ret, char **ret_message)
+static int new_nftables(void *userdata, uid_t user, RedirectBackend **ret, char **ret_message)
 {
-        const BrokerRedirect *redirect = userdata;
-
-        return redirect_nftables_new(redirect->user, ret, ret_message);
+        return redirect_nftables_new(user, ret, ret_message);
 }
 
 static int self_test(void *userdata, RedirectBackend *b, char **ret_message)
@@ -54,22 +53,19 @@ static int self_test(void *userdata, RedirectBackend *b, char **ret_message)
 
 /* --- ways --- */
 
-static const char *way_reason(const Way *way)
-{
-        return way->message ?: "";
-}
-
-/* It does not work, now and later. `message` becomes its own; without memory for one there is a shorter
- * one. */
-static void way_fail(Way *way, int error, char *message)
+/* It does not work, now and later. message: the clause that says why, freed here; NULL: the error does. */
+static void way_fail(Way *way, RedirectKind kind, int error, char *message)
 {
         way->backend = redirect_backend_free(way->backend);
         way->works = false;
         free(way->message);
-        way->message = message ?: asprintf_safe("%s.", strerror(-error));
+        way->message = asprintf_safe("The redirect by %s does not work here: %s.",
+                                     redirect_kind_to_string(kind), message ?: strerror(-error));
+        free(message);
 }
 
-static int way_make(BrokerRedirect *redirect, RedirectKind kind)
+/* user: whose sockets it is for, where that matters. */
+static int way_make(BrokerRedirect *redirect, RedirectKind kind, uid_t user)
 {
         const BrokerRedirectFactory *f = &redirect->factory;
         Way *way = &redirect->ways[kind];
@@ -81,28 +77,9 @@ static int way_make(BrokerRedirect *redirect, RedirectKind kind)
         if (way->message)
                 return -EOPNOTSUPP;
         r = kind == REDIRECT_EBPF ? f->new_ebpf(f->userdata, &way->backend, &message)
-                                  : f->new_nftables(f->userdata, &way->backend, &message);
+                                  : f->new_nftables(f->userdata, user, &way->backend, &message);
         if (r < 0)
-                way_fail(way, r, message);
-        return r;
-}
-
-/* A backend that has proved itself. */
-static int way_prepare(BrokerRedirect *redirect, RedirectKind kind)
-{
-        const BrokerRedirectFactory *f = &redirect->factory;
-        Way *way = &redirect->ways[kind];
-        char *message = NULL;
-        int r;
-
-        r = way_make(redirect, kind);
-        if (r < 0 || way->works)
-                return r;
-        r = f->self_test(f->userdata, way->backend, &message);
-        if (r < 0)
-                way_fail(way, r, message);
-        else
-                way->works = true;
+                way_fail(way, kind, r, message);
         return r;
 }
 
@@ -118,6 +95,40 @@ static void way_rest(BrokerRedirect *redirect, RedirectKind kind)
                 (void) way->backend->ops->set_uplinks(way->backend, NULL, 0);
         else
                 way->backend = redirect_backend_free(way->backend);
+}
+
+/* With sockets of our own, so it has to be for our user. */
+static int way_test(BrokerRedirect *redirect, RedirectKind kind)
+{
+        const BrokerRedirectFactory *f = &redirect->factory;
+        Way *way = &redirect->ways[kind];
+        char *message = NULL;
+        int r;
+
+        r = way_make(redirect, kind, geteuid());
+        if (r < 0)
+                return r;
+        r = f->self_test(f->userdata, way->backend, &message);
+        if (r < 0) {
+                way_fail(way, kind, r, message);
+                return r;
+        }
+        way->works = true;
+        way_rest(redirect, kind);
+        return 0;
+}
+
+/* A backend that has proved itself. */
+static int way_prepare(BrokerRedirect *redirect, RedirectKind kind)
+{
+        int r;
+
+        if (!redirect->ways[kind].works) {
+                r = way_test(redirect, kind);
+                if (r < 0)
+                        return r;
+        }
+        return way_make(redirect, kind, redirect->user);
 }
 
 /* --- sockets --- */
@@ -247,7 +258,7 @@ static int enter(BrokerRedirect *redirect, RedirectKind kind, const BrokerRedire
 
         r = way_prepare(redirect, kind);
         if (r < 0) {
-                *ret_message = strdup(way_reason(&redirect->ways[kind]));
+                *ret_message = strdup(strempty(redirect->ways[kind].message));
                 return r;
         }
         b = redirect->ways[kind].backend;
@@ -352,21 +363,16 @@ void broker_redirect_forget(BrokerRedirect *redirect, const void *owner)
 
 void broker_redirect_test(BrokerRedirect *redirect)
 {
-        const Way *ways = redirect->ways;
-        int r;
+        const char *ebpf;
 
-        if (way_prepare(redirect, REDIRECT_EBPF) >= 0)
+        if (way_test(redirect, REDIRECT_EBPF) >= 0)
                 return;
-        r = way_prepare(redirect, REDIRECT_NFTABLES);
-        way_rest(redirect, REDIRECT_NFTABLES);
-        if (r >= 0)
-                log_notice("WireGuard's ports cannot be shared by eBPF, nftables takes over. %s",
-                           way_reason(&ways[REDIRECT_EBPF]));
+        ebpf = strempty(redirect->ways[REDIRECT_EBPF].message);
+        if (way_test(redirect, REDIRECT_NFTABLES) >= 0)
+                log_notice("%s nftables takes its place.", ebpf);
         else
-                log_notice(
-                        "WireGuard's ports can be shared neither by eBPF nor by nftables, the proxy takes "
-                        "over. %s %s",
-                        way_reason(&ways[REDIRECT_EBPF]), way_reason(&ways[REDIRECT_NFTABLES]));
+                log_notice("%s %s Every path goes through the proxy.", ebpf,
+                           strempty(redirect->ways[REDIRECT_NFTABLES].message));
 }
 
 int broker_redirect_new(uid_t user, const BrokerRedirectFactory *factory, BrokerRedirect **ret)
@@ -381,7 +387,7 @@ int broker_redirect_new(uid_t user, const BrokerRedirectFactory *factory, Broker
         };
         if (factory)
                 redirect->factory = *factory;
-        (void) way_make(redirect, REDIRECT_EBPF);
+        (void) way_make(redirect, REDIRECT_EBPF, user);
         *ret = redirect;
         return 0;
 }

@@ -16,7 +16,7 @@ typedef struct BrokerRedirect BrokerRedirect;
 /* How the backends are made and tried out; a test has others. */
 typedef struct BrokerRedirectFactory {
         int (*new_ebpf)(void *userdata, RedirectBackend **ret, char **ret_message);
-        int (*new_nftables)(void *userdata, RedirectBackend **ret, char **ret_message);
+        int (*new_nftables)(void *userdata, uid_t user, RedirectBackend **ret, char **ret_message);
         int (*self_test)(void *userdata, RedirectBackend *b, char **ret_message);
         void *userdata;
 } BrokerRedirectFactory;

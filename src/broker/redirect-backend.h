@@ -52,14 +52,16 @@ static inline RedirectBackend *redirect_backend_free(RedirectBackend *b)
 }
 DEFINE_TRIVIAL_CLEANUP_FUNC(RedirectBackend *, redirect_backend_free);
 
-/* tc programs (tcx; clsact before Linux 6.6). Loads them and attaches nothing. The caller owns *ret, and, on
- * failure, *ret_message: one sentence that says what is missing (kernel, BTF, right). errno. */
+/* These three say on failure, beside errno, what is missing (a kernel's feature, a right) or does not work:
+ * a clause, without capital and full stop, in *ret_message, that the caller owns; NULL: errno says it all.
+ *
+ * tc programs (tcx; clsact before Linux 6.6). Loads them and attaches nothing. The caller owns *ret. */
 int redirect_ebpf_new(RedirectBackend **ret, char **ret_message);
 
-/* A table of ours. user: whose sockets they are. Otherwise as above. */
+/* A table of ours. user: whose sockets they are; those of others are none of its business. */
 int redirect_nftables_new(uid_t user, RedirectBackend **ret, char **ret_message);
 
-/* STUN and what looks like WireGuard's packets through lo, in both directions; the backend is attached to
- * lo for that time only. Blocks, for a second at most if something does not arrive. 0, or errno with
- * *ret_message (owned by the caller) as above. */
+/* STUN and what looks like WireGuard's packets through lo, in both directions, with sockets of this process;
+ * the backend is attached to lo for that time only. Blocks, for a second at most if something does not
+ * arrive. */
 int redirect_self_test(RedirectBackend *b, char **ret_message);

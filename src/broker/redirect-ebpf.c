@@ -371,23 +371,26 @@ static const char *missing_capability(void)
         return NULL;
 }
 
-/* Why the programs could not be loaded; NULL without memory. */
+/* Why the programs could not be loaded; NULL: the error says it. */
 static char *explain(int error)
 {
         const char *missing = missing_capability();
 
-        if (error == -EPERM && missing)
-                return asprintf_safe("Loading eBPF programs takes %s, which icewire-broker was not given.",
-                                     missing);
-        if (error == -EPERM)
-                return strdup("The kernel forbids eBPF here (a system call filter, lockdown, or a security "
-                              "module).");
-        if (error == -ENOSYS)
-                return strdup("This kernel has no eBPF.");
-        if (error == -EINVAL || error == -EACCES)
-                return strdup(
-                        "This kernel does not take the eBPF programs (at log level debug it says why).");
-        return asprintf_safe("The eBPF programs could not be loaded: %s.", strerror(-error));
+        switch (error) {
+        case -EPERM:
+                if (missing)
+                        return asprintf_safe(
+                                "loading eBPF programs takes %s, which icewire-broker was not given",
+                                missing);
+                return strdup("eBPF is forbidden (by a system call filter, lockdown or a security module)");
+        case -ENOSYS:
+                return strdup("the kernel has no eBPF");
+        case -EINVAL:
+        case -EACCES:
+                return strdup("the kernel does not take the eBPF programs (at log level debug it says why)");
+        default:
+                return NULL;
+        }
 }
 
 /* A kernel without it does not know the question. */

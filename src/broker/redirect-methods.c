@@ -7,6 +7,7 @@
 #include "alloc-util.h"
 #include "broker-varlink.h"
 #include "ice-candidate.h"
+#include "redirect-nftables.h"
 #include "string-util.h"
 
 /* SetRedirect, AddSockets and RemoveSockets of org.icewire.Broker. icewired brings the sockets themselves,
@@ -157,7 +158,7 @@ int broker_method_set_redirect(sd_varlink *link, sd_json_variant *parameters,
         return r < 0 ? sd_varlink_error_errno(link, r) : reply_redirect(link, kind, reason);
 }
 
-/* -EADDRNOTAVAIL: it is not bound; -EADDRINUSE: to W itself. */
+/* -EADDRNOTAVAIL: it is bound to no address or port; -EADDRINUSE: to W itself. */
 static int describe_socket(int fd, const SocketParameters *p, uint16_t wireguard_port, RedirectSocket *ret)
 {
         RedirectSocket s = { .wireguard_port = wireguard_port, .keeps_relays = p->keeps_relays };
@@ -168,10 +169,13 @@ static int describe_socket(int fd, const SocketParameters *p, uint16_t wireguard
         if (getsockname(fd, (struct sockaddr *) &local, &size) < 0 ||
             getsockopt(fd, SOL_SOCKET, SO_COOKIE, &s.cookie, &cookie_size) < 0)
                 return -errno;
+        r = redirect_nftables_prepare(fd);
+        if (r < 0)
+                return r;
         r = socket_address_from_sockaddr(&local, size, &s.local);
         if (r < 0)
                 return r;
-        if (socket_address_port(&s.local) == 0)
+        if (socket_address_port(&s.local) == 0 || socket_address_is_unspecified(&s.local))
                 return -EADDRNOTAVAIL;
         if (socket_address_port(&s.local) == wireguard_port)
                 return -EADDRINUSE;

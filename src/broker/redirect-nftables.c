@@ -9,6 +9,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -52,6 +54,10 @@ static const char table_start[] = "create table " REDIRECT_NFTABLES_TABLE " {\n"
  *
  * A transaction counts for 30 seconds after the last time that its request was sent.
  *
+ * The kernel spoils what it knows about a packet's checksum when nftables changes a port: where connection
+ * tracking has checked it, since the network card could not, UDP then drops what is longer than 76 bytes.
+ * Hence no checksum at all; redirect_nftables_prepare() has the socket accept that.
+ *
  * nftables cannot walk through attributes, so each place where USERNAME (type 6, and a colon behind the
  * ufrag) may begin has its rule: behind PRIORITY (8 bytes) and ICE-CONTROLLED or ICE-CONTROLLING (12 bytes),
  * as libnice writes it; behind these and USE-CANDIDATE (4 bytes), in nominations; at once, as our own STUN
@@ -76,15 +82,15 @@ static const char table_family[] =
         "  }\n"
         "  chain request%1$c {\n"
         "    @th,384,16 6 @th,480,8 0x3a"
-        " udp dport set %2$s daddr . udp dport . @th,416,64 map @requests%1$c return\n"
+        " udp dport set %2$s daddr . udp dport . @th,416,64 map @requests%1$c udp checksum set 0 return\n"
         "    @th,416,16 6 @th,512,8 0x3a"
-        " udp dport set %2$s daddr . udp dport . @th,448,64 map @requests%1$c return\n"
+        " udp dport set %2$s daddr . udp dport . @th,448,64 map @requests%1$c udp checksum set 0 return\n"
         "    @th,224,16 6 @th,320,8 0x3a"
-        " udp dport set %2$s daddr . udp dport . @th,256,64 map @requests%1$c return\n"
+        " udp dport set %2$s daddr . udp dport . @th,256,64 map @requests%1$c udp checksum set 0 return\n"
         "  }\n"
         "  chain in%1$c {\n"
         "    @th,71,1 0 @th,75,1 0 goto request%1$c\n"
-        "    @th,71,1 1 udp dport set %2$s daddr . @th,128,96 map @transactions%1$c\n"
+        "    @th,71,1 1 udp dport set %2$s daddr . @th,128,96 map @transactions%1$c udp checksum set 0\n"
         "  }\n";
 
 /* %1$u: user ID. */
@@ -166,6 +172,11 @@ static int run(RedirectNftables *n, const char *commands, char **ret_complaint)
 
 /* ---- Sockets ---- */
 
+int redirect_nftables_prepare(int fd)
+{
+        return setsockopt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, &(int) { 1 }, sizeof(int)) < 0 ? -errno : 0;
+}
+
 static char family_digit(const SocketAddress *a)
 {
         return a->sa.sa_family == AF_INET ? '4' : '6';
@@ -228,9 +239,20 @@ static int change_elements(RedirectNftables *n, const char *verb, const Redirect
         return run(n, commands, /* ret_complaint= */ NULL);
 }
 
-static int nftables_add(RedirectBackend *b, const RedirectSocket *s)
+/* The same address on two links is one here: packets do not tell. */
+static RedirectSocket without_zone(const RedirectSocket *s)
+{
+        RedirectSocket r = *s;
+
+        if (r.local.sa.sa_family == AF_INET6)
+                r.local.in6.sin6_scope_id = 0;
+        return r;
+}
+
+static int nftables_add(RedirectBackend *b, const RedirectSocket *socket)
 {
         RedirectNftables *n = CONTAINER_OF(b, RedirectNftables, backend);
+        const RedirectSocket copy = without_zone(socket), *s = &copy;
         int r;
 
         if (!endpoint_is_valid(&s->local) || s->wireguard_port == 0 ||

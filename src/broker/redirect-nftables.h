@@ -10,3 +10,8 @@
 
 /* Sockets that are shared at a time; more are -ENOSPC. */
 #define REDIRECT_NFTABLES_SOCKETS_MAX 16384
+
+/* Once for each UDP socket, before it is added: what comes to it by this backend has no checksum (the reason
+ * is in the rules), and over IPv6 only a socket that says so gets such a packet (UDP_NO_CHECK6_RX, RFC
+ * 6936). STUN has its own sums. errno of setsockopt(2). */
+int redirect_nftables_prepare(int fd);

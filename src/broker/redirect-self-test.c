@@ -8,6 +8,7 @@
 #include "fd-util.h"
 #include "random-util.h"
 #include "redirect-backend.h"
+#include "redirect-nftables.h"
 #include "string-util.h"
 #include "time-util.h"
 
@@ -46,7 +47,7 @@ typedef struct Step {
 
 static const Step steps[] = {
         { ACTOR_ICE, ACTOR_FRIEND, ACTOR_FRIEND, ACTOR_WIREGUARD, CONTENT_REQUEST,
-          "what ICE sends does not leave from WireGuard's port" },
+          "what ICE sends does not arrive from WireGuard's port" },
         { ACTOR_FRIEND, ACTOR_WIREGUARD, ACTOR_ICE, ACTOR_FRIEND, CONTENT_RESPONSE,
           "a STUN response does not come to ICE" },
         { ACTOR_FRIEND, ACTOR_WIREGUARD, ACTOR_ICE, ACTOR_FRIEND, CONTENT_REQUEST,
@@ -61,7 +62,7 @@ static const Step steps[] = {
           "what WireGuard sends does not arrive" },
 };
 
-/* RFC 8489 section 5. */
+/* RFC 8489 section 5, with one attribute. */
 typedef struct StunMessage {
         uint16_t type;
         uint16_t length; /* of what follows the header */
@@ -69,11 +70,9 @@ typedef struct StunMessage {
         uint8_t transaction[12];
         uint16_t attribute;
         uint16_t attribute_length;
-        char username[12];
+        char value[12];
 } StunMessage;
 static_assert(sizeof(StunMessage) == 36, "as on the wire");
-
-#define STUN_HEADER_SIZE offsetof(StunMessage, attribute)
 
 /* Of a handshake initiation, the first thing that WireGuard sends. */
 #define INITIATION_TYPE 1
@@ -91,28 +90,29 @@ typedef struct SelfTest {
         uint8_t transaction[12]; /* of the last request */
 } SelfTest;
 
-static void make_stun(SelfTest *t, Content content, Packet *ret)
+/* Every response has an attribute, and by that is told from WireGuard's packets in nftables. */
+static void make_stun(SelfTest *t, bool request, Packet *ret)
 {
         StunMessage m = {
-                .type = htons(content == CONTENT_REQUEST ? 0x0001 : 0x0101), /* Binding */
+                .type = htons(request ? 0x0001 : 0x0101), /* Binding */
+                .length = htons(sizeof(m) - offsetof(StunMessage, attribute)),
                 .cookie = htonl(0x2112A442),
-                .attribute = htons(0x0006), /* USERNAME */
-                .attribute_length = htons(sizeof(m.username)),
-                .username = { 's', 'e', 'l', 'f', 't', 'e', 's', 't', ':', 'e', 'l', 's' },
+                .attribute = htons(request ? 0x0006 : 0x8022), /* USERNAME, SOFTWARE */
+                .attribute_length = htons(sizeof(m.value)),
+                .value = { 's', 'e', 'l', 'f', 't', 'e', 's', 't', ':', 'e', 'l', 's' },
         };
 
-        ret->size = content == CONTENT_REQUEST ? sizeof(m) : STUN_HEADER_SIZE;
-        m.length = htons((uint16_t) (ret->size - STUN_HEADER_SIZE));
-        if (content == CONTENT_REQUEST)
+        if (request)
                 random_bytes(t->transaction, sizeof(t->transaction));
         memcpy(m.transaction, t->transaction, sizeof(m.transaction));
-        memcpy(ret->bytes, &m, ret->size);
+        memcpy(ret->bytes, &m, sizeof(m));
+        ret->size = sizeof(m);
 }
 
 static void make_packet(SelfTest *t, Content content, Packet *ret)
 {
         if (content != CONTENT_INITIATION) {
-                make_stun(t, content, ret);
+                make_stun(t, content == CONTENT_REQUEST, ret);
                 return;
         }
         ret->size = INITIATION_SIZE;
@@ -184,7 +184,7 @@ static int describe_ice(const SelfTest *t, RedirectSocket *ret)
         if (getsockopt(t->fds[ACTOR_ICE], SOL_SOCKET, SO_COOKIE, &s.cookie, &size) < 0)
                 return -errno;
         *ret = s;
-        return 0;
+        return redirect_nftables_prepare(t->fds[ACTOR_ICE]);
 }
 
 /* *ret_failure: what does not work, a literal. */
@@ -241,7 +241,6 @@ int redirect_self_test(RedirectBackend *b, char **ret_message)
                 r = test_address(b, "::1", /* optional= */ true, deadline, &failure);
         (void) b->ops->set_uplinks(b, NULL, 0);
         if (r < 0)
-                *ret_message = asprintf_safe("The self-test of the redirect by %s failed: %s (%s).",
-                                             redirect_kind_to_string(b->ops->kind), failure, strerror(-r));
+                *ret_message = asprintf_safe("in the self-test %s (%s)", failure, strerror(-r));
         return r;
 }

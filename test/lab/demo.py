@@ -83,8 +83,8 @@ def main(build, logs, *options):
         lab.explain()
         print(f"demo: FAILED: {e}\ndemo: logs: {lab.logs}", flush=True)
         return 1
-    print("demo: the two hosts are connected directly: no relay carries their packets (icewired on each side does, in this "
-          f"version); logs: {lab.logs}", flush=True)
+    print("demo: the two hosts are connected directly: no relay carries their packets, and no process of ours; "
+          f"logs: {lab.logs}", flush=True)
     return 0
 
 

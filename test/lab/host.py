@@ -2,8 +2,10 @@
 """A host that runs icewire: with its own /run and /etc, the user icewire, and both daemons under the rights that their
 units give them."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -156,6 +158,40 @@ class Host(Namespace):
         except varlink.VarlinkError:
             return []
 
+    # What shares WireGuard's port
+
+    def redirect(self):
+        """Which redirect is in force, and why not a better one (None: there is none)."""
+        try:
+            answer = self.varlink("Describe")
+        except varlink.VarlinkError:
+            return None, None
+        return answer.get("redirect"), answer.get("redirectReason")
+
+    def wait_redirect(self, kind):
+        """Until this redirect is in force; returns why it is not a better one."""
+        self.lab.wait_until(lambda: self.redirect()[0] == kind,
+                            lambda: f"{self.name}: the redirect is {kind}; it is {self.redirect()}")
+        return self.redirect()[1]
+
+    def attached(self):
+        """The programs at this host's interfaces: (interface, "tcx/ingress" and the like)."""
+        listing = json.loads(self.run("bpftool", "--json", "net", "show"))
+        return sorted((program["devname"], program["kind"]) for part in listing for program in part.get("tc", []))
+
+    def nft_tables(self):
+        listing = json.loads(self.run("nft", "--json", "list", "tables"))["nftables"]
+        return [entry["table"]["name"] for entry in listing if "table" in entry]
+
+    def ice_ports(self):
+        """The ports of icewired's own UDP sockets outside of loopback."""
+        ports = set()
+        for line in self.run("ss", "--no-header", "--numeric", "--udp", "--all", "--processes").splitlines():
+            local = line.split()[3]
+            if f"pid={self.agent.pid}," in line and not local.startswith(("127.", "[::1]")):
+                ports.add(int(local.rpartition(":")[2]))
+        return ports
+
     def wait_peer(self, public_key, what, condition, timeout=60):
         """Until condition(peer) is true; returns the peer."""
         def state():
@@ -190,6 +226,19 @@ class Host(Namespace):
 
 def _which(peer, condition):
     return peer if peer and condition(peer) else None
+
+
+@contextlib.contextmanager
+def frozen(*hosts):
+    """While this lasts, the daemons on these hosts are there but do nothing."""
+    daemons = [p for host in hosts for p in (host.agent, host.broker) if p and p.alive()]
+    for process in daemons:
+        process.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in daemons:
+            process.signal(signal.SIGCONT)
 
 
 def start_together(*hosts):

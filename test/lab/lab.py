@@ -26,7 +26,7 @@ SANITIZERS = {
 }
 
 # These say the same every time, unless they end.
-BORING = ("-wireguard-wg0.log",)
+BORING = re.compile(r"-wireguard-wg\d+\.log$")
 
 NAMES = ("icewired", "icewire-broker", "icewirectl")
 
@@ -148,7 +148,7 @@ class Lab:
         for namespace in self.namespaces:
             text = ""
             for argv in (["ip", "address"], ["ip", "route"], ["ip", "-6", "route"], ["nft", "list", "ruleset"], ["wg"],
-                         ["cat", "/proc/net/nf_conntrack"], ["ss", "-nap"]):
+                         ["cat", "/proc/net/nf_conntrack"], ["ss", "-nap"], ["bpftool", "net", "show"]):
                 done = namespace.run(*argv, check=False)
                 text += f"$ {' '.join(argv)}\n{done.stdout}{done.stderr}\n"
             with open(os.path.join(self.logs, namespace.name + ".state"), "w", encoding="utf-8") as f:
@@ -162,5 +162,5 @@ class Lab:
                 continue
             with open(os.path.join(self.logs, name), encoding="utf-8", errors="replace") as f:
                 tail = f.read().splitlines()[-lines:]
-            if tail and not name.endswith(BORING):
+            if tail and not BORING.search(name):
                 print(f"--- {name}", *tail, sep="\n", file=sys.stdout, flush=True)

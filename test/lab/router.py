@@ -82,3 +82,17 @@ class Router(Namespace):
         self.forwarding()
         if KINDS[kind]:
             self.nft(f"table inet router {{{KINDS[kind]}\n}}\n")
+
+    def switch(self, interface):
+        """Makes the interface a switch with any number of ports."""
+        self.ip("link", "add", interface, "type", "bridge")
+        # What only passes the switch is no matter for the router's rules.
+        for family in ("ip", "ip6"):
+            self.sysctl(f"net.bridge.bridge-nf-call-{family}tables", 0)
+        self.ip("link", "set", interface, "up")
+
+    def plug_in(self, machine, interface):
+        """A cable from a machine's eth0 to the switch."""
+        port = "to-" + machine.name
+        machine.connect("eth0", self, port)
+        self.ip("link", "set", port, "master", interface)

@@ -59,9 +59,12 @@ def run(lab):
 def _has_programs(process):
     folder = f"/proc/{process.pid}/fdinfo"
     for name in os.listdir(folder):
-        with open(os.path.join(folder, name), encoding="ascii") as f:
-            if any(line.startswith("prog_type:") for line in f):
-                return True
+        try:
+            with open(os.path.join(folder, name), encoding="ascii") as f:
+                if any(line.startswith("prog_type:") for line in f):
+                    return True
+        except FileNotFoundError:
+            pass  # closed since
     return False
 
 

@@ -879,6 +879,12 @@ static int count_answers_as(uid_t uid, const char *wanted)
                 "{\"method\":\"org.icewire.Broker.DeriveTopics\",\"parameters\":{\"link\":\"wga\",\"peer\":"
                 "\"%s\"}}",
                 "{\"method\":\"org.icewire.Broker.GrowBuffers\",\"parameters\":{}}",
+                "{\"method\":\"org.icewire.Broker.SetRedirect\",\"parameters\":{\"mode\":\"auto\","
+                "\"uplinks\":"
+                "[],\"relays\":[]}}",
+                "{\"method\":\"org.icewire.Broker.AddSockets\",\"parameters\":{\"link\":\"wga\",\"ufrag\":"
+                "\"abcdefgh\",\"keepsRelays\":true}}",
+                "{\"method\":\"org.icewire.Broker.RemoveSockets\",\"parameters\":{\"ufrag\":\"abcdefgh\"}}",
                 "{\"method\":\"org.icewire.Broker.WatchLinks\",\"more\":true}",
         };
         static const char key[] = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA=";
@@ -909,7 +915,7 @@ Test(broker, only_root_and_the_chosen_user_are_served)
         WireguardKey a_key, b_key;
 
         two_links(&a_key, &b_key, "");
-        cr_assert_eq(count_answers_as(FOREIGN_USER, "org.icewire.Broker.NotAllowed"), 7);
+        cr_assert_eq(count_answers_as(FOREIGN_USER, "org.icewire.Broker.NotAllowed"), 10);
         cr_assert_eq(count_answers_as(1, "org.icewire.Broker.NotAllowed"), 0);
         cr_assert_eq(count_answers_as(0, "org.icewire.Broker.NotAllowed"), 0);
 }
@@ -991,6 +997,23 @@ Test(broker, malformed_parameters_are_refused_one_by_one)
                 { "Open", "{\"link\":\"wga\",\"peer\":\"%s\",\"envelope\":\"*\"}", "envelope" },
                 { "DeriveTopics", "{\"link\":\"wga\",\"peer\":\"%s\",\"x\":1}", "x" },
                 { "GrowBuffers", "{\"size\":1}", "size" },
+                { "SetRedirect", "{\"mode\":\"best\",\"uplinks\":[],\"relays\":[]}", "mode" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[0],\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[-2],\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[\"2\"],\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[4294967298],\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[],\"relays\":[\"example.org:1\"]}",
+                  "relays" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[],\"relays\":[\"192.0.2.1:0\"]}",
+                  "relays" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[],\"relays\":[null]}", "relays" },
+                { "AddSockets", "{\"link\":\"wga\",\"ufrag\":\"short\",\"keepsRelays\":true}", "ufrag" },
+                { "AddSockets", "{\"link\":\"..\",\"ufrag\":\"abcdefgh\",\"keepsRelays\":true}", "link" },
+                { "AddSockets", "{\"link\":\"wga\",\"ufrag\":\"abcdefgh\",\"keepsRelays\":1}",
+                  "keepsRelays" },
+                { "AddSockets", "{\"link\":\"wga\",\"ufrag\":\"abcdefgh\"}", "keepsRelays" },
+                { "RemoveSockets", "{\"ufrag\":7}", "ufrag" },
         };
         _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ char *large = NULL, *call = NULL;
