@@ -116,7 +116,7 @@ static void print_link(sd_json_variant *v)
 
 static void print_links(sd_json_variant *reply, sd_json_variant *description)
 {
-        const char *broker = strna(member_string(description, "broker"));
+        const char *broker = strna(ctl_member_string(description, "broker"));
         size_t n;
         sd_json_variant *links = member_array(reply, "links", &n);
 
