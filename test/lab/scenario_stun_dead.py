@@ -3,7 +3,7 @@
 
 from errors import LabError
 from host import start_together
-from topology import SERVER4, Sites
+from topology import NO_TURN, SERVER4, Sites
 
 SILENT, UNREACHABLE, UNKNOWN = "198.18.0.1", "192.0.2.99", "nowhere.example"
 
@@ -13,7 +13,7 @@ def run(lab):
     sites.internet.ip("route", "add", "blackhole", SILENT)
     sites.add_links()
     servers = " ".join(f"{server}:3478" for server in (SILENT, UNREACHABLE, UNKNOWN, SERVER4))
-    sites.configure(ICE={"STUNServers": servers, "TURNServers": None, "TURNUser": None, "TURNPasswordFile": None})
+    sites.configure(ICE={"STUNServers": servers, **NO_TURN})
     start_together(sites.a, sites.b)
     for host, peer in zip((sites.a, sites.b), sites.wait_connected()):
         if peer["local"]["type"] != "srflx":
