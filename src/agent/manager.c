@@ -277,11 +277,11 @@ static void share_again(Peer *peer)
                 session_share_again(peer->old_session);
 }
 
-/* A path that was found by other means than there are now is looked for anew. */
+/* A path that was found by other means than there are now is looked for anew; and so is one that is being
+ * negotiated: the candidates that were told are wrong. */
 static void follow_sharing(Peer *peer)
 {
-        if (session_is_selected(peer->session) &&
-            peer->session->shared != sharing_is_on(peer->link->manager))
+        if (peer->session && peer->session->shared != sharing_is_on(peer->link->manager))
                 peer_reconnect(peer);
         else
                 try_now(peer);

@@ -9,9 +9,11 @@
 
 #include "redirect.h"
 
+/* Few hosts have so many sockets: memory is taken as they come. The broker alone fills these two. */
 struct redirect_sockets_map {
         __uint(type, BPF_MAP_TYPE_HASH);
         __uint(max_entries, REDIRECT_SOCKETS_MAX);
+        __uint(map_flags, BPF_F_NO_PREALLOC);
         __type(key, __u64);
         __type(value, struct redirect_socket);
 };
@@ -26,6 +28,7 @@ struct redirect_relays_map {
 struct redirect_ufrags_map {
         __uint(type, BPF_MAP_TYPE_HASH);
         __uint(max_entries, REDIRECT_UFRAGS_MAX);
+        __uint(map_flags, BPF_F_NO_PREALLOC);
         __type(key, struct redirect_ufrag);
         __type(value, __u16);
 };

@@ -118,7 +118,8 @@ static int start_redirect(uid_t user, BrokerRedirect **ret)
                         r, "icewire-broker needs CAP_NET_ADMIN: start it by systemd or as root.");
         if (r < 0)
                 return log_error_errno(r, "Failed to drop privileges: %m");
-        r = broker_redirect_new(user, /* factory= */ NULL, ret);
+        /* Without the user only root is served. */
+        r = broker_redirect_new(user == UID_INVALID ? 0 : user, /* factory= */ NULL, ret);
         if (r < 0)
                 return log_oom();
         r = privileges_drop();

@@ -239,9 +239,20 @@ static int change_elements(RedirectNftables *n, const char *verb, const Redirect
         return run(n, commands, /* ret_complaint= */ NULL);
 }
 
-static int nftables_add(RedirectBackend *b, const RedirectSocket *s)
+/* The same address on two links is one here: packets do not tell. */
+static RedirectSocket without_zone(const RedirectSocket *s)
+{
+        RedirectSocket r = *s;
+
+        if (r.local.sa.sa_family == AF_INET6)
+                r.local.in6.sin6_scope_id = 0;
+        return r;
+}
+
+static int nftables_add(RedirectBackend *b, const RedirectSocket *socket)
 {
         RedirectNftables *n = CONTAINER_OF(b, RedirectNftables, backend);
+        const RedirectSocket copy = without_zone(socket), *s = &copy;
         int r;
 
         if (!endpoint_is_valid(&s->local) || s->wireguard_port == 0 ||

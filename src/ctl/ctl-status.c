@@ -80,7 +80,8 @@ void ctl_status_print_services(const Ctl *ctl, sd_json_variant *description)
 
         printf("  Broker      ");
         print_state(ctl, broker);
-        putchar('\n');
+        puts(streq(broker, "lost") ? " (it reads and writes the links: systemctl start icewire-broker)"
+                                   : "");
         print_redirect(description);
         for (size_t i = 0; i < n; i++)
                 print_rendezvous(ctl, sd_json_variant_by_index(rendezvous, i));
@@ -113,15 +114,17 @@ static void print_link(sd_json_variant *v)
                 puts("not bound to a port");
 }
 
-static void print_links(sd_json_variant *reply)
+static void print_links(sd_json_variant *reply, sd_json_variant *description)
 {
+        const char *broker = strna(ctl_member_string(description, "broker"));
         size_t n;
         sd_json_variant *links = member_array(reply, "links", &n);
 
         for (size_t i = 0; i < n; i++)
                 print_link(sd_json_variant_by_index(links, i));
         if (n == 0)
-                puts("  Link        no WireGuard link");
+                puts(streq(broker, "ready") ? "  Link        no WireGuard link"
+                                            : "  Link        not known yet");
 }
 
 static int print_json(const Ctl *ctl, sd_json_variant *description, sd_json_variant *links,
@@ -145,7 +148,7 @@ static int print(const Ctl *ctl, sd_json_variant *description, sd_json_variant *
         if (sd_json_format_enabled(ctl->json))
                 return print_json(ctl, description, links, peers);
         print_daemon(ctl, description, peers);
-        print_links(links);
+        print_links(links, description);
         if (peers->n == 0)
                 return 0;
         putchar('\n');

@@ -110,6 +110,7 @@ struct World {
         bool stopped;
 
         RedirectBackend *redirect; /* NULL: nothing is shared */
+        bool redirect_withdrawn;   /* nor from now on, but what is shared can be given back */
         RedirectSocket shared[16];
         size_t n_shared;
         bool refuses_sockets;
@@ -299,6 +300,11 @@ static int set_endpoint_now(BrokerCall *c)
         return 0;
 }
 
+static bool shares(const World *w)
+{
+        return w->redirect && !w->redirect_withdrawn;
+}
+
 static int on_call(sd_event_source *source, void *userdata)
 {
         BrokerCall *c = userdata;
@@ -314,8 +320,8 @@ static int on_call(sd_event_source *source, void *userdata)
         else if (c->on_device)
                 c->on_device(b, c->error, side->device, c->userdata);
         else if (c->on_redirect)
-                c->on_redirect(b, 0, side->world->redirect ? REDIRECT_EBPF : REDIRECT_PROXY,
-                               side->world->redirect ? NULL : "the test shares nothing", c->userdata);
+                c->on_redirect(b, 0, shares(side->world) ? REDIRECT_EBPF : REDIRECT_PROXY,
+                               shares(side->world) ? NULL : "the test shares nothing", c->userdata);
         else if (c->on_done)
                 c->on_done(b, c->sets_endpoint ? set_endpoint_now(c) : c->error, c->userdata);
         broker_call_free(c);
@@ -1887,6 +1893,23 @@ Test(manager, paths_follow_the_redirect)
         world_free(w);
 }
 
+/* The redirect goes out of force while both sides negotiate, with candidates that are good with it alone. */
+Test(manager, a_negotiation_follows_the_redirect)
+{
+        World *w = connect_directly();
+
+        peer_reconnect(peer_of(&w->a));
+        peer_reconnect(peer_of(&w->b));
+        RUN_UNTIL(w->event, session_is_negotiating(peer_of(&w->a)->session) &&
+                                    session_is_negotiating(peer_of(&w->b)->session));
+        w->redirect_withdrawn = true;
+        sharing_update(w->a.manager);
+        sharing_update(w->b.manager);
+        RUN_UNTIL(w->event, both_proxied(w));
+        check_traffic(w);
+        world_free(w);
+}
+
 /* ICE's pair may be as good as ever: WireGuard's handshakes tell. */
 Test(manager, notices_a_direct_path_that_dies)
 {
@@ -1900,7 +1923,9 @@ Test(manager, notices_a_direct_path_that_dies)
         peer->tx_bytes += 148;
         tell_link(&w->a);
         cr_assert_eq(peer_of(&w->a)->path.kind, PATH_NONE);
-        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths > 1 && both_direct(w));
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths > 1);
+        wireguard_initiate(&w->a); /* as WireGuard does every 5 s while it has something to send */
+        RUN_UNTIL(w->event, both_direct(w));
         check_traffic(w);
         world_free(w);
 }

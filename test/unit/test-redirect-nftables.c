@@ -9,6 +9,7 @@
 #include <stun/usages/ice.h>
 
 #include "fd-util.h"
+#include "privileges.h"
 #include "redirect-nftables.h"
 #include "string-util.h"
 #include "udp.h"
@@ -21,7 +22,7 @@
 #define UFRAG "abcdefgh"
 #define UFRAG2 "ABCDEFGH"
 
-/* Also for what is expected not to come: it comes before what was sent later to the same socket. */
+/* Nothing waits that long unless the test fails: what must not come to one socket comes to another. */
 #define PATIENCE_MS ((int) (SANDBOX_PATIENCE / USEC_PER_MSEC))
 
 static RedirectBackend *backend;
@@ -173,16 +174,19 @@ static Packet make_large(Packet p)
         return p;
 }
 
-/* With XOR-MAPPED-ADDRESS, whose value does not matter here. type: 0x0101, or 0x0111 for an error. */
+/* With XOR-MAPPED-ADDRESS and SOFTWARE, whose values do not matter here; long enough that UDP looks at the
+ * checksum only when it is received. type: 0x0101, or 0x0111 for an error. */
 static Packet response(const Packet *to, uint16_t type)
 {
-        Packet p = { .size = 32 };
+        Packet p = { .size = 120 };
 
+        memcpy(p.data, to->data, 20);
         p.data[0] = (uint8_t) (type >> 8);
         p.data[1] = (uint8_t) type;
-        p.data[3] = 12;
-        memcpy(p.data + 4, to->data + 4, 16);
+        p.data[2] = 0;
+        p.data[3] = (uint8_t) (p.size - 20);
         memcpy(p.data + 20, (const uint8_t[]) { 0, 0x20, 0, 8, 0, 1 }, 6);
+        memcpy(p.data + 32, (const uint8_t[]) { 0x80, 0x22, 0, 84 }, 4);
         return p;
 }
 
@@ -351,40 +355,53 @@ Test(redirect_nftables, odd_packets)
         check_odd_packets(ice6, "[2001:db8::1]:51820", peer6, "[2001:db8::2]:41000");
 }
 
-/* What nobody waits for is WireGuard's, as it would be without us. */
-Test(redirect_nftables, strangers)
+/* What nobody waits for goes to WireGuard, as it would without us. */
+static void check_strangers(int peer, int wg, Packet *packets, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                pass(peer, "192.0.2.1:51820", &packets[i], wg, "192.0.2.2:41000");
+}
+
+Test(redirect_nftables, strange_responses)
 {
         _cleanup_close_ int wg = udp_socket("192.0.2.1:51820"), ice = udp_socket("192.0.2.1:0");
         _cleanup_close_ int peer = peer_socket("192.0.2.2:41000");
-        Packet sent = request("peerfrag", 0), p;
+        Packet sent = request("peerfrag", 0), answered = request("peerfrag", 0), p[7];
 
         (void) share(ice, W, UFRAG);
         pass(ice, "192.0.2.2:41000", &sent, peer, "192.0.2.1:51820");
+        p[0] = response(&answered, 0x0101);
+        pass(ice, "192.0.2.2:41000", &p[0], peer, "192.0.2.1:51820"); /* no request: nothing is waited for */
+        p[1] = response(&sent, 0x0101);
+        p[1].data[19] ^= 1; /* another transaction */
+        p[2] = response(&sent, 0x0101);
+        p[2].data[4] ^= 1;              /* another cookie */
+        p[3] = response(&sent, 0x0011); /* an indication */
+        p[4] = response(&sent, 0x4101); /* ChannelData */
+        p[5] = response(&sent, 0x0101);
+        p[5].data[3] = 13; /* no multiple of 4 */
+        p[6] = response(&sent, 0x0101);
+        p[6].size = 19; /* cut short */
+        check_strangers(peer, wg, p, ELEMENTSOF(p));
+        p[0] = response(&sent, 0x0101);
+        pass(peer, "192.0.2.1:51820", &p[0], ice, "192.0.2.2:41000");
+}
 
-        p = response(&sent, 0x0101);
-        p.data[19] ^= 1; /* another transaction */
-        pass(peer, "192.0.2.1:51820", &p, wg, "192.0.2.2:41000");
-        p = response(&sent, 0x0101);
-        p.data[4] ^= 1; /* another cookie */
-        pass(peer, "192.0.2.1:51820", &p, wg, "192.0.2.2:41000");
-        p = response(&sent, 0x0011); /* an indication */
-        pass(peer, "192.0.2.1:51820", &p, wg, "192.0.2.2:41000");
-        p = response(&sent, 0x4101); /* ChannelData */
-        pass(peer, "192.0.2.1:51820", &p, wg, "192.0.2.2:41000");
-        p = response(&sent, 0x0101);
-        p.data[3] = 13; /* no multiple of 4 */
-        pass(peer, "192.0.2.1:51820", &p, wg, "192.0.2.2:41000");
-        p.size = 19;
-        pass(peer, "192.0.2.1:51820", &p, wg, "192.0.2.2:41000");
-        p = request("abcdefgx", 0);
-        pass(peer, "192.0.2.1:51820", &p, wg, "192.0.2.2:41000");
-        p = request("abcdefghi", 0);
-        pass(peer, "192.0.2.1:51820", &p, wg, "192.0.2.2:41000");
-        /* The right ufrag at another address of ours. */
-        p = request(UFRAG, 0);
-        safe_close(TAKE_FD(wg));
-        wg = udp_socket("192.0.2.11:51820");
-        pass(peer, "192.0.2.11:51820", &p, wg, "192.0.2.2:41000");
+Test(redirect_nftables, strange_requests)
+{
+        _cleanup_close_ int wg = udp_socket("192.0.2.1:51820"), other = udp_socket("192.0.2.11:51820");
+        _cleanup_close_ int ice = udp_socket("192.0.2.1:0"), peer = peer_socket("192.0.2.2:41000");
+        Packet right = request(UFRAG, 0), p[] = {
+                request("abcdefgx", 0),     request("abcdefghi", 0), request("abcdefghi", NOMINATE),
+                plain_request("abcdefghi"), plain_request(NULL),     right,
+        };
+
+        (void) share(ice, W, UFRAG);
+        p[5].data[1] = 0x11; /* an indication */
+        check_strangers(peer, wg, p, ELEMENTSOF(p));
+        /* To another address of ours. */
+        pass(peer, "192.0.2.11:51820", &right, other, "192.0.2.2:41000");
+        pass(peer, "192.0.2.1:51820", &right, ice, "192.0.2.2:41000");
 }
 
 Test(redirect_nftables, many_sessions_on_one_port)
@@ -519,7 +536,7 @@ Test(redirect_nftables, remove)
 Test(redirect_nftables, refused)
 {
         _cleanup_close_ int ice = udp_socket("192.0.2.1:40001"), other = udp_socket("192.0.2.1:40002");
-        _cleanup_close_ int peer = peer_socket("192.0.2.2:41000");
+        _cleanup_close_ int peer = peer_socket("192.0.2.2:41000"), wan = udp_socket("192.0.2.11:0");
         RedirectSocket s = share(ice, W, UFRAG), t;
         Packet p = request(UFRAG, 0);
 
@@ -541,6 +558,11 @@ Test(redirect_nftables, refused)
         cr_assert_eq(backend->ops->add(backend, &t), -EINVAL);
         t.local = (SocketAddress) {};
         cr_assert_eq(backend->ops->add(backend, &t), -EINVAL);
+        t.local = address("[fe80::1%1]:40002");
+        cr_assert_eq(backend->ops->add(backend, &t), 0);
+        t = describe(wan, W, "tuvwxyz0");
+        t.local = address("[fe80::1%2]:40002");
+        cr_assert_eq(backend->ops->add(backend, &t), -EEXIST);
         pass(other, "192.0.2.2:41000", &p, peer, "192.0.2.1:40002");
         pass(peer, "192.0.2.1:51820", &p, ice, "192.0.2.2:41000");
 }
@@ -620,6 +642,31 @@ Test(redirect_nftables, no_right)
         free(message);
 }
 
+/* All that the broker keeps is enough. */
+Test(redirect_nftables, few_rights)
+{
+        _cleanup_close_ int ice = udp_socket("192.0.2.1:0"), peer = peer_socket("192.0.2.2:41000");
+
+        backend = redirect_backend_free(backend);
+        cr_assert_eq(privileges_drop(), 0);
+        make_backend(0);
+        (void) share(ice, W, UFRAG);
+        check_both_ways(ice, "192.0.2.1:51820", peer, "192.0.2.2:41000");
+}
+
+Test(redirect_nftables, self_test)
+{
+        char *message = NULL;
+        int r = redirect_self_test(backend, &message);
+
+        cr_assert_eq(r, 0, "%s: %s", strerror(-r), strna(message));
+        sandbox_shell("nft 'table inet firewall { chain input {"
+                      " type filter hook input priority filter; policy drop; }; }'");
+        cr_assert_lt(redirect_self_test(backend, &message), 0);
+        cr_assert_not_null(message);
+        free(message);
+}
+
 /* ---- A stateful firewall on the host: "established only", and a hole at W or none ---- */
 
 static void firewall(const char *rule)
@@ -638,7 +685,7 @@ static void firewall(const char *rule)
                       rule);
 }
 
-/* Packets are refused while they are sent: veth has no queue that would wait for anything. */
+/* So many packets, in all. */
 static void expect_refused(unsigned n)
 {
         sandbox_shell("for i in $(seq 500); do nft list counters table inet firewall | grep -q 'packets %u "
