@@ -177,7 +177,8 @@ class Host(Namespace):
     def attached(self):
         """The programs at this host's interfaces: (interface, "ingress" or "egress"), whether by tcx or clsact."""
         listing = json.loads(self.run("bpftool", "--json", "net", "show"))
-        return sorted((program["devname"], program["kind"].rpartition("/")[2]) for part in listing for program in part.get("tc", []))
+        programs = [program for part in listing for program in part.get("tc", [])]
+        return sorted((program["devname"], program["kind"].rpartition("/")[2]) for program in programs)
 
     def nft_tables(self):
         listing = json.loads(self.run("nft", "--json", "list", "tables"))["nftables"]
