@@ -21,6 +21,7 @@
  * begins; the controlling one learns the endpoint from its packet, and sets it itself only if nothing has
  * come by then. */
 #define HANDSHAKE_COURTESY USEC_PER_SEC
+#define INITIATION_SIZE 148
 
 /* How long WireGuard may take for its handshake on a new path: it tries again every 5 s (Rekey-Timeout), so
  * three tries. */
@@ -92,14 +93,32 @@ static int attach_proxy(Peer *peer, Session *s)
         return proxy_set_agent(peer->proxy, s->ice);
 }
 
+static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        link_refresh(peer->link);
+        return 0;
+}
+
+/* The reading shows whether it still has to be set. */
+static void look_later(Peer *peer)
+{
+        (void) event_arm_timer_jittered(peer->link->manager->event, &peer->endpoint_timer, ENDPOINT_INTERVAL,
+                                        on_endpoint_timer, peer, "peer-endpoint");
+}
+
 static void on_endpoint_set(Broker *b, int error, void *userdata)
 {
         Peer *peer = peer_call_finish(userdata);
 
-        if (error < 0)
-                log_peer_full(peer, LOG_WARNING, error, "Failed to set WireGuard's endpoint: %m");
-        else
+        peer->endpoint_is_being_set = false;
+        if (error >= 0) {
                 link_refresh(peer->link);
+                return;
+        }
+        log_peer_full(peer, LOG_WARNING, error, "Failed to set WireGuard's endpoint: %m");
+        look_later(peer);
 }
 
 static void set_endpoint(Peer *peer)
@@ -121,7 +140,9 @@ static void set_endpoint(Peer *peer)
         if (r < 0) {
                 peer_call_free(c);
                 log_peer_full(peer, LOG_WARNING, r, "Failed to have WireGuard's endpoint set: %m");
+                return;
         }
+        peer->endpoint_is_being_set = true;
 }
 
 static bool endpoint_is_settled(const Peer *peer)
@@ -171,6 +192,13 @@ static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdat
         return 0;
 }
 
+/* Message type 1 with its reserved zeros, of the size that it always has (the WireGuard paper, section
+ * 5.4.2). */
+static bool is_initiation(const void *packet, size_t size)
+{
+        return packet && size == INITIATION_SIZE && memcmp(packet, (const uint8_t[]) { 1, 0, 0, 0 }, 4) == 0;
+}
+
 static void wait_for_handshake(Session *s)
 {
         Peer *peer = s->peer;
@@ -184,8 +212,7 @@ static void wait_for_handshake(Session *s)
         }
         peer->handshake_wanted_since = t;
         peer->handshake_before = peer->last_handshake;
-        /* What it has sent already is its initiation. */
-        peer->handshake_is_peers = peer->signalling.controlling || s->early;
+        peer->handshake_is_peers = peer->signalling.controlling || is_initiation(s->early, s->early_size);
         peer->handshake_overdue = false;
         peer->handshake_step = 0;
         arm_handshake_timer(peer);
@@ -268,45 +295,48 @@ void carrier_port_changed(Peer *peer)
                 proxy_set_wireguard_port(peer->proxy, peer->link->listen_port);
 }
 
-static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata)
+/* The endpoint may be ours because the peer's packet came from there, and nothing come of it: only with a
+ * keepalive does WireGuard begin by itself. But one that is switched off on a path that works is somebody's
+ * wish. */
+static bool endpoint_is_good(const Peer *peer)
 {
-        Peer *peer = userdata;
-
-        link_refresh(peer->link);
-        return 0;
+        return socket_address_equal(&peer->endpoint, &peer->path.endpoint) &&
+               (peer->persistent_keepalive != 0 || peer->handshake_wanted_since == 0);
 }
 
 /* Somebody has rewritten the peer while our path is good. We insist at once a few times, and then no oftener
  * than that: we are no party to a war. */
 static void restore_endpoint(Peer *peer)
 {
-        if (!peer->proxy || leaves_handshake_to_peer(peer) ||
-            socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+        if (!peer->proxy || leaves_handshake_to_peer(peer) || endpoint_is_good(peer))
                 return;
-        if (peer->calls)
-                return; /* the one that sets it looks again afterwards */
+        if (peer->endpoint_is_being_set)
+                return; /* and looked at again afterwards */
         if (peer->endpoint_limit.interval == 0)
                 peer->endpoint_limit = (RateLimit) { .interval = ENDPOINT_INTERVAL,
                                                      .burst = ENDPOINT_BURST };
         if (!ratelimit_ok(&peer->endpoint_limit, now(CLOCK_BOOTTIME))) {
-                (void) event_arm_timer_jittered(peer->link->manager->event, &peer->endpoint_timer,
-                                                ENDPOINT_INTERVAL, on_endpoint_timer, peer, "peer-endpoint");
+                look_later(peer);
                 return;
         }
-        log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s instead of ours; setting it again.",
-                      SOCKET_ADDRESS_STR(&peer->endpoint));
+        log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s, keepalive %u s; setting ours.",
+                      SOCKET_ADDRESS_STR(&peer->endpoint), peer->persistent_keepalive);
         set_endpoint(peer);
 }
 
-void carrier_check_handshake(Peer *peer)
+static void handshake_came(Peer *peer)
 {
-        if (peer->path.kind == PATH_PROXIED || peer->path.kind == PATH_RELAYED)
-                restore_endpoint(peer);
-        if (peer->handshake_wanted_since == 0 || peer->last_handshake == peer->handshake_before)
-                return;
         stop_waiting_for_handshake(peer);
         log_peer_full(peer, LOG_INFO, 0, "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
         if (!endpoint_is_settled(peer))
                 set_endpoint(peer);
+}
+
+void carrier_check_handshake(Peer *peer)
+{
+        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before)
+                handshake_came(peer);
+        else if (peer->path.kind == PATH_PROXIED || peer->path.kind == PATH_RELAYED)
+                restore_endpoint(peer);
 }

@@ -12,16 +12,18 @@
 #include "fd-util.h"
 #include "log.h"
 #include "parse-util.h"
+#include "peer.h"
 #include "string-util.h"
 
 #define LIST_MAX 64
-#define HOST_MAX 253 /* RFC 1035 section 2.3.4 */
+#define MQTT_SERVERS_MAX (RENDEZVOUS_MAX - 1) /* and multicast */
+#define HOST_MAX 253                          /* RFC 1035 section 2.3.4 */
 #define SECRET_MAX 4096
 #define MQTT_PORT 1883
 #define MQTTS_PORT 8883
 #define STUN_PORT 3478 /* STUN and TURN over UDP and TCP: RFC 8489 section 8.6.1 */
 
-/* Where the secrets are to be read from, known only when every file was. */
+/* Where the secrets are to be read from; what can be judged only when every file was read. */
 typedef struct SecretSource {
         char *path;
         char *file; /* which file says so, and where */
@@ -32,6 +34,7 @@ typedef struct Loader {
         Config *config;
         SecretSource mqtt_password;
         SecretSource turn_password;
+        SecretSource turn_servers; /* no path: only where they are */
         unsigned n_problems;
 } Loader;
 
@@ -54,6 +57,7 @@ static void loader_done(Loader *loader)
 {
         secret_source_done(&loader->mqtt_password);
         secret_source_done(&loader->turn_password);
+        secret_source_done(&loader->turn_servers);
         loader->config = config_free(loader->config);
 }
 
@@ -261,9 +265,9 @@ static int add_mqtt_server(Context *c, const char *word)
         int r;
 
         rest = rest ?: startswith(word, "mqtt://");
-        if (!rest || c->loader->config->n_mqtt_servers >= LIST_MAX) {
+        if (!rest || c->loader->config->n_mqtt_servers >= MQTT_SERVERS_MAX) {
                 bad_value(c, word,
-                          rest ? "within the limit of 64 entries"
+                          rest ? "within the limit of 15 servers"
                                : "of the form mqtts://HOST[:PORT] or mqtt://HOST[:PORT]");
                 return 0;
         }
@@ -378,11 +382,15 @@ static int config_stun_servers(Context *c, char *value)
 
 static int config_turn_servers(Context *c, char *value)
 {
+        int r;
+
         if (isempty(value)) {
                 ice_servers_clear(c->loader->config, /* stun= */ false);
                 return 0;
         }
-        return for_each_word(c, value, add_turn_server);
+        c->loader->turn_servers.line = c->line;
+        r = free_and_strdup(&c->loader->turn_servers.file, c->file);
+        return r < 0 ? r : for_each_word(c, value, add_turn_server);
 }
 
 static int set_string(char **p, const char *value)
@@ -581,6 +589,24 @@ static int load_secrets(Loader *loader)
                                    &loader->config->turn_password);
 }
 
+/* No TURN server relays for strangers, and an agent with such a server would not even start. */
+static void drop_relays_without_credentials(Loader *loader)
+{
+        Config *config = loader->config;
+        size_t n = config->n_ice_servers;
+
+        if (config->turn_user && config->turn_password)
+                return;
+        ice_servers_clear(config, /* stun= */ false);
+        if (config->n_ice_servers == n)
+                return;
+        loader->n_problems++;
+        log_warning("%s:%u: [ICE] TURNServers=: there is no %s, going without relays.",
+                    loader->turn_servers.file, loader->turn_servers.line,
+                    config->turn_user ? "password (the credential turn.password, or TURNPasswordFile=)"
+                                      : "TURNUser=");
+}
+
 static int config_new(Config **ret)
 {
         Config *config = new0(Config, 1);
@@ -607,6 +633,7 @@ int config_load(const char *root, Config **ret)
         r = load_secrets(&loader);
         if (r < 0)
                 return r;
+        drop_relays_without_credentials(&loader);
         *ret = TAKE_PTR(loader.config);
         return 0;
 }

@@ -41,7 +41,8 @@ typedef struct Config {
 } Config;
 
 /* Reads /usr/lib, /run and /etc (icewire/icewire.conf and icewire.conf.d/) and the credentials. What is
- * wrong is logged with file and line and skipped; the rest is used. `root` is put before the three trees
+ * wrong is logged with file and line and skipped; the rest is used. TURN servers for which there is no user
+ * or password count as wrong. `root` is put before the three trees
  * (tests), NULL: none. -ENOMEM; other errors only if nothing could be read at all. */
 int config_load(const char *root, Config **ret);
 

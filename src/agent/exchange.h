@@ -22,8 +22,13 @@ void exchange_send(Peer *peer, uint64_t to, Message *m);
 /* A hello to whoever the peer is now; or, with `to`, the answer to one. */
 void exchange_send_hello(Peer *peer, uint64_t to);
 
-/* An envelope for this peer's topic. */
-void exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope, size_t size);
+/* What waits at the broker to be opened, of all peers together, in bytes; further envelopes are dropped as a
+ * flood. Far above what a thousand peers say at once, and far below the 16 MiB of text at which sd-varlink
+ * gives the connection to the broker up. */
+#define EXCHANGE_OPENING_MAX (4U * 1024U * 1024U)
+
+/* An envelope for this peer's topic. False: dropped, as one too many. */
+bool exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope, size_t size);
 
 /* Forgets candidates that were kept for later; they hold an ICE password. */
 void exchange_free_early(Peer *peer);

@@ -13,6 +13,8 @@
 /* Addresses come in bursts (a link comes up, gets an address for each family, a route): wait for the end of
  * one. */
 #define ADDRESSES_DELAY (100 * USEC_PER_MSEC)
+/* … that may never come where containers come and go all the time. */
+#define ADDRESSES_DELAY_MAX USEC_PER_SEC
 
 /* Negotiations begin without the servers that are not resolved by then. */
 #define LOOKUPS_TIMEOUT (2 * USEC_PER_SEC)
@@ -298,14 +300,13 @@ static Peer *find_peer_by_topic(Manager *m, const char *topic)
         return peer;
 }
 
-static void on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
+static bool on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
 {
         Manager *m = userdata;
         Peer *peer = find_peer_by_topic(m, topic);
         size_t index = rendezvous_index(m, r);
 
-        if (peer && index < m->n_rendezvous)
-                exchange_receive(peer, index, envelope, size);
+        return peer && index < m->n_rendezvous && exchange_receive(peer, index, envelope, size);
 }
 
 static void on_rendezvous_state(Rendezvous *r, void *userdata)
@@ -422,18 +423,25 @@ static void collect_addresses(Manager *m)
 
 static int on_addresses_timer(sd_event_source *source, uint64_t t, void *userdata)
 {
-        collect_addresses(userdata);
+        Manager *m = userdata;
+
+        m->addresses_due = 0;
+        collect_addresses(m);
         return 0;
 }
 
 static void on_rtnl_changed(RtnlMonitor *monitor, int ifindex, int changes, void *userdata)
 {
         Manager *m = userdata;
+        usec_t t = now(CLOCK_BOOTTIME);
         int r;
 
         if (!m->addresses_known)
                 return;
-        r = event_arm_timer(m->event, &m->addresses_timer, ADDRESSES_DELAY, on_addresses_timer, m,
+        if (m->addresses_due == 0)
+                m->addresses_due = t + ADDRESSES_DELAY_MAX;
+        r = event_arm_timer(m->event, &m->addresses_timer,
+                            MIN(ADDRESSES_DELAY, usec_sub(m->addresses_due, t)), on_addresses_timer, m,
                             "manager-addresses");
         if (r < 0)
                 log_warning_errno(r, "Failed to schedule a look at the addresses, ignoring: %m");

@@ -37,6 +37,7 @@ struct Manager {
         const ManagerCallbacks *callbacks; /* NULL: nobody listens */
         void *userdata;
         bool broker_ready; /* every link was told */
+        size_t opening;    /* bytes of envelopes that are being opened, of all peers */
 
         /* Our addresses that are worth offering. */
         RtnlMonitor *rtnl; /* owned; NULL in unit tests, that call manager_set_addresses() themselves */
@@ -44,6 +45,7 @@ struct Manager {
         size_t n_addresses;
         bool addresses_known;
         sd_event_source *addresses_timer;
+        usec_t addresses_due; /* CLOCK_BOOTTIME: when it fires at the latest; 0: it is not armed */
 
         /* STUN and TURN servers, resolved. */
         Resolver *resolver;     /* owned */

@@ -4,6 +4,8 @@
 
 #include <utlist.h>
 
+#include "manager.h"
+
 PeerCall *peer_call_new(Peer *peer)
 {
         PeerCall *c = new0(PeerCall, 1);
@@ -15,11 +17,18 @@ PeerCall *peer_call_new(Peer *peer)
         return c;
 }
 
+void peer_call_set_opening(PeerCall *c, size_t size)
+{
+        c->opening = size;
+        c->peer->link->manager->opening += size;
+}
+
 PeerCall *peer_call_free(PeerCall *c)
 {
         if (!c)
                 return NULL;
         broker_call_free(c->call);
+        c->peer->link->manager->opening -= c->opening;
         DL_DELETE(c->peer->calls, c);
         free(c);
         return NULL;

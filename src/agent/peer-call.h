@@ -7,11 +7,15 @@
 struct PeerCall {
         Peer *peer;
         BrokerCall *call;
+        size_t opening;        /* bytes of the envelope that it opens; 0: another call */
         PeerCall *prev, *next; /* in peer->calls */
 };
 
 /* Owned by the peer; NULL without memory. */
 PeerCall *peer_call_new(Peer *peer);
+
+/* Counts `size` bytes in manager->opening for as long as the call lives. */
+void peer_call_set_opening(PeerCall *c, size_t size);
 
 /* The callback will not come. */
 PeerCall *peer_call_free(PeerCall *c);

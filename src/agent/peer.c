@@ -147,6 +147,9 @@ void peer_changed(Peer *peer)
 void peer_set_state(Peer *peer, PeerState state)
 {
         if (peer->state != state) {
+                /* A link is told of with how many of its peers are connected. */
+                if (peer->state == PEER_STATE_CONNECTED || state == PEER_STATE_CONNECTED)
+                        peer->link->dirty = true;
                 peer->state = state;
                 peer_changed(peer);
         }

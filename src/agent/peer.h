@@ -127,6 +127,7 @@ struct Peer {
         bool handshake_is_peers;       /* it begins, not we */
         usec_t handshake_wanted_since; /* CLOCK_BOOTTIME; 0: none is waited for */
         usec_t handshake_before;       /* last_handshake by then: another one proves the path */
+        bool endpoint_is_being_set;    /* a call is under way */
         sd_event_source *endpoint_timer;
 };
 

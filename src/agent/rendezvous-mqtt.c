@@ -7,6 +7,7 @@
 #include "log.h"
 #include "mqtt.h"
 #include "random-util.h"
+#include "ratelimit.h"
 #include "string-util.h"
 #include "subscription.h"
 
@@ -20,6 +21,11 @@
 
 #define RETRY_DELAY_MIN USEC_PER_SEC
 #define RETRY_DELAY_MAX (60 * USEC_PER_SEC)
+
+/* So often in a row, and then once in so long, does a change of the network end the back-off: on a host
+ * whose containers come and go the network changes all the time. */
+#define HURRY_BURST 3
+#define HURRY_INTERVAL (10 * USEC_PER_SEC)
 
 /* A connection that lived so long was a good one: the next back-off starts anew. */
 #define STABLE_AFTER (30 * USEC_PER_SEC)
@@ -36,6 +42,7 @@ typedef struct RendezvousMqtt {
         Mqtt *mqtt;
         usec_t up_since;
         usec_t retry_delay;
+        RateLimit hurry;
         sd_event_source *retry_timer;
         sd_event_source *subscribe_source;
         Subscription *subscriptions;
@@ -225,7 +232,7 @@ static void on_message(Mqtt *m, const char *topic, const void *payload, size_t s
         r->counters.received++;
         /* The subscription may go while its envelope is looked at. */
         memcpy(copy, s->topic, sizeof(copy));
-        r->callbacks->envelope(r, copy, payload, size, r->userdata);
+        (void) r->callbacks->envelope(r, copy, payload, size, r->userdata);
 }
 
 /* A copy of the topics that a packet was about: the callback may do anything to the subscriptions, or end
@@ -379,12 +386,17 @@ static Rendezvous *rendezvous_mqtt_free(Rendezvous *r)
         return mfree(rm);
 }
 
-/* What kept us from the server may be gone: no use in waiting for the end of the pause. */
+/* What kept us from the server may be gone: no use in waiting for the end of the pause; or what we had of
+ * it is. */
 static void rendezvous_mqtt_network_changed(Rendezvous *r)
 {
         RendezvousMqtt *rm = from_rendezvous(r);
 
-        if (r->state != RENDEZVOUS_STATE_DOWN || rm->mqtt || rm->query)
+        if (rm->mqtt) {
+                mqtt_check_address(rm->mqtt);
+                return;
+        }
+        if (r->state != RENDEZVOUS_STATE_DOWN || rm->query || !ratelimit_ok(&rm->hurry, now(CLOCK_BOOTTIME)))
                 return;
         event_disarm_timer(rm->retry_timer);
         rm->retry_delay = RETRY_DELAY_MIN;
@@ -426,6 +438,7 @@ int rendezvous_mqtt_new(sd_event *event, Resolver *resolver, const Config *confi
         rm->resolver = resolver;
         rm->config = config;
         rm->server = server;
+        rm->hurry = (RateLimit) { .interval = HURRY_INTERVAL, .burst = HURRY_BURST };
         if (config->mqtt_password && !server->tls)
                 log_warning("Rendezvous %s: the password is sent unencrypted; mqtts:// protects it",
                             owned->name);

@@ -163,7 +163,7 @@ static void link_fail(BrokerLink *link, int error)
                          "Failed to read the link, trying again");
         if (error_means_gone(error))
                 link_forget(link);
-        link_arm(link, broker_poll_next(&link->poll, 0));
+        link_arm(link, link->hung ? BROKER_POLL_MIN : broker_poll_next(&link->poll, 0));
 }
 
 static void on_read(int error, WireguardDevice *device, void *userdata)
@@ -173,6 +173,7 @@ static void on_read(int error, WireguardDevice *device, void *userdata)
         int r = error;
 
         link->reading = NULL;
+        link->hung = error == -ETIMEDOUT;
         if (error >= 0)
                 r = link_apply(link, device);
         if (r < 0)
@@ -229,10 +230,20 @@ void broker_link_refresh(BrokerLink *link)
         link_read(link);
 }
 
+void broker_link_set_hung(BrokerLink *link)
+{
+        if (link->hung)
+                return;
+        link->hung = true;
+        broker_link_refresh(link);
+}
+
 int broker_link_read(BrokerLink *link, broker_read_callback_t callback, void *userdata, BrokerRead **ret)
 {
         BrokerRead *read;
 
+        if (link->hung)
+                return -ETIMEDOUT;
         read = new0(BrokerRead, 1);
         if (!read)
                 return -ENOMEM;
@@ -261,6 +272,8 @@ int broker_link_set_endpoint(BrokerLink *link, const WireguardKey *peer, const S
 {
         BrokerManager *m = link->manager;
 
+        if (link->hung)
+                return -ETIMEDOUT;
         if (link->kind == WIREGUARD_KIND_KERNEL)
                 return wireguard_netlink_set_endpoint(m->wireguard, link->name, peer, endpoint, keepalive,
                                                       callback, userdata, ret);

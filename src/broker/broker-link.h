@@ -25,6 +25,7 @@ struct BrokerLink {
         WireguardCall *reading; /* under way */
         bool again;             /* something happened since it began */
         unsigned failures;      /* in a row */
+        bool hung;              /* the last call to it was not answered in time */
         bool tried;             /* a first reading ended */
         BrokerRead *waiting;    /* for the reading that begins next */
         BrokerRead *served;     /* by the one under way */
@@ -46,14 +47,19 @@ void broker_link_refresh(BrokerLink *link);
 void broker_link_set_name(BrokerLink *link, const char *name);
 void broker_link_set_interface(BrokerLink *link, int ifindex, bool up);
 
+/* It has not answered a call in time. From then on calls to it fail at once with -ETIMEDOUT, since those
+ * that wait hold up what their callers want of other links; until a reading, tried again and again,
+ * succeeds. */
+void broker_link_set_hung(BrokerLink *link);
+
 /* Calls back after a reading that began after this call. error: 0; -ENODEV: the link is gone, `link` is
  * NULL; or why it could not be read. Never from inside; the handle is gone then. Freeing it before means no
- * callback. */
+ * callback. Returns -ETIMEDOUT (it hangs), -ENOMEM. */
 typedef void (*broker_read_callback_t)(int error, BrokerLink *link, void *userdata);
 int broker_link_read(BrokerLink *link, broker_read_callback_t callback, void *userdata, BrokerRead **ret);
 BrokerRead *broker_read_free(BrokerRead *read);
 
-/* As wireguard_netlink_set_endpoint(), by whichever way the link has. */
+/* As wireguard_netlink_set_endpoint(), by whichever way the link has; -ETIMEDOUT: it hangs. */
 int broker_link_set_endpoint(BrokerLink *link, const WireguardKey *peer, const SocketAddress *endpoint,
                              int keepalive, wireguard_done_callback_t callback, void *userdata,
                              WireguardCall **ret);

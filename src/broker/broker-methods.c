@@ -160,11 +160,14 @@ static int method_read_link(sd_varlink *link, sd_json_variant *parameters, sd_va
 static void on_endpoint_set(int error, void *userdata)
 {
         BrokerRequest *request = userdata;
+        BrokerLink *link = broker_manager_find(request->server->manager, request->name);
         int r = error;
 
         request->call = NULL;
         if (r >= 0)
                 r = request_read(request);
+        else if (r == -ETIMEDOUT && link)
+                broker_link_set_hung(link);
         if (r < 0) {
                 (void) reply_error(request->link, r);
                 request_free(request);

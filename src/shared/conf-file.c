@@ -368,14 +368,19 @@ static bool is_conf_name(const char *name)
 }
 
 /* Adds the drop-ins of one folder whose names no stronger tree has. */
-static int list_folder(PathList *list, const char *folder)
+static int list_folder(PathList *list, const char *folder, const ConfCallbacks *callbacks, void *userdata)
 {
         struct dirent *entry;
         DIR *d = opendir(folder);
         int r = 0;
 
-        if (!d)
-                return errno == ENOMEM ? -ENOMEM : 0;
+        if (!d && errno == ENOMEM)
+                return -ENOMEM;
+        if (!d) {
+                if (errno != ENOENT)
+                        callbacks->problem(folder, 0, strerror(errno), userdata);
+                return 0;
+        }
         while (r >= 0 && (entry = readdir(d)))
                 if (is_conf_name(entry->d_name) && !path_list_has(list, entry->d_name))
                         r = path_list_add(list, folder, entry->d_name);
@@ -383,7 +388,8 @@ static int list_folder(PathList *list, const char *folder)
         return r;
 }
 
-static int list_drop_ins(const char *root, const char *name, PathList *list)
+static int list_drop_ins(const char *root, const char *name, const ConfCallbacks *callbacks, void *userdata,
+                         PathList *list)
 {
         int r;
 
@@ -391,7 +397,7 @@ static int list_drop_ins(const char *root, const char *name, PathList *list)
                 _cleanup_free_ char *folder = asprintf_safe("%s%s/%s/%s.conf.d", strempty(root), trees[i],
                                                             name, name);
 
-                r = folder ? list_folder(list, folder) : -ENOMEM;
+                r = folder ? list_folder(list, folder, callbacks, userdata) : -ENOMEM;
                 if (r < 0)
                         return r;
         }
@@ -429,7 +435,7 @@ static int load_main(const char *root, const char *name, const ConfCallbacks *ca
 
                 if (!path)
                         return -ENOMEM;
-                if (access(path, F_OK) >= 0)
+                if (access(path, F_OK) >= 0 || errno != ENOENT)
                         return load_file(path, callbacks, userdata);
         }
         return 0;
@@ -440,7 +446,7 @@ int conf_load(const char *root, const char *name, const ConfCallbacks *callbacks
         _cleanup_(path_list_done) PathList list = {};
         int r, n;
 
-        r = list_drop_ins(root, name, &list);
+        r = list_drop_ins(root, name, callbacks, userdata, &list);
         if (r < 0)
                 return r;
         n = load_main(root, name, callbacks, userdata);

@@ -26,6 +26,7 @@
 typedef struct Watch {
         GlibContext *owner;
         uint32_t events;
+        uint32_t serial; /* tells it from earlier watches of the number */
 } Watch;
 
 typedef struct GlibLoop GlibLoop;
@@ -36,6 +37,7 @@ struct GlibLoop {
         sd_event_source *io; /* floating: no reference is held */
         Watch *watches;      /* by fd */
         size_t n_watches;
+        uint32_t serial; /* of the last watch */
         GlibContext *contexts;
         GlibContext *ready; /* those the current wake-up has still to look at */
         bool busy;          /* in a callback of ours, which frees an unused loop at its end */
@@ -116,11 +118,18 @@ static void watch_remove(GlibContext *c, int fd)
         (void) epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
+/* What epoll hands out. Not the context itself: of a file that is closed here but open elsewhere (a socket
+ * on its way to the broker) epoll goes on to tell. */
+static uint64_t watch_name(int fd, uint32_t serial)
+{
+        return (uint64_t) serial << 32 | (uint32_t) fd;
+}
+
 /* Always asks the kernel: the number may have been closed and opened again since. */
 static int watch_set(GlibContext *c, int fd, uint32_t events)
 {
         GlibLoop *loop = c->loop;
-        struct epoll_event e = { .events = events, .data.ptr = c };
+        struct epoll_event e = { .events = events, .data.u64 = watch_name(fd, ++loop->serial) };
 
         if ((size_t) fd >= loop->n_watches) {
                 size_t n = loop->n_watches;
@@ -132,8 +141,15 @@ static int watch_set(GlibContext *c, int fd, uint32_t events)
         if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &e) < 0 &&
             (errno != ENOENT || epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0))
                 return -errno;
-        loop->watches[fd] = (Watch) { .owner = c, .events = events };
+        loop->watches[fd] = (Watch) { .owner = c, .events = events, .serial = loop->serial };
         return 0;
+}
+
+static GlibContext *watch_find(const GlibLoop *loop, uint64_t name)
+{
+        uint32_t fd = (uint32_t) name, serial = (uint32_t) (name >> 32);
+
+        return fd < loop->n_watches && loop->watches[fd].serial == serial ? loop->watches[fd].owner : NULL;
 }
 
 static bool poll_fds_contain(const GPollFD *fds, size_t n, int fd)
@@ -301,16 +317,42 @@ static void loop_unmark_ready(GlibLoop *loop, GlibContext *c)
         c->is_ready = false;
 }
 
+/* What has no number here any more cannot be taken out of an epoll set, and is told again and again: begin
+ * with an empty one. */
+static void loop_renew_epoll(GlibLoop *loop)
+{
+        _cleanup_close_ int fd = epoll_create1(EPOLL_CLOEXEC);
+        int r = fd < 0 ? -errno : sd_event_source_set_io_fd(loop->io, fd);
+
+        if (r < 0) {
+                log_debug_errno(r, "Cannot renew the set of watched file descriptors: %m");
+                return;
+        }
+        safe_close(loop->epoll_fd);
+        loop->epoll_fd = TAKE_FD(fd);
+        for (size_t i = 0; i < loop->n_watches; i++)
+                if (loop->watches[i].owner)
+                        (void) watch_set(loop->watches[i].owner, (int) i, loop->watches[i].events);
+}
+
 /* Collects first and runs afterwards: running one context may free any other, which then leaves the list. */
 static int on_loop_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
         struct epoll_event events[EVENTS_MAX];
         GlibLoop *loop = userdata;
+        bool stale = false;
         int n;
 
         n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, 0);
-        for (int i = 0; i < n; i++)
-                loop_mark_ready(loop, events[i].data.ptr);
+        for (int i = 0; i < n; i++) {
+                GlibContext *c = watch_find(loop, events[i].data.u64);
+
+                if (c)
+                        loop_mark_ready(loop, c);
+                stale = stale || !c;
+        }
+        if (stale)
+                loop_renew_epoll(loop);
         loop->busy = true;
         while (loop->ready) {
                 GlibContext *c = loop->ready;

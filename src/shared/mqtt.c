@@ -12,6 +12,7 @@
 #include "alloc-util.h"
 #include "encode.h"
 #include "event-util.h"
+#include "fd-util.h"
 #include "random-util.h"
 #include "string-util.h"
 #include "tls.h"
@@ -673,6 +674,32 @@ int mqtt_connect(sd_event *event, const MqttParameters *p, const MqttCallbacks *
                 return r;
         *ret = TAKE_PTR(m);
         return 0;
+}
+
+/* ---- Its address ---- */
+
+/* What can be bound is ours. */
+static bool address_is_lost(const SocketAddress *a)
+{
+        _cleanup_close_ int fd = socket(a->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        SocketAddress any_port = *a;
+
+        if (fd < 0)
+                return false;
+        socket_address_set_port(&any_port, 0);
+        return bind(fd, &any_port.sa, socket_address_length(&any_port)) < 0 && errno == EADDRNOTAVAIL;
+}
+
+void mqtt_check_address(Mqtt *m)
+{
+        SocketAddress address = {};
+        socklen_t size = sizeof(address);
+
+        if (m->phase == MQTT_PHASE_CLOSED ||
+            getsockname(mosquitto_socket(m->mosq), &address.sa, &size) < 0 || !address_is_lost(&address))
+                return;
+        mqtt_schedule_close(m, -EADDRNOTAVAIL, "connection lost",
+                            "this host has lost the address that it went out from");
 }
 
 /* ---- Talking ---- */

@@ -58,6 +58,10 @@ int mqtt_connect(sd_event *event, const MqttParameters *parameters, const MqttCa
 Mqtt *mqtt_free(Mqtt *m);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Mqtt *, mqtt_free);
 
+/* Addresses of this host have changed: has it lost the one that the connection goes out from? Then `closed`
+ * follows, with -EADDRNOTAVAIL; TCP itself would not notice before its time-outs. */
+void mqtt_check_address(Mqtt *m);
+
 /* Inside a callback: false once the owner has freed it, which somebody further up may not know yet. */
 bool mqtt_is_owned(const Mqtt *m);
 

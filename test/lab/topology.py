@@ -184,20 +184,33 @@ class Sites:
             raise LabError(f"{echoes.lost} of {echoes.sent} pings through the tunnel were lost")
         return echoes
 
-    def prove_direct(self, count=20):
-        """Pings with large packets; raises unless they passed the internet's router from site to site, both ways, and
-        none to or from the server. Returns how many bytes passed (a to b, b to a, relayed)."""
+    def _ping_and_count(self, count):
+        """Pings with large packets. Returns how many were lost, and how many bytes passed (a to b, b to a, relayed)."""
         before = self.internet.counted()
         echoes = probe.ping(self.a, TUNNEL4["b"], count, size=LARGE)
         after = self.internet.counted()
         passed = {name: after[name] - before[name] for name in after}
-        there = sum(n for name, n in passed.items() if name.startswith("direct") and name.endswith("_ab"))
-        back = sum(n for name, n in passed.items() if name.startswith("direct") and name.endswith("_ba"))
-        relayed = sum(n for name, n in passed.items() if name.startswith("relay"))
-        if echoes.lost or there < count * LARGE or back < count * LARGE or relayed:
-            raise LabError(f"{count} pings of {LARGE} bytes, {echoes.lost} lost; {there} bytes passed from a to b, {back} from b "
+        return (echoes.lost, sum(n for name, n in passed.items() if name.startswith("direct") and name.endswith("_ab")),
+                sum(n for name, n in passed.items() if name.startswith("direct") and name.endswith("_ba")),
+                sum(n for name, n in passed.items() if name.startswith("relay")))
+
+    def prove_direct(self, count=20):
+        """Raises unless large pings pass the internet's router from site to site, both ways, and none to or from the
+        server. Returns how many bytes passed (a to b, b to a, relayed)."""
+        lost, there, back, relayed = self._ping_and_count(count)
+        if lost or there < count * LARGE or back < count * LARGE or relayed:
+            raise LabError(f"{count} pings of {LARGE} bytes, {lost} lost; {there} bytes passed from a to b, {back} from b "
                            f"to a, {relayed} by the relay")
         return there, back, relayed
+
+    def prove_relayed(self, count=20):
+        """Raises unless large pings pass by the server, and none from site to site. Only UDP is counted. Returns how
+        many bytes were relayed."""
+        lost, there, back, relayed = self._ping_and_count(count)
+        if lost or there or back or relayed < 2 * count * LARGE:
+            raise LabError(f"{count} pings of {LARGE} bytes, {lost} lost; {there} bytes passed from a to b, {back} from b "
+                           f"to a, {relayed} by the relay")
+        return relayed
 
 
 def connected_sites(lab, **options):

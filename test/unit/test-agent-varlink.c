@@ -435,6 +435,23 @@ Test(agent_varlink, watch_tells_what_is_then_what_changes)
         client_close(&c);
 }
 
+Test(agent_varlink, a_watcher_hears_how_many_peers_are_connected)
+{
+        Client c;
+
+        watch(&c);
+        wait_for_replies(&c, 4);
+        cr_assert_eq(number_at(at(c.replies[0], "link"), "connected"), 0);
+        device->peers[0].last_handshake = now(CLOCK_REALTIME);
+        broker.callbacks->link_changed(&broker, device, manager);
+        wait_for_replies(&c, 6);
+        expect_event(c.replies[4], "link_changed", "link");
+        cr_assert_eq(number_at(at(c.replies[4], "link"), "connected"), 1);
+        expect_event(c.replies[5], "peer_changed", "peer");
+        cr_assert_str_eq(string_at(at(c.replies[5], "peer"), "state"), "connected");
+        client_close(&c);
+}
+
 Test(agent_varlink, a_watcher_that_goes_is_forgotten)
 {
         Client a, b;

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "fd-util.h"
 #include "log.h"
+#include "peer.h"
 #include "string-util.h"
 
 /* Stands before the C library's, so that a test sees what is erased. */
@@ -270,6 +271,22 @@ Test(config, bad_values_are_named)
         expect_message("[ICE]\nSTUNServers=\e[31m\n", "control character");
 }
 
+/* What is read is used: there is a place for each. */
+Test(config, more_servers_than_there_are_places_for_are_named)
+{
+        char text[2048] = "[Rendezvous]\nMQTT=";
+        Config *config;
+
+        for (int i = 0; i < RENDEZVOUS_MAX; i++)
+                snprintf(text + strlen(text), sizeof(text) - strlen(text), "mqtt://192.0.2.%d ", i + 1);
+        strcat(text, "\n");
+        expect_message(text, "\"mqtt://192.0.2.16\" is not within the limit of 15 servers");
+        log_set_max_level(LOG_ERR);
+        config = parse(text, 1);
+        cr_assert_eq(config->n_mqtt_servers + config->multicast, RENDEZVOUS_MAX);
+        config_free(config);
+}
+
 Test(config, unknown_things_are_named)
 {
         expect_message("[Agent]\nLogLevels=debug\n", "test.conf:2: Unknown setting [Agent] LogLevels=");
@@ -519,6 +536,52 @@ Test(config_tree, an_unreadable_file_is_named, .init = make_root, .fini = remove
         cr_assert(strstr(log, "dir.conf: Is a directory"), "%s", log);
         cr_assert_eq(config->log_level, LOG_ERR);
         config_free(config);
+}
+
+Test(config_tree, a_folder_that_cannot_be_searched_is_named, .init = make_root, .fini = remove_root)
+{
+        char path[512];
+        Config *config;
+        const char *log;
+        Capture c;
+
+        put("/usr/lib/icewire/icewire.conf", "[Agent]\nLogLevel=err\n");
+        put("/etc/x", "");
+        snprintf(path, sizeof(path), "%s/etc/icewire", root);
+        cr_assert_eq(symlink("icewire", path), 0);
+        c = capture_start();
+        config = load();
+        log = capture_end(&c);
+        cr_assert(strstr(log, "/etc/icewire/icewire.conf: Too many levels"), "%s", log);
+        cr_assert(strstr(log, "/etc/icewire/icewire.conf.d: Too many levels"), "%s", log);
+        config_free(config);
+}
+
+static void expect_no_relay(const char *text, const char *expected)
+{
+        Config *config;
+        const char *log;
+        Capture c;
+
+        put("/etc/icewire/icewire.conf", text);
+        c = capture_start();
+        config = load();
+        log = capture_end(&c);
+        cr_assert(strstr(log, expected), "%s", log);
+        cr_assert_eq(config->n_ice_servers, 1);
+        expect_ice_server(&config->ice_servers[0], ICE_SERVER_STUN, "a", 3478);
+        config_free(config);
+}
+
+/* One such server, and no negotiation would begin. */
+Test(config_tree, relays_need_credentials, .init = make_root, .fini = remove_root)
+{
+        expect_no_relay("[ICE]\nSTUNServers=a\nTURNServers=turn:b\nTURNUser=me\n",
+                        "icewire.conf:3: [ICE] TURNServers=: there is no password");
+        expect_no_relay("[ICE]\nTURNServers=turn:b\nSTUNServers=a\nTURNUser=me\nTURNPasswordFile=/nowhere\n",
+                        "icewire.conf:2: [ICE] TURNServers=: there is no password");
+        expect_no_relay("[ICE]\nSTUNServers=a\nTURNServers=turn:b\nTURNServers=turn:c\n",
+                        "icewire.conf:4: [ICE] TURNServers=: there is no TURNUser=");
 }
 
 Test(config_tree, secrets_are_erased, .init = make_root, .fini = remove_root)

@@ -139,6 +139,38 @@ Test(glib_loop, watches_file_descriptors_and_their_reuse)
                 glib_context_free(contexts[i]);
 }
 
+/* As one that is on its way to the broker, for larger buffers, does: epoll then knows it still. */
+Test(glib_loop, is_not_misled_by_a_copy_of_a_descriptor)
+{
+        _cleanup_event_ sd_event *event = make_event();
+        GlibContext *gone, *stays;
+        unsigned count = 0, idles = 0;
+        GSource *source;
+        int pipes[2], copy;
+
+        cr_assert(glib_context_new(event, NULL, NULL, &gone) >= 0);
+        cr_assert(glib_context_new(event, NULL, NULL, &stays) >= 0);
+        cr_assert(pipe2(pipes, O_CLOEXEC | O_NONBLOCK) >= 0);
+        copy = fcntl(pipes[0], F_DUPFD_CLOEXEC, 3);
+        cr_assert(copy >= 0);
+        source = attach(gone, g_unix_fd_source_new(pipes[0], G_IO_IN), G_SOURCE_FUNC(on_count_io), &count);
+        RUN_UNTIL(event, write(pipes[1], "x", 1) == 1);
+        RUN_UNTIL(event, count >= 1);
+        close(pipes[0]);
+        detach(source);
+        glib_context_free(gone);
+        cr_assert(write(pipes[1], "x", 1) == 1);
+        /* It is noticed once, and then the loop sleeps. */
+        (void) sd_event_run(event, 0);
+        (void) sd_event_run(event, 0);
+        cr_assert(sd_event_run(event, 0) == 0);
+        g_source_unref(attach(stays, g_idle_source_new(), on_count_once, &idles));
+        RUN_UNTIL(event, idles);
+        glib_context_free(stays);
+        close(copy);
+        close(pipes[1]);
+}
+
 typedef struct Freeing {
         GlibContext *contexts[3];
         unsigned n;

@@ -56,6 +56,7 @@ typedef struct FakeRendezvous {
         Side *side;
         char topics[8][TOPIC_STRLEN];
         size_t n_topics;
+        unsigned n_network_changes;
         sd_event_source *subscribed;
 } FakeRendezvous;
 
@@ -76,6 +77,7 @@ struct Side {
         sd_event_source *wireguard_source;
         sd_event_source *initiation, *response; /* under way */
         bool answers_handshakes;
+        bool refuses_endpoints;
         bool initiated;     /* an initiation of ours waits for its answer */
         unsigned n_packets; /* data received */
 };
@@ -94,6 +96,8 @@ struct World {
         Side a, b; /* a has the smaller key */
         Delivery *deliveries;
         sd_event_source *deliver;
+        bool hole; /* each side has another rendezvous, which it asks first and which loses everything */
+        unsigned n_lost; /* there */
         unsigned lose;   /* so many messages are lost */
         unsigned copies; /* each message arrives so often */
         usec_t delay;    /* what each of WireGuard's handshake messages takes */
@@ -196,12 +200,56 @@ static Rendezvous *fake_rendezvous_free(Rendezvous *r)
         return NULL;
 }
 
+static void fake_network_changed(Rendezvous *r)
+{
+        ((FakeRendezvous *) r)->n_network_changes++;
+}
+
 static const RendezvousOps fake_rendezvous_ops = {
         .subscribe = fake_subscribe,
         .unsubscribe = fake_unsubscribe,
         .publish = fake_publish,
+        .network_changed = fake_network_changed,
         .free = fake_rendezvous_free,
 };
+
+/* A rendezvous that takes everything and delivers nothing. */
+static int hole_publish(Rendezvous *r, const char *topic, const void *envelope, size_t size)
+{
+        ((FakeRendezvous *) r)->side->world->n_lost++;
+        return 0;
+}
+
+static int hole_listen(Rendezvous *r, const char *topic)
+{
+        return 0;
+}
+
+static Rendezvous *hole_free(Rendezvous *r)
+{
+        rendezvous_done(r);
+        return mfree(r);
+}
+
+static const RendezvousOps hole_ops = {
+        .subscribe = hole_listen,
+        .unsubscribe = hole_listen,
+        .publish = hole_publish,
+        .free = hole_free,
+};
+
+static Rendezvous *hole_new(Side *side)
+{
+        FakeRendezvous *f = new0(FakeRendezvous, 1);
+
+        *f = (FakeRendezvous) { .r = { .ops = &hole_ops,
+                                       .callbacks = &manager_rendezvous_callbacks,
+                                       .userdata = side->manager,
+                                       .name = strdup("hole"),
+                                       .state = RENDEZVOUS_STATE_UP },
+                                .side = side };
+        return &f->r;
+}
 
 static void set_rendezvous_up(Side *side, bool up)
 {
@@ -232,6 +280,8 @@ static int set_endpoint_now(BrokerCall *c)
 
         if (!peer)
                 return -ENOENT;
+        if (c->side->refuses_endpoints)
+                return -EIO;
         peer->endpoint = c->endpoint;
         if (c->keepalive > 0 && peer->persistent_keepalive == 0) {
                 peer->persistent_keepalive = (uint16_t) c->keepalive;
@@ -321,14 +371,17 @@ static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *p
  * initiation forgets its own, so that two which cross undo each other (and this one never tries again); and
  * the source of what is authentic becomes the endpoint. */
 enum { TYPE_INITIATION = 1, TYPE_RESPONSE = 2, TYPE_DATA = 4, TYPE_KEEPALIVE = 5 };
+enum { INITIATION_SIZE = 148, PACKET_SIZE = 64 };
 
 static void wireguard_send(Side *side, uint8_t type)
 {
         const SocketAddress *to = &side->device->peers[0].endpoint;
-        uint8_t packet[64] = { MIN(type, TYPE_DATA), [4] = type }; /* on the wire a keepalive is data */
+        /* On the wire a keepalive is data. */
+        uint8_t packet[INITIATION_SIZE] = { MIN(type, TYPE_DATA), [4] = type };
 
         /* An endpoint that the test has made up is not reachable. */
-        (void) sendto(side->wireguard, packet, sizeof(packet), 0, &to->sa, socket_address_length(to));
+        (void) sendto(side->wireguard, packet, type == TYPE_INITIATION ? INITIATION_SIZE : PACKET_SIZE, 0,
+                      &to->sa, socket_address_length(to));
 }
 
 static int on_initiation(sd_event_source *source, uint64_t t, void *userdata)
@@ -383,9 +436,9 @@ static int on_wireguard(sd_event_source *source, int fd, uint32_t events, void *
 {
         SocketAddress from;
         socklen_t length = sizeof(from);
-        uint8_t packet[64];
+        uint8_t packet[INITIATION_SIZE];
 
-        if (recvfrom(fd, packet, sizeof(packet), 0, &from.sa, &length) == sizeof(packet))
+        if (recvfrom(fd, packet, sizeof(packet), 0, &from.sa, &length) >= PACKET_SIZE)
                 wireguard_receive(userdata, packet[4], &from);
         return 0;
 }
@@ -505,6 +558,8 @@ static void start(Side *side)
         };
         manager_set_broker(side->manager, &side->broker->b);
 
+        if (side->world->hole)
+                cr_assert_geq(manager_add_rendezvous(side->manager, hole_new(side)), 0);
         side->rendezvous = new0(FakeRendezvous, 1);
         *side->rendezvous = (FakeRendezvous) {
                 .r = { .ops = &fake_rendezvous_ops,
@@ -593,6 +648,16 @@ static void settle(World *w)
 {
         while (sd_event_run(w->event, 50 * USEC_PER_MSEC) > 0)
                 ;
+}
+
+/* A timer of the product's elapses now. */
+static void elapse(sd_event_source *timer)
+{
+        int enabled;
+
+        cr_assert_geq(sd_event_source_get_enabled(timer, &enabled), 0);
+        cr_assert_neq(enabled, SD_EVENT_OFF);
+        cr_assert_geq(sd_event_source_set_time_relative(timer, 0), 0);
 }
 
 /* For what keeps a timer going. */
@@ -695,23 +760,64 @@ static void deafen(Side *side, bool deaf)
                               0);
 }
 
-/* One side has its pair before the other, and WireGuard does not send its first message again for 5 s. */
-Test(manager, what_is_sent_before_the_other_side_has_its_pair_arrives)
+/* a has its pair before b, and its WireGuard sends at once what it does not send again for 5 s. */
+static void send_before_b_has_its_pair(World *w, uint8_t type)
 {
-        World *w = world_new();
-
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w->event, b_has_a_session(w));
         deafen(&w->b, true);
         RUN_UNTIL(w->event, a_has_a_path(w));
         w->a.device->peers[0].endpoint = *proxy_endpoint(peer_of(&w->a)->proxy);
-        wireguard_send(&w->a, TYPE_DATA);
+        w->a.initiated = type == TYPE_INITIATION;
+        wireguard_send(&w->a, type);
         run_for(w, 100 * USEC_PER_MSEC);
         cr_assert_eq(peer_of(&w->b)->path.kind, PATH_NONE);
         cr_assert(!b_has_packet(w));
         deafen(&w->b, false);
+}
+
+Test(manager, what_is_sent_before_the_other_side_has_its_pair_arrives)
+{
+        World *w = world_new();
+
+        send_before_b_has_its_pair(w, TYPE_DATA);
         RUN_UNTIL(w->event, b_has_packet(w));
+        RUN_UNTIL(w->event, both_connected(w));
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, initiation_that_comes_early_is_not_crossed)
+{
+        World *w = world_new();
+
+        w->delay = 50 * USEC_PER_MSEC;
+        send_before_b_has_its_pair(w, TYPE_INITIATION);
+        RUN_UNTIL(w->event, both_connected(w));
+        check_traffic(w);
+        world_free(w);
+}
+
+static void lose_response(Side *side)
+{
+        side->response = sd_event_source_disable_unref(side->response);
+}
+
+static bool b_responds(World *w)
+{
+        return w->b.response;
+}
+
+/* And it is answered, but nothing comes of it: then it is b's turn. */
+Test(manager, answer_to_an_early_initiation_is_lost)
+{
+        World *w = world_new();
+
+        w->delay = 50 * USEC_PER_MSEC;
+        send_before_b_has_its_pair(w, TYPE_INITIATION);
+        RUN_UNTIL(w->event, b_responds(w));
+        lose_response(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
         check_traffic(w);
         world_free(w);
@@ -733,7 +839,24 @@ Test(manager, connects_when_everything_arrives_three_times)
         world_free(w);
 }
 
-Test(manager, connects_although_messages_are_lost, .timeout = 60)
+/* What one rendezvous takes goes to the others all the same. */
+Test(manager, publishes_to_every_rendezvous)
+{
+        World *w = world_new();
+
+        w->hole = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        cr_assert_eq(w->n_lost, w->n_record);
+        /* One message, however often it went out. */
+        cr_assert_eq(peer_of(&w->a)->counters.envelopes_sent + peer_of(&w->b)->counters.envelopes_sent,
+                     w->n_record);
+        world_free(w);
+}
+
+Test(manager, connects_although_messages_are_lost)
 {
         World *w = world_new();
 
@@ -777,6 +900,18 @@ Test(manager, says_goodbye)
         world_free(w);
 }
 
+static bool has_selected_after(Side *side, uint64_t session)
+{
+        const Session *s = peer_of(side)->session;
+
+        return s && s->id != session && s->selected;
+}
+
+static bool uses_its_path(Side *side)
+{
+        return socket_address_equal(&side->device->peers[0].endpoint, &peer_of(side)->path.endpoint);
+}
+
 /* The side is killed: nobody hears of it. Then it starts anew, and both find each other. */
 static void check_restart(World *w, Side *side)
 {
@@ -793,13 +928,13 @@ static void check_restart(World *w, Side *side)
         w->lose = 0;
         start(side);
         RUN_UNTIL(w->event, both_connected(w));
-        while (!peer_of(other)->session || peer_of(other)->session->id == before ||
-               !peer_of(other)->session->selected)
-                cr_assert_geq(sd_event_run(w->event, 100 * USEC_PER_MSEC), 0);
+        RUN_UNTIL(w->event, has_selected_after(other, before));
+        /* The handshake from before is proof enough, so that they were connected before this: */
+        RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
         check_traffic(w);
 }
 
-Test(manager, controlling_side_is_killed_and_comes_back, .timeout = 60)
+Test(manager, controlling_side_is_killed_and_comes_back)
 {
         World *w = world_new();
 
@@ -807,7 +942,7 @@ Test(manager, controlling_side_is_killed_and_comes_back, .timeout = 60)
         world_free(w);
 }
 
-Test(manager, controlled_side_is_killed_and_comes_back, .timeout = 60)
+Test(manager, controlled_side_is_killed_and_comes_back)
 {
         World *w = world_new();
 
@@ -865,13 +1000,18 @@ static bool a_has_no_handshake(World *w)
         return peer_of(&w->a)->reason == PEER_REASON_NO_HANDSHAKE;
 }
 
-Test(manager, says_that_the_handshake_is_refused, .timeout = 60)
+Test(manager, says_that_the_handshake_is_refused)
 {
         World *w = world_new();
 
         w->a.answers_handshakes = w->b.answers_handshakes = false;
         start(&w->a);
         start(&w->b);
+        RUN_UNTIL(w->event, peer_of(&w->a)->state == PEER_STATE_CONNECTING);
+        settle(w);
+        cr_assert_neq(peer_of(&w->a)->reason, PEER_REASON_NO_HANDSHAKE, "not at once");
+        /* Three tries of WireGuard's have passed. */
+        peer_of(&w->a)->handshake_wanted_since -= 17 * USEC_PER_SEC;
         RUN_UNTIL(w->event, a_has_no_handshake(w));
         cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_CONNECTING);
         world_free(w);
@@ -965,6 +1105,36 @@ Test(manager, replayed_hello_costs_one_answer)
         world_free(w);
 }
 
+/* Whoever floods all topics at once does not make a queue of it at the broker. */
+Test(manager, what_waits_to_be_opened_is_bounded)
+{
+        static const uint8_t garbage[RENDEZVOUS_ENVELOPE_MAX];
+        World *w = world_new();
+        uint64_t n_received = 0, n_opened;
+        PeerCounters before;
+        Peer *a;
+
+        start(&w->a);
+        settle(w);
+        a = peer_of(&w->a);
+        before = a->counters;
+        for (size_t rendezvous = 0; rendezvous < RENDEZVOUS_MAX; rendezvous++)
+                for (size_t i = 0; i < 40; i++, n_received++)
+                        exchange_receive(a, rendezvous, garbage, sizeof(garbage));
+        cr_assert_gt(n_received * sizeof(garbage), 2 * EXCHANGE_OPENING_MAX);
+        settle(w);
+        n_opened = a->counters.envelopes_refused - before.envelopes_refused;
+        cr_assert_gt(n_opened, 0);
+        cr_assert_leq(n_opened * sizeof(garbage), EXCHANGE_OPENING_MAX);
+        cr_assert_eq(n_opened + a->counters.envelopes_flooded - before.envelopes_flooded, n_received);
+        cr_assert_eq(w->a.manager->opening, 0);
+
+        /* It was nobody's place for ever. */
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        world_free(w);
+}
+
 static bool a_has_no_peer(World *w)
 {
         return !peer_of(&w->a);
@@ -993,29 +1163,64 @@ static bool a_has_our_endpoint(World *w)
         return proxy_address_is_ours(&w->a.device->peers[0].endpoint);
 }
 
-Test(manager, restores_its_endpoint_but_does_not_fight, .timeout = 60)
+/* As networkd does when it configures the link anew. */
+static void rewrite_endpoint(Side *side)
+{
+        cr_assert_geq(socket_address_from_string("198.51.100.9:1", &side->device->peers[0].endpoint), 0);
+        tell_link(side);
+}
+
+Test(manager, restores_its_endpoint_but_does_not_fight)
 {
         World *w = world_new();
-        SocketAddress other;
-        WireguardPeer *peer;
 
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
-        cr_assert_geq(socket_address_from_string("198.51.100.9:1", &other), 0);
-        peer = &w->a.device->peers[0];
-        peer->endpoint = other;
-        tell_link(&w->a);
+        rewrite_endpoint(&w->a);
         settle(w);
-        cr_assert(proxy_address_is_ours(&peer->endpoint));
+        cr_assert(a_has_our_endpoint(w));
         for (unsigned i = 0; i < 10; i++) {
-                peer->endpoint = other;
-                tell_link(&w->a);
+                rewrite_endpoint(&w->a);
                 settle(w);
         }
-        cr_assert(socket_address_equal(&peer->endpoint, &other));
+        cr_assert(!a_has_our_endpoint(w));
         /* But what was rewritten in a hurry is not given up. */
         RUN_UNTIL(w->event, a_has_our_endpoint(w));
+        world_free(w);
+}
+
+Test(manager, restores_its_endpoint_while_something_else_is_asked_of_the_broker)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        exchange_receive(peer_of(&w->a), 0, "forged", 6);
+        rewrite_endpoint(&w->a);
+        settle(w);
+        cr_assert(a_has_our_endpoint(w));
+        world_free(w);
+}
+
+Test(manager, endpoint_that_cannot_be_set_is_set_later)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        w->a.refuses_endpoints = true;
+        rewrite_endpoint(&w->a);
+        settle(w);
+        cr_assert(!a_has_our_endpoint(w));
+        w->a.refuses_endpoints = false;
+        elapse(peer_of(&w->a)->endpoint_timer);
+        RUN_UNTIL(w->event, a_has_our_endpoint(w));
+        check_traffic(w);
         world_free(w);
 }
 
@@ -1132,7 +1337,13 @@ Test(manager, notices_that_a_silent_peer_is_gone)
         settle(w);
         cr_assert(is_connected(&w->a));
         make_silent(&w->a);
-        RUN_UNTIL(w->event, a_waits(w));
+        RUN_UNTIL(w->event, peer_of(&w->a)->suspect);
+        while (!a_waits(w)) {
+                if (session_is_negotiating(peer_of(&w->a)->session))
+                        elapse(peer_of(&w->a)->session->timer);
+                elapse(peer_of(&w->a)->retry_timer);
+                cr_assert_geq(sd_event_run(w->event, 100 * USEC_PER_MSEC), 0);
+        }
         cr_assert_eq(peer_of(&w->a)->path.kind, PATH_NONE);
         world_free(w);
 }
@@ -1177,7 +1388,7 @@ static bool a_has_a_new_path(World *w)
         return !peer->suspect && peer->counters.sessions >= 2 && peer->session && peer->session->selected;
 }
 
-Test(manager, path_lost_while_the_rendezvous_is_down_is_replaced_later, .timeout = 60)
+Test(manager, path_lost_while_the_rendezvous_is_down_is_replaced_later)
 {
         World *w = world_new();
 
@@ -1195,7 +1406,7 @@ Test(manager, path_lost_while_the_rendezvous_is_down_is_replaced_later, .timeout
         world_free(w);
 }
 
-Test(manager, old_session_that_fails_without_a_new_one_is_replaced, .timeout = 60)
+Test(manager, old_session_that_fails_without_a_new_one_is_replaced)
 {
         World *w = world_new();
 
@@ -1217,7 +1428,7 @@ Test(manager, old_session_that_fails_without_a_new_one_is_replaced, .timeout = 6
         world_free(w);
 }
 
-Test(manager, last_of_many_address_changes_counts, .timeout = 60)
+Test(manager, last_of_many_address_changes_counts)
 {
         World *w = world_new();
 
@@ -1232,13 +1443,31 @@ Test(manager, last_of_many_address_changes_counts, .timeout = 60)
         world_free(w);
 }
 
+/* On a host whose containers come and go there may be no pause to wait for. */
+Test(manager, looks_at_addresses_that_change_all_the_time, .timeout = 60)
+{
+        World *w = world_new();
+        unsigned n_at_start;
+
+        start(&w->a);
+        cr_assert_geq(manager_start(w->a.manager), 0);
+        RUN_UNTIL(w->event, w->a.rendezvous->n_network_changes > 0); /* the first reading is complete */
+        n_at_start = w->a.rendezvous->n_network_changes;
+        for (unsigned i = 0; w->a.rendezvous->n_network_changes == n_at_start; i++) {
+                cr_assert_lt(i, 500, "no change is looked at");
+                sandbox_shell("ip address %s 192.0.2.77/32 dev lo", i % 2 ? "del" : "add");
+                cr_assert_geq(sd_event_run(w->event, 20 * USEC_PER_MSEC), 0);
+        }
+        world_free(w);
+}
+
 static bool a_is_not_self_reliant(World *w)
 {
         return peer_of(&w->a)->path.kind != PATH_DIRECT;
 }
 
 /* WireGuard tells nobody that an endpoint has stopped to work. */
-Test(manager, notices_a_static_endpoint_that_stops_to_work, .timeout = 90)
+Test(manager, notices_a_static_endpoint_that_stops_to_work)
 {
         World *w = world_new();
         WireguardPeer *peer = &w->a.device->peers[0];
@@ -1248,9 +1477,10 @@ Test(manager, notices_a_static_endpoint_that_stops_to_work, .timeout = 90)
         start(&w->a);
         settle(w);
         cr_assert_eq(peer_of(&w->a)->path.kind, PATH_DIRECT);
-        while (!peer_of(&w->a)->stale)
-                cr_assert_geq(sd_event_run(w->event, 100 * USEC_PER_MSEC), 0);
+        RUN_UNTIL(w->event, peer_of(&w->a)->stale);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_DIRECT, "nothing was sent, so nothing is missing");
         peer->tx_bytes += 148;
+        elapse(peer_of(&w->a)->reliance_timer);
         RUN_UNTIL(w->event, a_is_not_self_reliant(w));
         world_free(w);
 }
@@ -1325,7 +1555,7 @@ Test(manager, reload_lets_links_go_and_takes_them_back)
 }
 
 /* Only the checks were lost for a moment, and then a message too. */
-Test(manager, suspicion_does_not_kill_a_path_that_works, .timeout = 60)
+Test(manager, suspicion_does_not_kill_a_path_that_works)
 {
         World *w = world_new();
         usec_t end;
@@ -1351,7 +1581,7 @@ static bool b_has_dropped_its_path(World *w)
         return peer_of(&w->b)->path.kind == PATH_NONE;
 }
 
-Test(manager, suspicion_kills_a_path_that_is_dead, .timeout = 60)
+Test(manager, suspicion_kills_a_path_that_is_dead)
 {
         World *w = world_new();
 

@@ -2,6 +2,7 @@
 
 #include "sandbox.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -102,7 +103,7 @@ static void make_certificates(void)
 
 /* ---- The client ---- */
 
-static void on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
+static bool on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
 {
         Side *side = userdata;
 
@@ -112,6 +113,7 @@ static void on_envelope(Rendezvous *r, const char *topic, const void *envelope, 
         side->size = size;
         if (side->free_on_envelope)
                 side->rendezvous = rendezvous_free(side->rendezvous);
+        return true;
 }
 
 static void on_state(Rendezvous *r, void *userdata)
@@ -441,6 +443,65 @@ Test(mqtt, restart)
         cr_assert_eq(b.n_envelopes, 1);
         rendezvous_free(a.rendezvous);
         rendezvous_free(b.rendezvous);
+}
+
+/* A host that moves to another network keeps its connections, of which nothing will ever come again. */
+Test(mqtt, connection_from_an_address_that_went)
+{
+        MqttServerConfig server = server_at("192.0.2.1", false);
+        Side a = {};
+
+        broker_start(PLAIN);
+        sandbox_shell("ip address add 192.0.2.1/32 dev lo");
+        side_start(&a, &server);
+        expect_up(&a);
+        a.rendezvous->ops->network_changed(a.rendezvous);
+        run_pending(event);
+        cr_assert_eq(a.n_down, 0);
+
+        sandbox_shell("ip address del 192.0.2.1/32 dev lo");
+        a.rendezvous->ops->network_changed(a.rendezvous);
+        run_pending(event);
+        cr_assert_eq(a.n_down, 1);
+        cr_assert_not_null(strstr(a.error, "this host has lost the address"), "%s", a.error);
+
+        sandbox_shell("ip address add 192.0.2.1/32 dev lo");
+        RUN_UNTIL(event, a.n_up >= 2);
+        rendezvous_free(a.rendezvous);
+}
+
+/* Where links come and go all the time, a server that is down is left alone for a while all the same. */
+Test(mqtt, network_changes_do_not_defeat_the_back_off)
+{
+        MqttServerConfig server = server_at("127.0.0.1", false);
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_port = htobe16(PORT),
+                                       .sin_addr = { htobe32(INADDR_LOOPBACK) } };
+        int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        unsigned n_attempts = 0, n_changes = 0;
+        Side a = {};
+
+        /* A server that hangs up on everybody. */
+        cr_assert_eq(bind(listener, (struct sockaddr *) &address, sizeof(address)), 0);
+        cr_assert_eq(listen(listener, 16), 0);
+        side_start(&a, &server);
+        while (n_changes < 300) {
+                int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+                if (fd >= 0) {
+                        n_attempts++;
+                        close(fd);
+                }
+                cr_assert_geq(sd_event_run(event, USEC_PER_MSEC), 0);
+                if (a.rendezvous->state == RENDEZVOUS_STATE_DOWN) {
+                        n_changes++;
+                        a.rendezvous->ops->network_changed(a.rendezvous);
+                }
+        }
+        cr_assert_geq(n_attempts, 2, "a change is a reason to try at once");
+        cr_assert_lt(n_attempts, n_changes / 10);
+        rendezvous_free(a.rendezvous);
+        close(listener);
 }
 
 /* ---- Payloads that are too long come from a client that is not ours ---- */
