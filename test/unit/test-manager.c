@@ -25,6 +25,7 @@
 #include "session.h"
 #include "string-util.h"
 #include "try.h"
+#include "uptime.h"
 
 #define HOST_ADDRESS "192.0.2.1"
 #define RECORD_MAX 256
