@@ -6,13 +6,18 @@
 say() { printf '%s: %s\n' "$NAME" "$*"; }
 
 # quietly LOG WHAT CMD…: runs a long step with its output in LOG; a line now and then shows that it lives, on a terminal or
-# not. The step's exit status.
+# not. The step's exit status. The step is a process group of its own, which ends with us: Ctrl-C does not reach what a script
+# runs in the background.
 quietly() {
         local log=$1 what=$2 start=$SECONDS pid
         shift 2
         mkdir -p "$(dirname "$log")"
+        set -m
         "$@" >"$log" 2>&1 </dev/null &
         pid=$!
+        set +m
+        # shellcheck disable=SC2064 # this group
+        trap "say '$what: interrupted, its log is $log'; kill -KILL -- -$pid 2>/dev/null; exit 130" INT TERM HUP
         while kill -0 "$pid" 2>/dev/null; do
                 sleep 0.2
                 if ((SECONDS - start >= ${next:=20})); then
@@ -21,6 +26,7 @@ quietly() {
                 fi
         done
         unset next
+        trap - INT TERM HUP
         wait "$pid"
 }
 
@@ -28,11 +34,11 @@ quietly() {
 TARGETS=()
 
 # configure_and_build DIR [MESON OPTION…]: inside the build environment; a build directory that was made with other
-# options, or that an interrupted set-up left, is set up again.
+# options or elsewhere, or that an interrupted set-up left, is set up again.
 configure_and_build() {
         local dir=$1 stamp
         shift
-        stamp=$(printf '%s\n' "$@" | sha256sum | cut -d' ' -f1)
+        stamp=$(printf '%s\n' "$TOP" "$@" | sha256sum | cut -d' ' -f1)
         if [ ! -e "$TOP/$dir/build.ninja" ] || [ "$(cat "$TOP/$dir/.options" 2>/dev/null)" != "$stamp" ]; then
                 rm -rf "${TOP:?}/$dir/meson-private" "${TOP:?}/$dir/meson-info" "${TOP:?}/$dir/build.ninja"
                 "$TOP/tools/toolbox" meson setup "$dir" "$@" || return

@@ -207,6 +207,28 @@ size_t addresses_collect(const RtnlMonitor *monitor, const AddressPolicy *policy
         return c.n;
 }
 
+static bool contains_address(const SocketAddress *addresses, size_t n, const SocketAddress *a)
+{
+        for (size_t i = 0; i < n; i++)
+                if (socket_address_ip_equal(addresses + i, a))
+                        return true;
+        return false;
+}
+
+size_t addresses_uplinks(const RtnlMonitor *monitor, const SocketAddress *addresses, size_t n, int *ret,
+                         size_t max)
+{
+        size_t n_all, k = 0;
+        const RtnlAddress *all = rtnl_monitor_addresses(monitor, &n_all);
+
+        /* By ifindex, so that those of one interface stand together. */
+        for (size_t i = 0; i < n_all && k < max; i++)
+                if ((k == 0 || ret[k - 1] != all[i].ifindex) &&
+                    contains_address(addresses, n, &all[i].address))
+                        ret[k++] = all[i].ifindex;
+        return k;
+}
+
 /* --- the peers' addresses --- */
 
 /* AllowedIPs of 0.0.0.0/0, or halves of it, say "everything else", not where the peer's networks are:

@@ -26,19 +26,19 @@
 /* What an answer may carry: the largest envelope. */
 #define DATA_MAX (64 * 1024)
 
-/* Sockets that wait for their GrowBuffers; what is beyond keeps its buffers. */
-#define GROW_MAX 1024U
+/* Calls that wait on the channel for sockets. */
+#define SOCKET_CALLS_MAX 1024U
 
 typedef enum ChannelKind {
         CHANNEL_WATCH,
-        CHANNEL_CRYPTO, /* answered at once */
-        CHANNEL_LINK,   /* answered when a link answers */
-        CHANNEL_GROW, /* one call at a time: sd-varlink would give a call's descriptors to the one before it
-                       */
+        CHANNEL_CRYPTO,  /* answered at once */
+        CHANNEL_LINK,    /* answered when a link answers */
+        CHANNEL_SOCKETS, /* one call at a time: sd-varlink would give a call's descriptors to the one before
+                            it */
         _CHANNEL_MAX,
 } ChannelKind;
 
-static const char *const channel_names[_CHANNEL_MAX] = { "watch", "crypto", "link", "grow" };
+static const char *const channel_names[_CHANNEL_MAX] = { "watch", "crypto", "link", "sockets" };
 
 typedef struct BrokerClient BrokerClient;
 
@@ -55,9 +55,6 @@ struct BrokerClient {
         sd_event *event;
         char *path;
         Channel channels[_CHANNEL_MAX];
-        int *grow_fds; /* owned duplicates */
-        size_t n_grow_fds;
-        size_t grow_fds_allocated;
         PathWatch *path_watch;
         sd_event_source *retry;
         sd_event_source *impatience;
@@ -71,6 +68,7 @@ typedef enum CallKind {
         CALL_DONE,
         CALL_TOPICS,
         CALL_DEVICE,
+        CALL_REDIRECT,
 } CallKind;
 
 struct BrokerCall {
@@ -82,11 +80,15 @@ struct BrokerCall {
                 broker_done_callback_t done;
                 broker_topics_callback_t topics;
                 broker_device_callback_t device;
+                broker_redirect_callback_t redirect;
         } callback;
         void *userdata;
         bool abandoned;              /* nobody wants the answer, but it still comes, in its turn */
+        bool regardless;             /* it is to be made all the same */
         const char *method;          /* static */
         sd_json_variant *parameters; /* not yet sent; NULL: sent */
+        int fds[BROKER_FDS_MAX];     /* that go with it; owned duplicates, until it is sent */
+        size_t n_fds;
         BrokerCall *prev, *next;
 };
 
@@ -105,9 +107,10 @@ static int error_from_reply(const char *id, sd_json_variant *parameters)
                 const char *id;
                 int error;
         } table[] = {
-                { BROKER_ERROR_NO_SUCH_LINK, -ENODEV },   { BROKER_ERROR_NO_SUCH_PEER, -ENOENT },
-                { BROKER_ERROR_NO_PRIVATE_KEY, -ENOKEY }, { BROKER_ERROR_ENVELOPE_REFUSED, -EBADMSG },
-                { BROKER_ERROR_NOT_ALLOWED, -EACCES },
+                { BROKER_ERROR_NO_SUCH_LINK, -ENODEV },          { BROKER_ERROR_NO_SUCH_PEER, -ENOENT },
+                { BROKER_ERROR_NO_PRIVATE_KEY, -ENOKEY },        { BROKER_ERROR_ENVELOPE_REFUSED, -EBADMSG },
+                { BROKER_ERROR_NOT_ALLOWED, -EACCES },           { BROKER_ERROR_NO_REDIRECT, -ENOTSUP },
+                { BROKER_ERROR_NO_LISTEN_PORT, -EADDRNOTAVAIL },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++)
@@ -161,9 +164,24 @@ static void finish_device(BrokerCall *call, int error, sd_json_variant *v)
         call->callback.device(call->broker, error, device, call->userdata);
 }
 
+static void finish_redirect(BrokerCall *call, int error, sd_json_variant *v)
+{
+        RedirectKind kind = REDIRECT_PROXY;
+
+        if (error >= 0) {
+                kind = redirect_kind_from_string(strempty(string_field(v, "kind")));
+                if (kind < 0)
+                        error = -EIO;
+        }
+        call->callback.redirect(call->broker, error, error < 0 ? REDIRECT_PROXY : kind,
+                                error < 0 ? NULL : string_field(v, "reason"), call->userdata);
+}
+
 static void call_destroy(BrokerCall *call)
 {
         sd_json_variant_unref(call->parameters);
+        while (call->n_fds > 0)
+                safe_close(call->fds[--call->n_fds]);
         free(call);
 }
 
@@ -184,7 +202,13 @@ static void call_finish(BrokerCall *call, int error, sd_json_variant *v)
                 case CALL_DEVICE:
                         finish_device(call, error, v);
                         break;
+                case CALL_REDIRECT:
+                        finish_redirect(call, error, v);
+                        break;
                 }
+        else if (error < 0 && error != -ECONNRESET)
+                log_debug_errno(error, "icewire-broker failed in %s, which nobody waits for: %m",
+                                call->method);
         call_destroy(call);
 }
 
@@ -194,6 +218,8 @@ static int error_from_local(const char *id)
                 return -ETIMEDOUT;
         return streq(id, SD_VARLINK_ERROR_PROTOCOL) ? -EPROTO : -ECONNRESET;
 }
+
+static int channel_send_later(Channel *channel);
 
 static int on_call_reply(sd_varlink *link, sd_json_variant *v, const char *error_id,
                          sd_varlink_reply_flags_t flags, void *userdata)
@@ -207,6 +233,8 @@ static int on_call_reply(sd_varlink *link, sd_json_variant *v, const char *error
         }
         assert(call); /* sd-varlink counts the answers */
         DL_DELETE(channel->calls, call);
+        if (channel->kind == CHANNEL_SOCKETS && channel->calls)
+                (void) channel_send_later(channel);
         call_finish(call, error_id ? error_from_reply(error_id, v) : 0, v);
         return 0;
 }
@@ -263,52 +291,6 @@ static int on_watch_reply(sd_varlink *link, sd_json_variant *v, const char *erro
         return 0;
 }
 
-static int channel_send_later(Channel *channel);
-
-static int on_grow_reply(sd_varlink *link, sd_json_variant *v, const char *error_id,
-                         sd_varlink_reply_flags_t flags, void *userdata)
-{
-        Channel *channel = userdata;
-
-        if (flags & SD_VARLINK_REPLY_LOCAL) {
-                client_lose(channel->client, error_from_local(error_id));
-                return 0;
-        }
-        if (error_id)
-                log_debug_errno(error_from_reply(error_id, v),
-                                "Failed to grow socket buffers, ignoring: %m");
-        return channel_send_later(channel);
-}
-
-/* Sends the sockets that wait for larger buffers, at most BROKER_FDS_MAX with one call. */
-static void grow_next(BrokerClient *c)
-{
-        Channel *channel = &c->channels[CHANNEL_GROW];
-        size_t n = MIN(c->n_grow_fds, BROKER_FDS_MAX);
-        int r = 0;
-
-        if (n == 0 || sd_varlink_is_idle(channel->link) <= 0)
-                return;
-        for (size_t i = 0; i < n; i++) {
-                if (r >= 0)
-                        r = sd_varlink_push_fd(channel->link, c->grow_fds[i]);
-                if (r < 0)
-                        safe_close(c->grow_fds[i]);
-        }
-        c->n_grow_fds -= n;
-        memmove(c->grow_fds, c->grow_fds + n, c->n_grow_fds * sizeof(int));
-        if (r >= 0)
-                r = sd_varlink_invoke(channel->link, BROKER_METHOD("GrowBuffers"), NULL);
-        if (r < 0)
-                log_debug_errno(r, "Failed to ask for larger socket buffers, ignoring: %m");
-}
-
-static void grow_forget(BrokerClient *c)
-{
-        while (c->n_grow_fds > 0)
-                safe_close(c->grow_fds[--c->n_grow_fds]);
-}
-
 static void client_close(BrokerClient *c)
 {
         c->broker.connected = false;
@@ -316,7 +298,6 @@ static void client_close(BrokerClient *c)
                 c->channels[i].flush = event_source_disable_unref(c->channels[i].flush);
                 c->channels[i].link = sd_varlink_close_unref(c->channels[i].link);
         }
-        grow_forget(c);
 }
 
 static void client_tell_lost(BrokerClient *c)
@@ -366,7 +347,7 @@ static int channel_connect(Channel *channel)
                 [CHANNEL_WATCH] = on_watch_reply,
                 [CHANNEL_CRYPTO] = on_call_reply,
                 [CHANNEL_LINK] = on_call_reply,
-                [CHANNEL_GROW] = on_grow_reply,
+                [CHANNEL_SOCKETS] = on_call_reply,
         };
         _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
         int r;
@@ -383,7 +364,7 @@ static int channel_connect(Channel *channel)
                                             channel->kind == CHANNEL_WATCH ? USEC_INFINITY : CALL_TIMEOUT);
         if (r < 0)
                 return r;
-        if (channel->kind == CHANNEL_GROW) {
+        if (channel->kind == CHANNEL_SOCKETS) {
                 r = sd_varlink_set_allow_fd_passing_output(link, true);
                 if (r < 0)
                         return r;
@@ -448,6 +429,25 @@ static void on_socket_appeared(PathWatch *watch, void *userdata)
         client_retry(c, LISTEN_DELAY);
 }
 
+/* The descriptors belong to sd-varlink as soon as they are pushed. */
+static int call_send(Channel *channel, BrokerCall *call)
+{
+        int r;
+
+        for (size_t i = 0; i < call->n_fds; i++) {
+                r = sd_varlink_push_fd(channel->link, call->fds[i]);
+                if (r < 0)
+                        return r;
+                TAKE_FD(call->fds[i]);
+        }
+        call->n_fds = 0;
+        r = sd_varlink_invoke(channel->link, call->method, call->parameters);
+        if (r < 0)
+                return r;
+        call->parameters = json_variant_unref(call->parameters);
+        return 0;
+}
+
 /* Sends what could not be sent before, in its order. */
 static int channel_send(Channel *channel)
 {
@@ -455,17 +455,19 @@ static int channel_send(Channel *channel)
         int r;
 
         DL_FOREACH_SAFE (channel->calls, call, tmp) {
-                if (!call->parameters)
+                if (!call->parameters) {
+                        if (channel->kind == CHANNEL_SOCKETS)
+                                return 0; /* its answer comes first */
                         continue;
-                if (call->abandoned) {
+                }
+                if (call->abandoned && !call->regardless) {
                         DL_DELETE(channel->calls, call);
                         call_destroy(call);
                         continue;
                 }
-                r = sd_varlink_invoke(channel->link, call->method, call->parameters);
-                if (r < 0)
+                r = call_send(channel, call);
+                if (r < 0 || channel->kind == CHANNEL_SOCKETS)
                         return r;
-                call->parameters = json_variant_unref(call->parameters);
         }
         return 0;
 }
@@ -473,12 +475,9 @@ static int channel_send(Channel *channel)
 static int on_flush(sd_event_source *s, void *userdata)
 {
         Channel *channel = userdata;
-        int r = 0;
+        int r;
 
-        if (channel->kind == CHANNEL_GROW)
-                grow_next(channel->client);
-        else
-                r = channel_send(channel);
+        r = channel_send(channel);
         if (r < 0)
                 client_lose(channel->client, r);
         return 0;
@@ -603,26 +602,128 @@ static int client_read_link(Broker *b, const char *link, broker_device_callback_
         return client_call(b, CHANNEL_LINK, BROKER_METHOD("ReadLink"), v, &call, ret);
 }
 
-static int client_grow_buffers(Broker *b, const int *fds, size_t n)
+/* A call of the channel for sockets, with some of them. Without an `ret` nobody waits for its answer, but it
+ * is made all the same. */
+static int call_with_sockets(Broker *b, const char *method, sd_json_variant *parameters, const int *fds,
+                             size_t n, BrokerCall *prototype, BrokerCall **ret)
 {
-        BrokerClient *c = (BrokerClient *) b;
+        size_t n_waiting = 0;
+        BrokerCall *other;
         int r;
 
-        if (!b->connected)
-                return -ENOTCONN;
-        if (n > GROW_MAX - c->n_grow_fds)
+        if (n > ELEMENTSOF(prototype->fds))
+                return -E2BIG;
+        DL_COUNT(((BrokerClient *) b)->channels[CHANNEL_SOCKETS].calls, other, n_waiting);
+        if (n_waiting >= SOCKET_CALLS_MAX)
                 return -ENOBUFS;
-        r = GROW_ARRAY(c->grow_fds, c->grow_fds_allocated, c->n_grow_fds + n);
+        for (size_t i = 0; i < n; i++) {
+                prototype->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+                if (prototype->fds[i] < 0) {
+                        r = -errno;
+                        goto fail;
+                }
+                prototype->n_fds++;
+        }
+        prototype->abandoned = prototype->regardless = !ret;
+        r = client_call(b, CHANNEL_SOCKETS, method, parameters, prototype, ret);
+        if (r >= 0)
+                return 0;
+fail:
+        while (prototype->n_fds > 0)
+                safe_close(prototype->fds[--prototype->n_fds]);
+        return r;
+}
+
+static int client_grow_buffers(Broker *b, const int *fds, size_t n)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        int r;
+
+        r = sd_json_variant_new_object(&v, NULL, 0);
+        for (size_t i = 0; r >= 0 && i < n; i += BROKER_FDS_MAX)
+                r = call_with_sockets(b, BROKER_METHOD("GrowBuffers"), v, fds + i,
+                                      MIN(n - i, (size_t) BROKER_FDS_MAX),
+                                      &(BrokerCall) { .kind = CALL_DONE }, NULL);
+        return r;
+}
+
+static int build_uplinks(const int *uplinks, size_t n, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *array = NULL;
+        int r;
+
+        r = sd_json_variant_new_array(&array, NULL, 0);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = sd_json_variant_append_arrayb(&array, SD_JSON_BUILD_INTEGER(uplinks[i]));
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < n; i++) {
-                int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+        *ret = TAKE_PTR(array);
+        return 0;
+}
 
-                if (fd < 0)
-                        return -errno;
-                c->grow_fds[c->n_grow_fds++] = fd;
-        }
-        return channel_send_later(&c->channels[CHANNEL_GROW]);
+static int build_relays(const SocketAddress *relays, size_t n, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *array = NULL;
+        int r;
+
+        r = sd_json_variant_new_array(&array, NULL, 0);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = sd_json_variant_append_arrayb(&array,
+                                                  SD_JSON_BUILD_STRING(SOCKET_ADDRESS_STR(&relays[i])));
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(array);
+        return 0;
+}
+
+static int client_set_redirect(Broker *b, RedirectMode mode, const int *uplinks, size_t n_uplinks,
+                               const SocketAddress *relays, size_t n_relays,
+                               broker_redirect_callback_t callback, void *userdata, BrokerCall **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL, *interfaces = NULL, *servers = NULL;
+        BrokerCall call = { .kind = CALL_REDIRECT, .callback.redirect = callback, .userdata = userdata };
+        int r;
+
+        r = build_uplinks(uplinks, n_uplinks, &interfaces);
+        if (r < 0)
+                return r;
+        r = build_relays(relays, n_relays, &servers);
+        if (r < 0)
+                return r;
+        r = sd_json_buildo(&v, SD_JSON_BUILD_PAIR_STRING("mode", redirect_mode_to_string(mode)),
+                           SD_JSON_BUILD_PAIR_VARIANT("uplinks", interfaces),
+                           SD_JSON_BUILD_PAIR_VARIANT("relays", servers));
+        if (r < 0)
+                return r;
+        return call_with_sockets(b, BROKER_METHOD("SetRedirect"), v, NULL, 0, &call, ret);
+}
+
+static int client_add_sockets(Broker *b, const char *link, const char *ufrag, bool keeps_relays,
+                              const int *fds, size_t n, broker_done_callback_t callback, void *userdata,
+                              BrokerCall **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        BrokerCall call = { .kind = CALL_DONE, .callback.done = callback, .userdata = userdata };
+        int r;
+
+        r = sd_json_buildo(&v, SD_JSON_BUILD_PAIR_STRING("link", link),
+                           SD_JSON_BUILD_PAIR_STRING("ufrag", ufrag),
+                           SD_JSON_BUILD_PAIR_BOOLEAN("keepsRelays", keeps_relays));
+        if (r < 0)
+                return r;
+        return call_with_sockets(b, BROKER_METHOD("AddSockets"), v, fds, n, &call, ret);
+}
+
+static int client_remove_sockets(Broker *b, const char *ufrag)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        int r;
+
+        r = sd_json_buildo(&v, SD_JSON_BUILD_PAIR_STRING("ufrag", ufrag));
+        if (r < 0)
+                return r;
+        return call_with_sockets(b, BROKER_METHOD("RemoveSockets"), v, NULL, 0,
+                                 &(BrokerCall) { .kind = CALL_DONE }, NULL);
 }
 
 static Broker *client_free(Broker *b)
@@ -634,7 +735,6 @@ static Broker *client_free(Broker *b)
         for (size_t i = 0; i < _CHANNEL_MAX; i++)
                 DL_FOREACH_SAFE (c->channels[i].calls, call, tmp)
                         call_destroy(call);
-        free(c->grow_fds);
         path_watch_free(c->path_watch);
         event_source_disable_unref(c->retry);
         event_source_disable_unref(c->impatience);
@@ -650,6 +750,9 @@ static const BrokerOps client_ops = {
         .set_endpoint = client_set_endpoint,
         .read_link = client_read_link,
         .grow_buffers = client_grow_buffers,
+        .set_redirect = client_set_redirect,
+        .add_sockets = client_add_sockets,
+        .remove_sockets = client_remove_sockets,
         .free = client_free,
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "redirect-kind.h"
 #include "wireguard-device.h"
 
 /* What the agent knows of icewire-broker: an interface, so that the model runs under a unit test without
@@ -22,8 +23,8 @@ typedef struct BrokerCallbacks {
 } BrokerCallbacks;
 
 /* error: 0, -ENODEV (no such link), -ENOENT (no such peer), -EBADMSG (envelope refused; `text` says why),
- * -ENOKEY (the link has no private key), -ECONNRESET, -EIO. Data is lent. Never called from inside the
- * function that started the call. */
+ * -ENOKEY (the link has no private key), -ENOTSUP (no redirect is in force), -EADDRNOTAVAIL (the link has no
+ * port), -ECONNRESET, -EIO. Data is lent. Never called from inside the function that started the call. */
 typedef void (*broker_data_callback_t)(Broker *b, int error, const void *data, size_t size, const char *text,
                                        void *userdata);
 typedef void (*broker_done_callback_t)(Broker *b, int error, void *userdata);
@@ -31,6 +32,10 @@ typedef void (*broker_topics_callback_t)(Broker *b, int error, const char *send,
                                          void *userdata);
 typedef void (*broker_device_callback_t)(Broker *b, int error, const WireguardDevice *device,
                                          void *userdata);
+
+/* reason: why it is nothing better; NULL with the best, or if error says that nothing is known. */
+typedef void (*broker_redirect_callback_t)(Broker *b, int error, RedirectKind kind, const char *reason,
+                                           void *userdata);
 
 typedef struct BrokerOps {
         int (*seal)(Broker *b, const char *link, const WireguardKey *peer, const void *body, size_t size,
@@ -49,6 +54,19 @@ typedef struct BrokerOps {
         /* Forces the receive and send buffers of these UDP sockets beyond net.core.rmem_max; best effort,
          * nothing comes back. */
         int (*grow_buffers)(Broker *b, const int *fds, size_t n);
+        /* Which data path shares WireGuard's ports, on these interfaces (ifindex), and which servers are
+         * TURN servers; the last call counts, until the connection to the broker is lost. */
+        int (*set_redirect)(Broker *b, RedirectMode mode, const int *uplinks, size_t n_uplinks,
+                            const SocketAddress *relays, size_t n_relays,
+                            broker_redirect_callback_t callback, void *userdata, BrokerCall **ret);
+        /* Bound UDP sockets, at most 16, share the link's port from now on, until they are closed or removed
+         * or the connection is lost: what they send leaves from it, and STUN for `ufrag`
+         * (ICE_LOCAL_UFRAG_SIZE characters) or in answer to them comes to them. keeps_relays: what they send
+         * to TURN servers leaves from their own port. The descriptors are duplicated. */
+        int (*add_sockets)(Broker *b, const char *link, const char *ufrag, bool keeps_relays, const int *fds,
+                           size_t n, broker_done_callback_t callback, void *userdata, BrokerCall **ret);
+        /* Those of add_sockets() with this ufrag; best effort, nothing comes back. */
+        int (*remove_sockets)(Broker *b, const char *ufrag);
         Broker *(*free)(Broker *b);
 } BrokerOps;
 

@@ -30,6 +30,9 @@
 #define HANDSHAKE_POLL_FIRST (25 * USEC_PER_MSEC)
 #define HANDSHAKE_STEPS_MAX 6
 
+/* A path that has been left is silent when nothing came for so long. */
+#define HANDOVER_INTERVAL (300 * USEC_PER_MSEC)
+
 /* How often to set an endpoint again that somebody else has rewritten. */
 #define ENDPOINT_INTERVAL (10 * USEC_PER_SEC)
 #define ENDPOINT_BURST 3
@@ -94,6 +97,12 @@ static int attach_proxy(Peer *peer, Session *s)
         return proxy_set_agent(peer->proxy, s->ice);
 }
 
+/* Is the path WireGuard's own business, from the endpoint on? */
+static bool is_plain(const Peer *peer)
+{
+        return socket_address_is_set(&peer->path.endpoint) && !proxy_address_is_ours(&peer->path.endpoint);
+}
+
 static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata)
 {
         Peer *peer = userdata;
@@ -109,17 +118,45 @@ static void look_later(Peer *peer)
                                         on_endpoint_timer, peer, "peer-endpoint");
 }
 
+static void set_endpoint(Peer *peer);
+
+static int on_handover_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        if (carrier_received_packets(peer) > peer->handover_since_packets)
+                set_endpoint(peer);
+        else
+                peer->proxy = proxy_free(peer->proxy);
+        return 0;
+}
+
+/* WireGuard sends by itself now. What still comes by the path before is delivered, and moves the endpoint
+ * back to the proxy (WireGuard follows every packet), so it is set again until that path is silent. */
+static void leave_proxy(Peer *peer)
+{
+        int r;
+
+        peer->handover_since_packets = carrier_received_packets(peer);
+        r = event_arm_timer(peer->link->manager->event, &peer->handover_timer, HANDOVER_INTERVAL,
+                            on_handover_timer, peer, "peer-handover");
+        if (r < 0)
+                peer->proxy = proxy_free(peer->proxy);
+}
+
 static void on_endpoint_set(Broker *b, int error, void *userdata)
 {
         Peer *peer = peer_call_finish(userdata);
 
         peer->endpoint_is_being_set = false;
-        if (error >= 0) {
-                link_refresh(peer->link);
+        if (error < 0) {
+                log_peer_full(peer, LOG_WARNING, error, "Failed to set WireGuard's endpoint: %m");
+                look_later(peer);
                 return;
         }
-        log_peer_full(peer, LOG_WARNING, error, "Failed to set WireGuard's endpoint: %m");
-        look_later(peer);
+        if (is_plain(peer) && peer->proxy)
+                leave_proxy(peer);
+        link_refresh(peer->link);
 }
 
 static void set_endpoint(Peer *peer)
@@ -129,7 +166,7 @@ static void set_endpoint(Peer *peer)
         int r;
 
         if (!b || !b->connected)
-                return; /* done when it is back: carrier_check_handshake() */
+                return; /* done when it is back: carrier_observe() */
         c = peer_call_new(peer);
         if (!c) {
                 log_oom();
@@ -240,16 +277,40 @@ static void retire_old_session(Peer *peer)
                 peer->old_session = session_free(peer->old_session);
 }
 
+static PathKind path_kind_of(const Session *s)
+{
+        if (s->local.type == ICE_CANDIDATE_RELAY || s->remote.type == ICE_CANDIDATE_RELAY)
+                return PATH_RELAYED;
+        return session_is_plain(s) ? PATH_DIRECT : PATH_PROXIED;
+}
+
+/* Where WireGuard is to send to: the peer itself, or its relay; or the proxy. */
+static int choose_endpoint(Session *s, SocketAddress *ret)
+{
+        int r;
+
+        if (session_is_plain(s)) {
+                *ret = s->remote.address;
+                return 0;
+        }
+        event_disarm_timer(s->peer->handover_timer);
+        r = attach_proxy(s->peer, s);
+        if (r < 0)
+                return r;
+        *ret = *proxy_endpoint(s->peer->proxy);
+        return 0;
+}
+
 void carrier_take_over(Session *s)
 {
         Peer *peer = s->peer;
-        bool relayed = s->local.type == ICE_CANDIDATE_RELAY || s->remote.type == ICE_CANDIDATE_RELAY;
+        SocketAddress endpoint;
         int r;
 
         /* A pair that the session before finds late does not take the path back. */
         if (s == peer->old_session && peer->session && peer->session->selected)
                 return;
-        r = attach_proxy(peer, s);
+        r = choose_endpoint(s, &endpoint);
         if (r < 0) {
                 log_peer_full(peer, LOG_ERR, r, "Failed to carry the path: %m");
                 return;
@@ -257,10 +318,10 @@ void carrier_take_over(Session *s)
         peer->suspect = peer->renew = false;
         peer->counters.paths++;
         peer->path = (Path) {
-                .kind = relayed ? PATH_RELAYED : PATH_PROXIED,
+                .kind = path_kind_of(s),
                 .local = s->local,
                 .remote = s->remote,
-                .endpoint = *proxy_endpoint(peer->proxy),
+                .endpoint = endpoint,
                 .since = now(CLOCK_BOOTTIME),
                 .round_trip_time = ice_agent_round_trip_time(s->ice),
         };
@@ -275,10 +336,16 @@ void carrier_take_over(Session *s)
                 set_endpoint(peer);
 }
 
+uint64_t carrier_received_packets(const Peer *peer)
+{
+        return peer->proxy ? proxy_counters(peer->proxy)->in_packets : 0;
+}
+
 void carrier_release(Peer *peer)
 {
         stop_waiting_for_handshake(peer);
         event_disarm_timer(peer->endpoint_timer);
+        event_disarm_timer(peer->handover_timer);
         peer->proxy = proxy_free(peer->proxy);
         peer->path = (Path) { .round_trip_time = USEC_INFINITY };
         peer_changed(peer);
@@ -296,6 +363,21 @@ void carrier_port_changed(Peer *peer)
                 proxy_set_wireguard_port(peer->proxy, peer->link->listen_port);
 }
 
+/* Without a proxy WireGuard may have followed the peer, to another address of it or from its relay to it, or
+ * somebody knows a better one; reliance.c sees if it is no good. */
+static void follow_peer(Peer *peer)
+{
+        if (peer->state != PEER_STATE_CONNECTED || !is_plain(peer) ||
+            !socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint) ||
+            socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+                return;
+        log_peer_full(peer, LOG_DEBUG, 0, "WireGuard reaches it at %s now.",
+                      SOCKET_ADDRESS_STR(&peer->endpoint));
+        peer->path.endpoint = peer->endpoint;
+        peer->path.remote = (IceCandidate) { .type = ICE_CANDIDATE_PRFLX, .address = peer->endpoint };
+        peer_changed(peer);
+}
+
 /* The endpoint may be ours because the peer's packet came from there, and nothing come of it: only with a
  * keepalive does WireGuard begin by itself. But one that is switched off on a path that works is somebody's
  * wish. */
@@ -309,7 +391,7 @@ static bool endpoint_is_good(const Peer *peer)
  * than that: we are no party to a war. */
 static void restore_endpoint(Peer *peer)
 {
-        if (!peer->proxy || leaves_handshake_to_peer(peer) || endpoint_is_good(peer))
+        if (leaves_handshake_to_peer(peer) || endpoint_is_good(peer))
                 return;
         if (peer->endpoint_is_being_set)
                 return; /* and looked at again afterwards */
@@ -330,14 +412,23 @@ static void handshake_came(Peer *peer)
         stop_waiting_for_handshake(peer);
         log_peer_full(peer, LOG_INFO, 0, "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
+        follow_peer(peer);
         if (!endpoint_is_settled(peer))
                 set_endpoint(peer);
 }
 
-void carrier_check_handshake(Peer *peer)
+bool carrier_has_session(const Peer *peer)
 {
-        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before)
+        return session_is_selected(peer->session) || session_is_selected(peer->old_session);
+}
+
+void carrier_observe(Peer *peer)
+{
+        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before) {
                 handshake_came(peer);
-        else if (peer->path.kind == PATH_PROXIED || peer->path.kind == PATH_RELAYED)
+                return;
+        }
+        follow_peer(peer);
+        if (carrier_has_session(peer))
                 restore_endpoint(peer);
 }

@@ -4,7 +4,7 @@
 #include "session.h"
 
 /* From a selected pair to a path that WireGuard uses. Which data path carries it is decided here and nowhere
- * else; so far there is the proxy. */
+ * else: WireGuard itself, where ICE shares its port; otherwise the proxy. */
 
 /* The session has selected a (better) pair: it takes over the peer's path. */
 void carrier_take_over(Session *session);
@@ -16,8 +16,14 @@ void carrier_release(Peer *peer);
 /* A session is about to go; if it carries the path, nothing does from now on. */
 void carrier_forget_session(Session *session);
 
+/* Is the path, if there is one, that of a session of ours? */
+bool carrier_has_session(const Peer *peer);
+
+/* What the proxy has received; of a path without one nothing is counted here. */
+uint64_t carrier_received_packets(const Peer *peer);
+
 /* WireGuard listens at another port now. */
 void carrier_port_changed(Peer *peer);
 
-/* A new reading of the device is in: has the handshake come that proves the path? */
-void carrier_check_handshake(Peer *peer);
+/* A new reading of the peer is in: has the handshake come that proves the path, and is the endpoint ours? */
+void carrier_observe(Peer *peer);

@@ -192,6 +192,17 @@ static int config_multicast(Context *c, char *value)
         return config_boolean(c, value, &c->loader->config->multicast, /* preset= */ true);
 }
 
+static int config_redirect(Context *c, char *value)
+{
+        RedirectMode mode = isempty(value) ? REDIRECT_MODE_AUTO : redirect_mode_from_string(value);
+
+        if (mode < 0)
+                bad_value(c, value, "auto, ebpf, nftables or proxy");
+        else
+                c->loader->config->redirect = mode;
+        return 0;
+}
+
 /* Which list of globs a key fills. */
 static char ***glob_list(Context *c)
 {
@@ -450,6 +461,7 @@ static const struct {
         { "Rendezvous", "MQTTPasswordFile", config_password_file },
         { "Rendezvous", "MQTTCAFile", config_ca_file },
         { "Rendezvous", "Multicast", config_multicast },
+        { "ICE", "Redirect", config_redirect },
         { "ICE", "STUNServers", config_stun_servers },
         { "ICE", "TURNServers", config_turn_servers },
         { "ICE", "TURNUser", config_user },
@@ -748,6 +760,7 @@ int config_copy(const Config *config, Config **ret)
                 return r;
         copy->log_level = config->log_level;
         copy->multicast = config->multicast;
+        copy->redirect = config->redirect;
         r = copy_lists(copy, config);
         if (r < 0)
                 return r;

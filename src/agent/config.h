@@ -3,6 +3,7 @@
 
 #include "addresses.h"
 #include "ice.h"
+#include "redirect-kind.h"
 
 /* What icewire.conf(5) and the credentials say, as plain data. Defaults need no file. */
 
@@ -33,6 +34,7 @@ typedef struct Config {
         bool multicast;
 
         /* [ICE] */
+        RedirectMode redirect;
         IceServerConfig *ice_servers;
         size_t n_ice_servers;
         char *turn_user;

@@ -216,7 +216,7 @@ static void on_opened(Broker *b, int error, const void *body, size_t size, const
         peer_update_reason(peer);
 }
 
-void exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope, size_t size)
+bool exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope, size_t size)
 {
         Manager *m = peer->link->manager;
         Broker *b = m->broker;
@@ -227,14 +227,14 @@ void exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope,
         if (!ratelimit_ok(&peer->incoming[rendezvous_index], now(CLOCK_BOOTTIME)) ||
             size > EXCHANGE_OPENING_MAX - m->opening) {
                 peer->counters.envelopes_flooded++;
-                return;
+                return false;
         }
         if (!b || !b->connected)
-                return;
+                return true;
         c = peer_call_new(peer);
         if (!c) {
                 log_oom();
-                return;
+                return true;
         }
         peer_call_set_opening(c, size);
         r = b->ops->open(b, peer->link->name, &peer->public_key, envelope, size, on_opened, c, &c->call);
@@ -242,4 +242,5 @@ void exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope,
                 peer_call_free(c);
                 log_peer_full(peer, LOG_WARNING, r, "Failed to have an envelope opened: %m");
         }
+        return true;
 }

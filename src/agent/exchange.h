@@ -27,8 +27,8 @@ void exchange_send_hello(Peer *peer, uint64_t to);
  * gives the connection to the broker up. */
 #define EXCHANGE_OPENING_MAX (4U * 1024U * 1024U)
 
-/* An envelope for this peer's topic. */
-void exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope, size_t size);
+/* An envelope for this peer's topic. False: dropped, as one too many. */
+bool exchange_receive(Peer *peer, size_t rendezvous_index, const void *envelope, size_t size);
 
 /* Forgets candidates that were kept for later; they hold an ICE password. */
 void exchange_free_early(Peer *peer);

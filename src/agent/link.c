@@ -3,8 +3,10 @@
 #include "link.h"
 
 #include "carrier.h"
+#include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
+#include "sharing.h"
 #include "try.h"
 
 int link_new(Manager *manager, const char *name, Link **ret)
@@ -44,6 +46,7 @@ Link *link_free(Link *link)
         if (!link)
                 return NULL;
 
+        link_mappings_clear(link);
         free_peers(link);
         link->refresh = broker_call_free(link->refresh);
         if (link->manager->callbacks)
@@ -81,18 +84,22 @@ static void follow_public_key(Link *link, const WireguardDevice *device)
 
 static void follow_port(Link *link, const WireguardDevice *device)
 {
-        bool appeared = link->listen_port == 0;
+        bool appeared = link->listen_port == 0, shared = sharing_is_on(link->manager);
         Peer *peer, *next;
 
         if (link->listen_port == device->listen_port)
                 return;
         link->listen_port = device->listen_port;
         mark_dirty(link);
+        if (link->manager->redirect_settled)
+                link_mappings_update(link, /* again= */ false);
         HASH_ITER(hh, link->peers, peer, next)
         {
                 carrier_port_changed(peer);
                 if (appeared)
                         try_now(peer);
+                else if (shared && link->listen_port != 0)
+                        peer_reconnect(peer);
                 else
                         peer_update_reason(peer);
         }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "mapping.h"
 #include "peer.h"
+
+#define LINK_MAPPINGS_MAX 16 /* as many as our addresses */
 
 /* A WireGuard interface that the broker has told us of. */
 struct Link {
@@ -13,7 +16,10 @@ struct Link {
         WireguardKey public_key; /* zero: none */
         uint16_t listen_port;    /* 0: not bound */
         uint32_t fwmark;
-        Peer *peers;         /* hash by public key (field hh); owned */
+        Peer *peers; /* hash by public key (field hh); owned */
+        /* link-mappings.c: where STUN servers see the port, at each of our addresses; owned */
+        Mapping *mappings[LINK_MAPPINGS_MAX];
+        size_t n_mappings;
         bool present;        /* told since the broker was last (re)connected */
         BrokerCall *refresh; /* a reading in flight */
         bool dirty;          /* to be told to the API at the end of this turn */

@@ -6,13 +6,18 @@
 
 #include "event-util.h"
 #include "exchange.h"
+#include "link-mappings.h"
 #include "log.h"
+#include "session.h"
+#include "sharing.h"
 #include "string-util.h"
 #include "try.h"
 
 /* Addresses come in bursts (a link comes up, gets an address for each family, a route): wait for the end of
  * one. */
 #define ADDRESSES_DELAY (100 * USEC_PER_MSEC)
+/* … that may never come where containers come and go all the time. */
+#define ADDRESSES_DELAY_MAX USEC_PER_SEC
 
 /* Negotiations begin without the servers that are not resolved by then. */
 #define LOOKUPS_TIMEOUT (2 * USEC_PER_SEC)
@@ -160,6 +165,8 @@ Manager *manager_free(Manager *m)
         while (m->n_rendezvous > 0)
                 manager_remove_rendezvous(m, m->rendezvous[m->n_rendezvous - 1]);
         cancel_lookups(m);
+        sharing_lost(m);
+        free(m->redirect_reason);
         proxy_pool_free(m->proxies);
         broker_free(m->broker);
         resolver_free(m->resolver);
@@ -235,6 +242,7 @@ static void on_broker_ready(Broker *b, void *userdata)
         if (!link->present)
                 link_free(link);
         m->broker_ready = true;
+        sharing_update(m);
         for_each_peer(m, start_peer);
 }
 
@@ -245,8 +253,12 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
 
         log_warning_errno(error, "Lost icewire-broker, paths stay as they are: %m");
         m->broker_ready = false;
+        sharing_lost(m);
         HASH_ITER(hh, m->links, link, next)
-        link->present = false;
+        {
+                link->present = false;
+                link_mappings_lost(link);
+        }
         for_each_peer(m, peer_update_reason);
 }
 
@@ -256,6 +268,35 @@ const BrokerCallbacks manager_broker_callbacks = {
         .ready = on_broker_ready,
         .lost = on_broker_lost,
 };
+
+static void share_again(Peer *peer)
+{
+        if (peer->session)
+                session_share_again(peer->session);
+        if (peer->old_session)
+                session_share_again(peer->old_session);
+}
+
+/* A path that was found by other means than there are now is looked for anew; and so is one that is being
+ * negotiated: the candidates that were told are wrong. */
+static void follow_sharing(Peer *peer)
+{
+        if (peer->session && peer->session->shared != sharing_is_on(peer->link->manager))
+                peer_reconnect(peer);
+        else
+                try_now(peer);
+}
+
+void manager_sharing_settled(Manager *m, bool forgotten)
+{
+        Link *link, *next;
+
+        if (forgotten)
+                for_each_peer(m, share_again);
+        HASH_ITER(hh, m->links, link, next)
+        link_mappings_update(link, forgotten);
+        for_each_peer(m, follow_sharing);
+}
 
 void manager_set_broker(Manager *m, Broker *broker)
 {
@@ -298,14 +339,13 @@ static Peer *find_peer_by_topic(Manager *m, const char *topic)
         return peer;
 }
 
-static void on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
+static bool on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
 {
         Manager *m = userdata;
         Peer *peer = find_peer_by_topic(m, topic);
         size_t index = rendezvous_index(m, r);
 
-        if (peer && index < m->n_rendezvous)
-                exchange_receive(peer, index, envelope, size);
+        return peer && index < m->n_rendezvous && exchange_receive(peer, index, envelope, size);
 }
 
 static void on_rendezvous_state(Rendezvous *r, void *userdata)
@@ -414,7 +454,10 @@ static void collect_addresses(Manager *m)
         size_t n;
 
         n = addresses_collect(m->rtnl, &m->config->addresses, addresses, ELEMENTSOF(addresses));
+        /* Also where the addresses are the same: the interface may be another one. */
+        sharing_invalidate(m);
         manager_set_addresses(m, addresses, n);
+        sharing_update(m);
         for (size_t i = 0; i < m->n_rendezvous; i++)
                 if (m->rendezvous[i]->ops->network_changed)
                         m->rendezvous[i]->ops->network_changed(m->rendezvous[i]);
@@ -422,18 +465,27 @@ static void collect_addresses(Manager *m)
 
 static int on_addresses_timer(sd_event_source *source, uint64_t t, void *userdata)
 {
-        collect_addresses(userdata);
+        Manager *m = userdata;
+
+        m->addresses_due = 0;
+        collect_addresses(m);
         return 0;
 }
 
 static void on_rtnl_changed(RtnlMonitor *monitor, int ifindex, int changes, void *userdata)
 {
         Manager *m = userdata;
+        usec_t t = now(CLOCK_BOOTTIME);
         int r;
 
         if (!m->addresses_known)
                 return;
-        r = event_arm_timer(m->event, &m->addresses_timer, ADDRESSES_DELAY, on_addresses_timer, m,
+        if (m->addresses_due == 0)
+                m->addresses_due = t + ADDRESSES_DELAY_MAX;
+        else if (t >= m->addresses_due)
+                return; /* a timer that is set anew has to wait anew for its turn */
+        r = event_arm_timer(m->event, &m->addresses_timer,
+                            MIN(ADDRESSES_DELAY, usec_sub(m->addresses_due, t)), on_addresses_timer, m,
                             "manager-addresses");
         if (r < 0)
                 log_warning_errno(r, "Failed to schedule a look at the addresses, ignoring: %m");
@@ -494,6 +546,7 @@ static void add_server(Manager *m, const IceServerConfig *server, const SocketAd
 static void lookups_settled(Manager *m)
 {
         event_disarm_timer(m->lookups_timer);
+        sharing_update(m);
         for_each_peer(m, try_now);
 }
 
@@ -568,7 +621,8 @@ static int look_up_servers(Manager *m)
 
 bool manager_can_negotiate(const Manager *m)
 {
-        return m->addresses_known && m->n_addresses > 0 && (!m->lookups || m->lookups_overdue);
+        return m->addresses_known && m->n_addresses > 0 && (!m->lookups || m->lookups_overdue) &&
+               m->redirect_settled;
 }
 
 /* Start, reload, stop */
@@ -620,6 +674,8 @@ void manager_reload(Manager *m, Config *config)
                 log_error_errno(r, "Failed to look up the servers: %m");
         if (m->rtnl && rtnl_monitor_is_ready(m->rtnl))
                 collect_addresses(m);
+        else
+                sharing_update(m);
         for_each_peer(m, try_now);
 }
 

@@ -39,12 +39,22 @@ struct Manager {
         bool broker_ready; /* every link was told */
         size_t opening;    /* bytes of envelopes that are being opened, of all peers */
 
+        /* sharing.c: which data path shares WireGuard's ports with ICE */
+        RedirectKind redirect_kind;
+        char *redirect_reason;     /* why it is nothing better, for people; NULL: there is nothing better */
+        bool redirect_settled;     /* what was asked for last is in force */
+        bool redirect_told;        /* in the log */
+        bool redirect_again;       /* something changed since it was asked */
+        bool redirect_forgotten;   /* the broker has lost the sockets that it shared */
+        BrokerCall *redirect_call; /* in flight */
+
         /* Our addresses that are worth offering. */
         RtnlMonitor *rtnl; /* owned; NULL in unit tests, that call manager_set_addresses() themselves */
         SocketAddress addresses[MANAGER_ADDRESSES_MAX];
         size_t n_addresses;
         bool addresses_known;
         sd_event_source *addresses_timer;
+        usec_t addresses_due; /* CLOCK_BOOTTIME: when it fires at the latest; 0: it is not armed */
 
         /* STUN and TURN servers, resolved. */
         Resolver *resolver;     /* owned */
@@ -101,8 +111,8 @@ bool manager_address_is_tunnelled(const Manager *m, const SocketAddress *a);
 /* For the model's own use: another link with the same keys may have the topics of this peer now. */
 void manager_topics_released(Manager *m, const Peer *peer);
 
-/* For the model's own use: another link with the same keys may have the topics of this peer now. */
-void manager_topics_released(Manager *m, const Peer *peer);
+/* For sharing.c: what is shared how is known now. forgotten: the broker has lost the sockets that it had. */
+void manager_sharing_settled(Manager *m, bool forgotten);
 
 /* For the model's own use: after goodbyes were sent. */
 void manager_check_stopped(Manager *m);

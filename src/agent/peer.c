@@ -4,6 +4,7 @@
 
 #include "carrier.h"
 #include "exchange.h"
+#include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
 #include "peer-reason.h"
@@ -79,6 +80,7 @@ Peer *peer_free(Peer *peer)
         sd_event_source_disable_unref(peer->retry_timer);
         sd_event_source_disable_unref(peer->old_session_timer);
         sd_event_source_disable_unref(peer->reliance_timer);
+        sd_event_source_disable_unref(peer->handover_timer);
         sd_event_source_disable_unref(peer->handshake_timer);
         sd_event_source_disable_unref(peer->endpoint_timer);
         HASH_DEL(peer->link->peers, peer);
@@ -134,7 +136,7 @@ void peer_observe(Peer *peer, const WireguardPeer *observed)
         peer->tx_bytes = observed->tx_bytes;
         peer->persistent_keepalive = observed->persistent_keepalive;
         copy_allowed_ips(peer, observed);
-        carrier_check_handshake(peer);
+        carrier_observe(peer);
         reliance_follow(peer);
 }
 
@@ -142,6 +144,7 @@ void peer_changed(Peer *peer)
 {
         peer->dirty = true;
         manager_schedule_flush(peer->link->manager);
+        link_mappings_consider_need(peer->link);
 }
 
 void peer_set_state(Peer *peer, PeerState state)
@@ -183,6 +186,8 @@ void peer_update_reason(Peer *peer)
         });
         if (reason == PEER_REASON_RENDEZVOUS_DOWN)
                 detail = rendezvous_trouble(m);
+        if (reason == PEER_REASON_NO_REDIRECT)
+                detail = m->redirect_reason;
         if (free_and_strdup(&peer->reason_detail, detail) > 0)
                 peer_changed(peer);
         if (peer->reason == reason)

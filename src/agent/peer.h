@@ -120,6 +120,8 @@ struct Peer {
 
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;
+        sd_event_source *handover_timer; /* from the proxy to WireGuard itself */
+        uint64_t handover_since_packets; /* what the proxy had received by then */
         sd_event_source *handshake_timer;
         unsigned handshake_step;
         RateLimit endpoint_limit; /* how often we insist on ours */
@@ -142,7 +144,7 @@ void peer_observe(Peer *peer, const WireguardPeer *observed);
  * that may have changed what is possible. */
 void peer_reconnect(Peer *peer);
 
-/* Does WireGuard itself reach the peer at an endpoint that we did not set? Then we leave it alone. */
+/* Does WireGuard reach the peer with no session of ours? Then we leave it alone, unless the peer asks. */
 bool peer_is_self_reliant(const Peer *peer);
 
 /* For the model's own files: the reason is decided anew from the evidence, and the API told if anything

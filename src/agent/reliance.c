@@ -2,6 +2,7 @@
 
 #include "reliance.h"
 
+#include "carrier.h"
 #include "event-util.h"
 #include "log.h"
 #include "manager.h"
@@ -21,18 +22,27 @@ static bool handshake_is_fresh(const Peer *peer)
                usec_sub(now(CLOCK_BOOTTIME), peer->handshake_at) < HANDSHAKE_VALID;
 }
 
-bool peer_is_self_reliant(const Peer *peer)
+/* Does WireGuard get through, at an endpoint that needs no proxy? */
+static bool endpoint_works(const Peer *peer)
 {
-        if (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint))
+        /* carrier.c sets that of a path of ours again. */
+        if (!carrier_has_session(peer) &&
+            (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint)))
                 return false;
         switch (peer->path.kind) {
         case PATH_NONE:
                 return handshake_is_fresh(peer);
         case PATH_DIRECT:
-                return handshake_is_fresh(peer) || !peer->unanswered;
+                /* The first handshake over a path of ours is waited for by carrier.c. */
+                return peer->state != PEER_STATE_CONNECTED || handshake_is_fresh(peer) || !peer->unanswered;
         default:
                 return false;
         }
+}
+
+bool peer_is_self_reliant(const Peer *peer)
+{
+        return !carrier_has_session(peer) && endpoint_works(peer);
 }
 
 static void judge(Peer *peer)
@@ -84,21 +94,21 @@ static void take_care(Peer *peer)
         log_peer_full(peer, LOG_INFO, 0, "WireGuard no longer reaches it at %s.",
                       SOCKET_ADDRESS_STR(&peer->path.endpoint));
         event_disarm_timer(peer->reliance_timer);
-        peer->path = (Path) { .round_trip_time = USEC_INFINITY };
-        peer_set_state(peer, PEER_STATE_WAITING);
+        peer->stale = peer->unanswered = false;
+        try_drop_path(peer);
         try_now(peer);
 }
 
 void reliance_follow(Peer *peer)
 {
-        bool is;
+        bool works;
 
         judge(peer);
-        is = peer_is_self_reliant(peer);
-        if (is && peer->path.kind == PATH_NONE)
+        works = endpoint_works(peer);
+        if (works && peer->path.kind == PATH_NONE && !session_is_negotiating(peer->session))
                 leave_alone(peer);
-        else if (!is && peer->path.kind == PATH_DIRECT)
+        else if (!works && peer->path.kind == PATH_DIRECT)
                 take_care(peer);
-        if (is)
+        if (works && peer->state == PEER_STATE_CONNECTED)
                 arm_timer(peer);
 }

@@ -232,7 +232,7 @@ static void on_message(Mqtt *m, const char *topic, const void *payload, size_t s
         r->counters.received++;
         /* The subscription may go while its envelope is looked at. */
         memcpy(copy, s->topic, sizeof(copy));
-        r->callbacks->envelope(r, copy, payload, size, r->userdata);
+        (void) r->callbacks->envelope(r, copy, payload, size, r->userdata);
 }
 
 /* A copy of the topics that a packet was about: the callback may do anything to the subscriptions, or end

@@ -123,7 +123,8 @@ static int rendezvous_multicast_publish(Rendezvous *r, const char *topic, const 
         return 0;
 }
 
-/* What is for somebody else on the LAN is none of our business, and of no use. */
+/* What is for somebody else on the LAN is none of our business, and of no use; nor is what is one too many.
+ */
 static bool on_datagram(Multicast *m, const void *data, size_t size, void *userdata)
 {
         RendezvousMulticast *rm = userdata;
@@ -141,8 +142,7 @@ static bool on_datagram(Multicast *m, const void *data, size_t size, void *userd
             !subscription_find(rm->subscriptions, hex_encode(packet.topic, sizeof(packet.topic), topic)))
                 return false;
         r->counters.received++;
-        r->callbacks->envelope(r, topic, packet.envelope, packet.size, r->userdata);
-        return true;
+        return r->callbacks->envelope(r, topic, packet.envelope, packet.size, r->userdata);
 }
 
 /* ---- Interfaces ---- */

@@ -43,8 +43,9 @@ typedef struct RendezvousOps {
 } RendezvousOps;
 
 typedef struct RendezvousCallbacks {
-        /* An envelope for a topic that was subscribed; not longer than RENDEZVOUS_ENVELOPE_MAX. */
-        void (*envelope)(Rendezvous *r, const char *topic, const void *envelope, size_t size,
+        /* An envelope for a topic that was subscribed; not longer than RENDEZVOUS_ENVELOPE_MAX. False: it
+         * was dropped unread, as one too many. */
+        bool (*envelope)(Rendezvous *r, const char *topic, const void *envelope, size_t size,
                          void *userdata);
         /* state or error changed, or (while up) a new neighbour may be listening. */
         void (*state)(Rendezvous *r, void *userdata);

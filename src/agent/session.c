@@ -5,9 +5,12 @@
 #include "carrier.h"
 #include "event-util.h"
 #include "exchange.h"
+#include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
 #include "random-util.h"
+#include "shared-candidates.h"
+#include "sharing.h"
 #include "try.h"
 
 /* An offer is repeated when a rendezvous may have lost it (LAN multicast does): after 1, 2 and 4 s more, and
@@ -23,17 +26,23 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata);
 
 static void fill_description(const Session *s, SdpDescription *d)
 {
+        const Link *link = s->peer->link;
+
         *d = (SdpDescription) {
                 .trickle = true,
                 .ice2 = true,
-                .end_of_candidates = s->gathering_done,
+                .end_of_candidates = s->gathering_done && (!s->shared || link_mappings_are_settled(link)),
                 .session_id = s->id >> 1, /* RFC 8866 wants what fits a signed number (RFC 3264 section 5) */
                 .session_version = 1,
                 .n_candidates = s->n_candidates,
         };
         strcpy(d->ufrag, ice_agent_ufrag(s->ice));
         strcpy(d->pwd, ice_agent_pwd(s->ice));
-        memcpy(d->candidates, s->candidates, sizeof(IceCandidate) * s->n_candidates);
+        if (s->shared)
+                d->n_candidates = shared_candidates_build(link, s->candidates, s->n_candidates,
+                                                          d->candidates, ELEMENTSOF(d->candidates));
+        else
+                memcpy(d->candidates, s->candidates, sizeof(IceCandidate) * s->n_candidates);
 }
 
 /* Each message has all candidates so far: one that is lost costs nothing then, and what is known already is
@@ -43,13 +52,14 @@ static void send_candidates(Session *s, MessageType type)
         _cleanup_(message_erase) Message m = { .type = type, .session = s->id };
 
         fill_description(s, &m.sdp);
-        s->n_told = s->n_candidates;
-        s->end_told = s->gathering_done;
+        s->untold = false;
         exchange_send(s->peer, s->peer_instance, &m);
 }
 
 void session_repeat_description(Session *s)
 {
+        if (s->sharing)
+                return; /* said when that is settled */
         s->described = true;
         send_candidates(s, s->controlling ? MESSAGE_OFFER : MESSAGE_ANSWER);
 }
@@ -58,7 +68,7 @@ static int on_trickle(sd_event_source *source, void *userdata)
 {
         Session *s = userdata;
 
-        if (s->n_told < s->n_candidates || s->end_told != s->gathering_done)
+        if (s->untold)
                 send_candidates(s, MESSAGE_CANDIDATES);
         return 0;
 }
@@ -67,6 +77,7 @@ static void schedule_trickle(Session *s)
 {
         int r;
 
+        s->untold = true;
         if (!s->described)
                 return;
         r = event_defer_once(s->peer->link->manager->event, &s->trickle, on_trickle, s, "session-trickle");
@@ -91,6 +102,12 @@ static void on_gathering_done(IceAgent *ice, void *userdata)
 
         s->gathering_done = true;
         schedule_trickle(s);
+}
+
+void session_mapping_changed(Session *s)
+{
+        if (s->shared)
+                schedule_trickle(s);
 }
 
 /* The peer may have its pair before we have ours, and its WireGuard shakes hands at once. It would try again
@@ -121,6 +138,8 @@ static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandi
         s->selected = true;
         s->local = *local;
         s->remote = *remote;
+        if (s->shared)
+                shared_candidates_name(s->peer->link, s->candidates, s->n_candidates, &s->local);
         event_disarm_timer(s->timer);
         carrier_take_over(s);
         deliver_early_data(s);
@@ -158,23 +177,79 @@ static const IceAgentCallbacks ice_callbacks = {
         .data = on_data,
 };
 
+/* Where the link's port is seen from outside is asked for the link, not for each session. */
+static size_t choose_servers(const Session *s, IceServer *ret)
+{
+        const Manager *m = s->peer->link->manager;
+        size_t n = 0;
+
+        for (size_t i = 0; i < m->n_ice_servers; i++)
+                if (!s->shared || m->ice_servers[i].kind != ICE_SERVER_STUN)
+                        ret[n++] = m->ice_servers[i];
+        return n;
+}
+
 static int make_agent(Session *s)
 {
         Manager *m = s->peer->link->manager;
+        _cleanup_free_ IceServer *servers = NULL;
         int r;
 
+        servers = new0(IceServer, m->n_ice_servers + 1);
+        if (!servers)
+                return -ENOMEM;
         r = ice_agent_new(m->event,
                           &(IceAgentParameters) {
                                   .controlling = s->controlling,
                                   .local_addresses = m->addresses,
                                   .n_local_addresses = m->n_addresses,
-                                  .servers = m->ice_servers,
-                                  .n_servers = m->n_ice_servers,
+                                  .servers = servers,
+                                  .n_servers = choose_servers(s, servers),
                           },
                           &ice_callbacks, s, &s->ice);
         if (r < 0)
                 return r;
         return ice_agent_gather(s->ice);
+}
+
+/* Its sockets share the link's port from now on, or as soon as the broker has answered. */
+static int share_sockets(Session *s, broker_done_callback_t callback, BrokerCall **ret)
+{
+        const Link *link = s->peer->link;
+        Broker *b = link->manager->broker;
+        _cleanup_free_ int *fds = NULL;
+        size_t n;
+        int r;
+
+        r = ice_agent_sockets(s->ice, &fds, &n);
+        if (r < 0)
+                return r;
+        return b->ops->add_sockets(b, link->name, ice_agent_ufrag(s->ice), /* keeps_relays= */ true, fds, n,
+                                   callback, s, ret);
+}
+
+static void on_shared_again(Broker *b, int error, void *userdata)
+{
+        Session *s = userdata;
+
+        s->sharing_again = NULL;
+        if (error < 0 && error != -ECONNRESET)
+                log_peer_full(s->peer, LOG_DEBUG, error, "The session's sockets are no longer shared: %m");
+}
+
+void session_share_again(Session *s)
+{
+        const Manager *m = s->peer->link->manager;
+
+        if (!s->shared || s->sharing || s->sharing_again || !sharing_is_on(m) || !m->broker->connected)
+                return;
+        (void) share_sockets(s, on_shared_again, &s->sharing_again);
+}
+
+bool session_is_plain(const Session *s)
+{
+        return s->shared && s->selected && s->local.transport == ICE_TRANSPORT_UDP &&
+               s->remote.transport == ICE_TRANSPORT_UDP && s->local.type != ICE_CANDIDATE_RELAY;
 }
 
 /* libnice's own sockets carry STUN, and the data of relayed pairs. */
@@ -201,6 +276,7 @@ static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, bool con
         s->peer_instance = peer_instance;
         s->controlling = controlling;
         s->started = now(CLOCK_BOOTTIME);
+        s->shared = sharing_is_on(peer->link->manager);
         r = make_agent(s);
         if (r < 0)
                 return r;
@@ -210,15 +286,34 @@ static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, bool con
         return 0;
 }
 
+static void forget_offer(Session *s)
+{
+        if (s->offer)
+                erase(s->offer, sizeof(*s->offer)); /* has an ICE password */
+        s->offer = mfree(s->offer);
+}
+
+static void stop_sharing(Session *s)
+{
+        Broker *b = s->peer->link->manager->broker;
+
+        broker_call_free(s->sharing);
+        broker_call_free(s->sharing_again);
+        if (s->shared && s->ice && b && b->connected)
+                (void) b->ops->remove_sockets(b, ice_agent_ufrag(s->ice));
+}
+
 Session *session_free(Session *s)
 {
         if (!s)
                 return NULL;
         carrier_forget_session(s);
+        stop_sharing(s);
         sd_event_source_disable_unref(s->trickle);
         sd_event_source_disable_unref(s->timer);
         ice_agent_free(s->ice);
         free(s->early);
+        forget_offer(s);
         free(s);
         return NULL;
 }
@@ -240,24 +335,6 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
                 return 0;
         }
         try_session_failed(s, s->answered);
-        return 0;
-}
-
-int session_new_offer(Peer *peer, uint64_t peer_instance, Session **ret)
-{
-        _cleanup_(session_freep) Session *s = NULL;
-        int r;
-
-        /* 0 means "no session" in a message. */
-        r = session_new(peer, random_u64() | 1, peer_instance, /* controlling= */ true, &s);
-        if (r < 0)
-                return r;
-        s->n_offers = 1;
-        r = arm_timer(s, OFFER_INTERVAL);
-        if (r < 0)
-                return r;
-        session_repeat_description(s);
-        *ret = TAKE_PTR(s);
         return 0;
 }
 
@@ -300,6 +377,71 @@ static int take_description(Session *s, const SdpDescription *sdp)
         return 0;
 }
 
+static int begin_offer(Session *s)
+{
+        int r;
+
+        s->n_offers = 1;
+        r = arm_timer(s, OFFER_INTERVAL);
+        if (r < 0)
+                return r;
+        session_repeat_description(s);
+        return 0;
+}
+
+static int begin_answer(Session *s)
+{
+        const Message *early = s->peer->early;
+        int r;
+
+        /* The answer leaves before the checks begin, so that the peer's checks of the other direction start
+         * as early as ours. */
+        session_repeat_description(s);
+        r = take_description(s, &s->offer->sdp);
+        forget_offer(s);
+        if (r >= 0 && early && early->session == s->id)
+                take_candidates(s, &early->sdp);
+        return r;
+}
+
+static void on_shared(Broker *b, int error, void *userdata)
+{
+        Session *s = userdata;
+        int r = error;
+
+        s->sharing = NULL;
+        if (r >= 0)
+                r = s->controlling ? begin_offer(s) : begin_answer(s);
+        if (r >= 0)
+                return;
+        log_peer_full(s->peer, LOG_WARNING, r, "Failed to share WireGuard's port: %m");
+        try_session_aborted(s);
+}
+
+/* Everything that anybody else gets to see, now or when the sockets share the link's port. */
+static int session_begin(Session *s)
+{
+        if (s->shared)
+                return share_sockets(s, on_shared, &s->sharing);
+        return s->controlling ? begin_offer(s) : begin_answer(s);
+}
+
+int session_new_offer(Peer *peer, uint64_t peer_instance, Session **ret)
+{
+        _cleanup_(session_freep) Session *s = NULL;
+        int r;
+
+        /* 0 means "no session" in a message. */
+        r = session_new(peer, random_u64() | 1, peer_instance, /* controlling= */ true, &s);
+        if (r < 0)
+                return r;
+        r = session_begin(s);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
 int session_new_answer(Peer *peer, const Message *offer, Session **ret)
 {
         _cleanup_(session_freep) Session *s = NULL;
@@ -308,10 +450,10 @@ int session_new_answer(Peer *peer, const Message *offer, Session **ret)
         r = session_new(peer, offer->session, offer->instance, /* controlling= */ false, &s);
         if (r < 0)
                 return r;
-        /* The answer leaves before the checks begin, so that the peer's checks of the other direction start
-         * as early as ours. */
-        session_repeat_description(s);
-        r = take_description(s, &offer->sdp);
+        s->offer = memdup_suffix0(offer, sizeof(*offer));
+        if (!s->offer)
+                return -ENOMEM;
+        r = session_begin(s);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(s);
@@ -334,5 +476,6 @@ void session_take_answer(Session *s, const Message *answer)
 
 void session_take_candidates(Session *s, const Message *candidates)
 {
-        take_candidates(s, &candidates->sdp);
+        if (s->answered)
+                take_candidates(s, &candidates->sdp);
 }

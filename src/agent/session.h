@@ -16,11 +16,16 @@ struct Session {
         uint64_t answer;   /* the sequence number of the message that brought it */
         bool remote_ended; /* they will have no more candidates */
         IceAgent *ice;
+        bool shared;         /* its sockets share WireGuard's port */
+        BrokerCall *sharing; /* in flight: nothing is said or sent before */
+        BrokerCall *sharing_again;
+        Message *offer; /* to be answered then */
 
-        IceCandidate candidates[SDP_CANDIDATES_MAX]; /* ours */
-        size_t n_candidates, n_told;
-        bool gathering_done, end_told;
-        sd_event_source *trickle; /* tells new candidates, once per turn */
+        IceCandidate candidates[SDP_CANDIDATES_MAX]; /* ours, as libnice has them */
+        size_t n_candidates;
+        bool gathering_done;
+        bool untold;              /* there is something about ours that the peer does not know */
+        sd_event_source *trickle; /* tells it, once per turn */
 
         bool selected;
         IceCandidate local, remote;
@@ -45,6 +50,20 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Session *, session_free);
 void session_take_answer(Session *session, const Message *answer);
 void session_repeat_description(Session *session);
 void session_take_candidates(Session *session, const Message *candidates);
+
+/* STUN servers see the link's port elsewhere now, or have all been asked. */
+void session_mapping_changed(Session *session);
+
+/* The broker may have forgotten its sockets. */
+void session_share_again(Session *session);
+
+/* Does the pair need nobody but WireGuard and the network on this side? */
+bool session_is_plain(const Session *session);
+
+static inline bool session_is_selected(const Session *session)
+{
+        return session && session->selected;
+}
 
 /* Still looking for its first pair? */
 static inline bool session_is_negotiating(const Session *session)

@@ -52,7 +52,7 @@ static void make_room(Peer *peer)
         peer->old_session = TAKE_PTR(peer->session);
 }
 
-static void drop_path(Peer *peer)
+void try_drop_path(Peer *peer)
 {
         peer->suspect = peer->renew = false;
         peer->session = session_free(peer->session);
@@ -83,8 +83,6 @@ static void start_session(Peer *peer, uint64_t instance, const Message *offer)
         }
         if (!has_path(peer))
                 peer_set_state(peer, PEER_STATE_NEGOTIATING);
-        if (peer->early && peer->early->session == peer->session->id && offer)
-                session_take_candidates(peer->session, peer->early);
 }
 
 /* One attempt, with what we know of the peer. */
@@ -130,10 +128,10 @@ static void attempt_and_arm(Peer *peer)
 /* Nothing new was found for a path that ICE has lost: does it carry packets nevertheless? */
 static void settle_suspicion(Peer *peer)
 {
-        if (peer->proxy && proxy_counters(peer->proxy)->in_packets > peer->suspect_since_packets)
+        if (carrier_received_packets(peer) > peer->suspect_since_packets)
                 peer->suspect = false;
         else if (peer->retry_step >= SUSPICION_STEPS && !session_is_negotiating(peer->session))
-                drop_path(peer);
+                try_drop_path(peer);
 }
 
 static int on_retry(sd_event_source *source, uint64_t t, void *userdata)
@@ -273,7 +271,7 @@ static void handle_bye(Peer *peer, const Message *m)
                 return;
         log_peer_full(peer, LOG_INFO, 0, "Said goodbye.");
         peer->silent = true;
-        drop_path(peer);
+        try_drop_path(peer);
         arm_retry(peer);
 }
 
@@ -292,8 +290,6 @@ void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict)
 {
         if (verdict != SIGNALLING_ANSWER_HELLO)
                 peer->silent = false;
-        if (peer_is_self_reliant(peer))
-                return;
         if (verdict == SIGNALLING_ACCEPT_NEW_INSTANCE)
                 follow_instance(peer, m);
 
@@ -325,8 +321,13 @@ static void suspect_path(Peer *peer)
 {
         if (peer->suspect)
                 return;
+        /* WireGuard needs no checks of ours: reliance.c sees when it no longer gets through. */
+        if (peer->path.kind == PATH_DIRECT) {
+                try_again(peer);
+                return;
+        }
         peer->suspect = true;
-        peer->suspect_since_packets = peer->proxy ? proxy_counters(peer->proxy)->in_packets : 0;
+        peer->suspect_since_packets = carrier_received_packets(peer);
         try_now(peer);
 }
 
@@ -369,6 +370,15 @@ void try_session_failed(Session *s, bool answered)
         step_back(peer);
         if (!has_path(peer))
                 peer_set_state(peer, answered ? PEER_STATE_FAILED : PEER_STATE_WAITING);
+        arm_retry(peer);
+}
+
+void try_session_aborted(Session *s)
+{
+        Peer *peer = s->peer;
+
+        peer->session = session_free(s);
+        step_back(peer);
         arm_retry(peer);
 }
 

@@ -12,6 +12,9 @@ void try_now(Peer *peer);
 /* Likewise, although there may be a good path already: a new one is looked for beside it. */
 void try_again(Peer *peer);
 
+/* The path is of no use any more, and nor is whatever carries it. */
+void try_drop_path(Peer *peer);
+
 /* No further attempts until the next try_now(). */
 void try_cancel(Peer *peer);
 
@@ -20,6 +23,9 @@ void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict)
 
 /* From session.c: its peer did not answer, or no pair works (any more). The session may be freed. */
 void try_session_failed(Session *session, bool answered);
+
+/* From session.c: it could not even begin. The session is freed. */
+void try_session_aborted(Session *session);
 
 /* From session.c: the checks of its pair get through again. */
 void try_session_revived(Session *session);

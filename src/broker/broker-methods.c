@@ -138,10 +138,7 @@ static int method_read_link(sd_varlink *link, sd_json_variant *parameters, sd_va
         Parameters p = {};
         int r;
 
-        r = broker_server_check_caller(s, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, &p);
+        r = broker_server_parse(s, link, parameters, table, &p);
         if (r != 0)
                 return r;
         r = request_new(s, link, p.link, &request);
@@ -206,10 +203,7 @@ static int method_set_endpoint(sd_varlink *link, sd_json_variant *parameters,
         BrokerLink *found;
         int r;
 
-        r = broker_server_check_caller(s, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, &p);
+        r = broker_server_parse(s, link, parameters, table, &p);
         if (r != 0)
                 return r;
         found = broker_manager_find(s->manager, p.link);
@@ -260,10 +254,7 @@ static int parse_and_find_keys(BrokerServer *s, sd_varlink *link, sd_json_varian
 {
         int r;
 
-        r = broker_server_check_caller(s, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, p);
+        r = broker_server_parse(s, link, parameters, table, p);
         if (r != 0)
                 return r;
         r = find_keys(s, p, ret);
@@ -401,31 +392,40 @@ static int grow_buffers(int fd)
         return 0;
 }
 
-/* All are checked before one is changed. The connection closes the descriptors after the call. */
+int broker_peek_udp_sockets(sd_varlink *link, int ret_fds[static BROKER_FDS_MAX], size_t *ret_n)
+{
+        size_t n = 0;
+        int r;
+
+        for (int fd; (fd = sd_varlink_peek_fd(link, n)) >= 0; n++) {
+                if (n >= BROKER_FDS_MAX)
+                        return sd_varlink_error_errno(link, -E2BIG);
+                r = check_udp_socket(fd);
+                if (r < 0)
+                        return sd_varlink_error_errno(link, r);
+                ret_fds[n] = fd;
+        }
+        if (n == 0)
+                return sd_varlink_error_errno(link, -EBADF);
+        *ret_n = n;
+        return 0;
+}
+
+/* All are checked before one is changed. */
 static int method_grow_buffers(sd_varlink *link, sd_json_variant *parameters,
                                sd_varlink_method_flags_t flags, void *userdata)
 {
         static const sd_json_dispatch_field table[] = { {} };
         int fds[BROKER_FDS_MAX];
-        size_t n = 0;
+        size_t n;
         int r;
 
-        r = broker_server_check_caller(userdata, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, NULL);
+        r = broker_server_parse(userdata, link, parameters, table, NULL);
         if (r != 0)
                 return r;
-        for (int fd; (fd = sd_varlink_peek_fd(link, n)) >= 0; n++) {
-                if (n >= ELEMENTSOF(fds))
-                        return sd_varlink_error_errno(link, -E2BIG);
-                r = check_udp_socket(fd);
-                if (r < 0)
-                        return sd_varlink_error_errno(link, r);
-                fds[n] = fd;
-        }
-        if (n == 0)
-                return sd_varlink_error_errno(link, -EBADF);
+        r = broker_peek_udp_sockets(link, fds, &n);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < n; i++) {
                 r = grow_buffers(fds[i]);
                 if (r < 0)
@@ -440,5 +440,7 @@ int broker_methods_bind(sd_varlink_server *server)
                 server, BROKER_METHOD("WatchLinks"), broker_method_watch_links, BROKER_METHOD("ReadLink"),
                 method_read_link, BROKER_METHOD("SetEndpoint"), method_set_endpoint, BROKER_METHOD("Seal"),
                 method_seal, BROKER_METHOD("Open"), method_open, BROKER_METHOD("DeriveTopics"),
-                method_derive_topics, BROKER_METHOD("GrowBuffers"), method_grow_buffers);
+                method_derive_topics, BROKER_METHOD("GrowBuffers"), method_grow_buffers,
+                BROKER_METHOD("SetRedirect"), broker_method_set_redirect, BROKER_METHOD("AddSockets"),
+                broker_method_add_sockets, BROKER_METHOD("RemoveSockets"), broker_method_remove_sockets);
 }

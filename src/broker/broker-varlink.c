@@ -24,6 +24,15 @@ int broker_server_check_caller(BrokerServer *s, sd_varlink *link)
         return 0;
 }
 
+int broker_server_parse(BrokerServer *s, sd_varlink *link, sd_json_variant *parameters,
+                        const sd_json_dispatch_field *table, void *userdata)
+{
+        int r;
+
+        r = broker_server_check_caller(s, link);
+        return r < 0 ? r : sd_varlink_dispatch(link, parameters, table, userdata);
+}
+
 static int on_connect(sd_varlink_server *server, sd_varlink *link, void *userdata)
 {
         BrokerServer *s = userdata;
@@ -44,7 +53,10 @@ static void on_disconnect(sd_varlink_server *server, sd_varlink *link, void *use
                 s->strangers--;
         varlink_watchers_remove(&s->watchers, link);
         varlink_watchers_remove(&s->early, link);
+        varlink_watchers_remove(&s->redirecting, link);
         broker_requests_cancel(s, link);
+        if (s->redirect)
+                broker_redirect_forget(s->redirect, link);
 }
 
 static int build_event(BrokerEvent event, const char *name, const WireguardDevice *device,
@@ -118,6 +130,7 @@ static void on_settled(BrokerManager *m, void *userdata)
                         sd_varlink_close(watcher);
                 sd_varlink_unref(watcher);
         }
+        broker_server_resume_redirecting(s);
 }
 
 const BrokerManagerCallbacks broker_server_manager_callbacks = {
@@ -187,5 +200,6 @@ BrokerServer *broker_server_free(BrokerServer *s)
         sd_varlink_server_unref(s->server);
         varlink_watchers_done(&s->watchers);
         varlink_watchers_done(&s->early);
+        varlink_watchers_done(&s->redirecting);
         return mfree(s);
 }

@@ -107,29 +107,50 @@ static int watch_signals(sd_event *event, BrokerManager *manager)
         return sd_event_set_watchdog(event, true);
 }
 
-static int start(sd_event *event, const Arguments *arguments, BrokerServer **ret_server,
-                 BrokerManager **ret_manager)
+/* Loads what needs rights that go right after it, and tries it out with those that are left. */
+static int start_redirect(uid_t user, BrokerRedirect **ret)
 {
         int r;
 
-        r = broker_server_new(event, find_user(arguments->user), ret_server);
+        r = privileges_drop_for_loading();
+        if (r == -EPERM)
+                return log_error_errno(
+                        r, "icewire-broker needs CAP_NET_ADMIN: start it by systemd or as root.");
+        if (r < 0)
+                return log_error_errno(r, "Failed to drop privileges: %m");
+        /* Without the user only root is served. */
+        r = broker_redirect_new(user == UID_INVALID ? 0 : user, /* factory= */ NULL, ret);
+        if (r < 0)
+                return log_oom();
+        r = privileges_drop();
+        if (r < 0)
+                return log_error_errno(r, "Failed to drop privileges: %m");
+        broker_redirect_test(*ret);
+        return 0;
+}
+
+static int start(sd_event *event, const Arguments *arguments, BrokerServer **ret_server,
+                 BrokerManager **ret_manager, BrokerRedirect **ret_redirect)
+{
+        uid_t user = find_user(arguments->user);
+        int r;
+
+        r = broker_server_new(event, user, ret_server);
         if (r < 0)
                 return log_error_errno(r, "Failed to make the Varlink server: %m");
         /* While all rights are there: the folder may belong to somebody else. */
         r = broker_server_listen(*ret_server, arguments->socket);
         if (r < 0)
                 return log_error_errno(r, "Failed to listen at '%s': %m", arguments->socket);
-        r = privileges_drop();
-        if (r == -EPERM)
-                return log_error_errno(
-                        r, "icewire-broker needs CAP_NET_ADMIN: start it by systemd or as root.");
+        r = start_redirect(user, ret_redirect);
         if (r < 0)
-                return log_error_errno(r, "Failed to drop privileges: %m");
+                return r;
         r = broker_manager_new(event, WIREGUARD_UAPI_FOLDER, &broker_server_manager_callbacks, *ret_server,
                                ret_manager);
         if (r < 0)
                 return log_error_errno(r, "Failed to watch for links: %m");
         (*ret_server)->manager = *ret_manager;
+        (*ret_server)->redirect = *ret_redirect;
         r = watch_signals(event, *ret_manager);
         if (r < 0)
                 return log_error_errno(r, "Failed to watch for signals: %m");
@@ -139,6 +160,7 @@ static int start(sd_event *event, const Arguments *arguments, BrokerServer **ret
 int icewire_broker_run(int argc, char *argv[])
 {
         _cleanup_event_ sd_event *event = NULL;
+        _cleanup_(broker_redirect_freep) BrokerRedirect *redirect = NULL;
         _cleanup_(broker_manager_freep) BrokerManager *manager = NULL;
         _cleanup_(broker_server_freep) BrokerServer *server = NULL;
         Arguments arguments = {};
@@ -152,7 +174,7 @@ int icewire_broker_run(int argc, char *argv[])
                 log_error_errno(r, "Failed to make the event loop: %m");
                 return EXIT_FAILURE;
         }
-        r = start(event, &arguments, &server, &manager);
+        r = start(event, &arguments, &server, &manager, &redirect);
         if (r < 0)
                 return EXIT_FAILURE;
         (void) sd_notify(0, "READY=1\nSTATUS=Following WireGuard links.");

@@ -11,16 +11,19 @@
 
 /* Plain system calls: libcap would be one more library in a privileged process for two of them. */
 
-#define KEEP (UINT64_C(1) << CAP_NET_ADMIN)
+#define BIT(capability) (UINT64_C(1) << (capability))
+#define KEEP_FOR_LOADING (BIT(CAP_NET_ADMIN) | BIT(CAP_BPF) | BIT(CAP_PERFMON) | BIT(CAP_SETPCAP))
+#define KEEP BIT(CAP_NET_ADMIN)
 
-static int get_permitted(uint64_t *ret)
+static int get_capabilities(uint64_t *ret_permitted, uint64_t *ret_effective)
 {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         struct __user_cap_data_struct data[2] = {};
 
         if (syscall(SYS_capget, &header, data) < 0)
                 return -errno;
-        *ret = ((uint64_t) data[1].permitted << 32) | data[0].permitted;
+        *ret_permitted = ((uint64_t) data[1].permitted << 32) | data[0].permitted;
+        *ret_effective = ((uint64_t) data[1].effective << 32) | data[0].effective;
         return 0;
 }
 
@@ -43,7 +46,7 @@ static int drop_bounding_set(uint64_t keep)
 
                 if (there < 0)
                         break; /* this kernel has no more */
-                if (there == 0 || (keep & (UINT64_C(1) << cap)))
+                if (there == 0 || (keep & BIT(cap)))
                         continue;
                 if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
                         return -errno;
@@ -51,20 +54,20 @@ static int drop_bounding_set(uint64_t keep)
         return 0;
 }
 
-int privileges_drop(void)
+static int drop_all_but(uint64_t keep)
 {
-        uint64_t permitted = 0, keep;
+        uint64_t permitted = 0, effective = 0;
         int r;
 
-        r = get_permitted(&permitted);
+        r = get_capabilities(&permitted, &effective);
         if (r < 0)
                 return r;
-        if (!(permitted & (UINT64_C(1) << CAP_NET_ADMIN)))
+        if (!(permitted & BIT(CAP_NET_ADMIN)))
                 return -EPERM;
-        keep = permitted & KEEP;
+        keep &= permitted;
         /* Without CAP_SETPCAP it cannot shrink; then whoever started us has set it, and no_new_privs does
          * the rest. */
-        if (permitted & (UINT64_C(1) << CAP_SETPCAP)) {
+        if (permitted & BIT(CAP_SETPCAP)) {
                 r = drop_bounding_set(keep);
                 if (r < 0)
                         return r;
@@ -77,4 +80,21 @@ int privileges_drop(void)
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
                 return -errno;
         return 0;
+}
+
+int privileges_drop_for_loading(void)
+{
+        return drop_all_but(KEEP_FOR_LOADING);
+}
+
+int privileges_drop(void)
+{
+        return drop_all_but(KEEP);
+}
+
+bool privileges_have(unsigned capability)
+{
+        uint64_t permitted = 0, effective = 0;
+
+        return get_capabilities(&permitted, &effective) >= 0 && (effective & BIT(capability));
 }

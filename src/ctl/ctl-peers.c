@@ -212,7 +212,7 @@ char *ctl_peer_via(const CtlPeer *peer)
 {
         _cleanup_free_ char *via = NULL;
 
-        if (streq(peer->path, "none") || streq(peer->path, "direct") || !peer->remote.address)
+        if (streq(peer->path, "none") || !peer->remote.address)
                 via = strdup(peer->endpoint ?: "-");
         else
                 via = format_pair(peer);

@@ -19,13 +19,6 @@
 #define COLOUR_BAD "\033[31m"
 #define COLOUR_END "\033[0m"
 
-static const char *member_string(sd_json_variant *v, const char *name)
-{
-        sd_json_variant *member = sd_json_variant_by_key(v, name);
-
-        return member && sd_json_variant_is_string(member) ? sd_json_variant_string(member) : NULL;
-}
-
 static uint64_t member_unsigned(sd_json_variant *v, const char *name)
 {
         sd_json_variant *member = sd_json_variant_by_key(v, name);
@@ -56,8 +49,8 @@ static void print_state(const Ctl *ctl, const char *state)
 
 static void print_rendezvous(const Ctl *ctl, sd_json_variant *v)
 {
-        _cleanup_free_ char *name = terminal_escape(strna(member_string(v, "name")));
-        const char *state = strna(member_string(v, "state")), *error = member_string(v, "error");
+        _cleanup_free_ char *name = terminal_escape(strna(ctl_member_string(v, "name")));
+        const char *state = strna(ctl_member_string(v, "state")), *error = ctl_member_string(v, "error");
         _cleanup_free_ char *reason = error ? terminal_escape(error) : NULL;
 
         printf("  Rendezvous  %s: ", strna(name));
@@ -67,30 +60,51 @@ static void print_rendezvous(const Ctl *ctl, sd_json_variant *v)
         putchar('\n');
 }
 
-static void print_daemon(const Ctl *ctl, sd_json_variant *description, const CtlPeers *peers)
+static void print_redirect(sd_json_variant *description)
 {
-        _cleanup_free_ char *version = terminal_escape(strna(member_string(description, "version")));
-        const char *broker = strna(member_string(description, "broker"));
-        size_t connected = 0, n;
+        const char *kind = ctl_member_string(description, "redirect"),
+                   *reason = ctl_member_string(description, "redirectReason");
+        _cleanup_free_ char *escaped = kind ? terminal_escape(kind) : NULL,
+                            *escaped_reason = reason ? terminal_escape(reason) : NULL;
+
+        if (escaped)
+                printf("  Redirect    %s%s%s%s\n", escaped, escaped_reason ? " (" : "",
+                       strempty(escaped_reason), escaped_reason ? ")" : "");
+}
+
+void ctl_status_print_services(const Ctl *ctl, sd_json_variant *description)
+{
+        const char *broker = strna(ctl_member_string(description, "broker"));
+        size_t n;
         sd_json_variant *rendezvous = member_array(description, "rendezvous", &n);
 
-        for (size_t i = 0; i < peers->n; i++)
-                connected += streq(peers->items[i].state, "connected");
-        printf("icewired %s: %zu of %zu peers connected\n", strna(version), connected, peers->n);
         printf("  Broker      ");
         print_state(ctl, broker);
-        putchar('\n');
+        puts(streq(broker, "lost") ? " (it reads and writes the links: systemctl start icewire-broker)"
+                                   : "");
+        print_redirect(description);
         for (size_t i = 0; i < n; i++)
                 print_rendezvous(ctl, sd_json_variant_by_index(rendezvous, i));
         if (n == 0)
                 puts("  Rendezvous  none configured");
 }
 
+static void print_daemon(const Ctl *ctl, sd_json_variant *description, const CtlPeers *peers)
+{
+        _cleanup_free_ char *version = terminal_escape(strna(ctl_member_string(description, "version")));
+        size_t connected = 0;
+
+        for (size_t i = 0; i < peers->n; i++)
+                connected += streq(peers->items[i].state, "connected");
+        printf("icewired %s: %zu of %zu peers connected\n", strna(version), connected, peers->n);
+        ctl_status_print_services(ctl, description);
+}
+
 static void print_link(sd_json_variant *v)
 {
-        _cleanup_free_ char *name = terminal_escape(strna(member_string(v, "name"))),
-                            *kind = terminal_escape(strna(member_string(v, "kind"))),
-                            *key = terminal_escape(member_string(v, "publicKey") ?: "no key");
+        _cleanup_free_ char *name = terminal_escape(strna(ctl_member_string(v, "name"))),
+                            *kind = terminal_escape(strna(ctl_member_string(v, "kind"))),
+                            *key = terminal_escape(ctl_member_string(v, "publicKey") ?: "no key");
         uint64_t port = member_unsigned(v, "listenPort");
 
         printf("  Link        %s: %s, %s, ", strna(name), strna(kind), strna(key));
@@ -100,15 +114,17 @@ static void print_link(sd_json_variant *v)
                 puts("not bound to a port");
 }
 
-static void print_links(sd_json_variant *reply)
+static void print_links(sd_json_variant *reply, sd_json_variant *description)
 {
+        const char *broker = strna(ctl_member_string(description, "broker"));
         size_t n;
         sd_json_variant *links = member_array(reply, "links", &n);
 
         for (size_t i = 0; i < n; i++)
                 print_link(sd_json_variant_by_index(links, i));
         if (n == 0)
-                puts("  Link        no WireGuard link");
+                puts(streq(broker, "ready") ? "  Link        no WireGuard link"
+                                            : "  Link        not known yet");
 }
 
 static int print_json(const Ctl *ctl, sd_json_variant *description, sd_json_variant *links,
@@ -132,7 +148,7 @@ static int print(const Ctl *ctl, sd_json_variant *description, sd_json_variant *
         if (sd_json_format_enabled(ctl->json))
                 return print_json(ctl, description, links, peers);
         print_daemon(ctl, description, peers);
-        print_links(links);
+        print_links(links, description);
         if (peers->n == 0)
                 return 0;
         putchar('\n');

@@ -73,6 +73,13 @@ int ctl_call(sd_varlink *link, const char *method, sd_json_variant *parameters, 
         return 0;
 }
 
+const char *ctl_member_string(sd_json_variant *v, const char *name)
+{
+        sd_json_variant *member = sd_json_variant_by_key(v, name);
+
+        return member && sd_json_variant_is_string(member) ? sd_json_variant_string(member) : NULL;
+}
+
 int ctl_print_json(const Ctl *ctl, sd_json_variant *v)
 {
         int r = sd_json_variant_dump(v, ctl->json | SD_JSON_FORMAT_FLUSH, stdout, /* prefix= */ NULL);

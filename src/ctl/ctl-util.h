@@ -24,6 +24,9 @@ int ctl_connect(const Ctl *ctl, sd_varlink **ret);
 int ctl_call(sd_varlink *link, const char *method, sd_json_variant *parameters, sd_json_variant **ret);
 int ctl_explain_error(const char *error, sd_json_variant *parameters);
 
+/* A string member, lent; NULL if there is none. */
+const char *ctl_member_string(sd_json_variant *v, const char *name);
+
 int ctl_print_json(const Ctl *ctl, sd_json_variant *v);
 
 /* A copy with control characters, and characters that reorder or hide text, written as escapes; NULL without

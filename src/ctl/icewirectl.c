@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "config-meson.h"
+#include "ctl-diagnose.h"
 #include "ctl-monitor.h"
 #include "ctl-peers.h"
 #include "ctl-status.h"
@@ -26,6 +27,7 @@ static int verb_help(const Ctl *ctl, int argc, char *argv[])
                "  peers [LINK] [PEER]        Peers as a table\n"
                "  peer [LINK] PEER           All about one peer\n"
                "  monitor                    Follow what changes\n"
+               "  diagnose                   What the network is like: NAT, STUN and TURN servers, IPv6\n"
                "  reconnect [LINK] [PEER]    Look for a path anew\n"
                "  reload                     Read the configuration again\n"
                "  help                       This help\n\n"
@@ -48,7 +50,7 @@ static const struct {
         { "status", 0, 0, verb_status },       { "peers", 0, 2, verb_peers },
         { "peer", 1, 2, verb_peer },           { "monitor", 0, 0, verb_monitor },
         { "reconnect", 0, 2, verb_reconnect }, { "reload", 0, 0, verb_reload },
-        { "help", 0, 0, verb_help },
+        { "diagnose", 0, 0, verb_diagnose },   { "help", 0, 0, verb_help },
 };
 
 static int run_verb(const Ctl *ctl, int argc, char *argv[])

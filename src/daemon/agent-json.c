@@ -33,8 +33,7 @@ void json_array_done(JsonArray *array)
         array->n = array->allocated = 0;
 }
 
-/* Our tables have "broker-lost", Varlink's enums have "broker_lost". */
-static int build_enum(const char *s, sd_json_variant **ret)
+int enum_build_json(const char *s, sd_json_variant **ret)
 {
         char buf[64];
         size_t i;
@@ -63,7 +62,7 @@ static int build_text(const char *s, sd_json_variant **ret)
 static int set_enum(sd_json_variant **v, const char *name, const char *value)
 {
         _cleanup_json_ sd_json_variant *item = NULL;
-        int r = build_enum(value, &item);
+        int r = enum_build_json(value, &item);
 
         return r < 0 ? r : sd_json_variant_set_field(v, name, item);
 }
@@ -85,7 +84,7 @@ static int set_text(sd_json_variant **v, const char *name, const char *value)
 
 static int build_enum_callback(sd_json_variant **ret, const char *name, void *userdata)
 {
-        return build_enum(userdata, ret);
+        return enum_build_json(userdata, ret);
 }
 
 static int build_text_callback(sd_json_variant **ret, const char *name, void *userdata)
@@ -275,6 +274,81 @@ int rendezvous_build_json(const Rendezvous *r, sd_json_variant **ret)
         return 0;
 }
 
+/* What most often goes wrong, in words that say where to look; NULL: nothing is wrong. */
+static const char *explain_error(int error)
+{
+        switch (error) {
+        case 0:
+        case -ECANCELED:
+                return NULL;
+        case -EINPROGRESS:
+        case -ETIMEDOUT:
+                return "no answer";
+        case -EPROTO:
+                return "answered with an error, or with nonsense";
+        case -EPERM:
+        case -EACCES:
+                return "a firewall of this host forbids it";
+        case -ENETUNREACH:
+        case -EHOSTUNREACH:
+                return "no route to it";
+        case -ENOTSUP:
+                return "WireGuard's ports are not shared";
+        case -ECONNRESET:
+        case -ENOTCONN:
+                return "icewire-broker is not there";
+        default:
+                return strerror(-error);
+        }
+}
+
+static int server_build_json(const MappingServer *server, sd_json_variant **ret)
+{
+        const char *error = explain_error(server->error);
+        bool answered = socket_address_is_set(&server->mapped) && server->error == 0;
+
+        return sd_json_buildo(
+                ret, SD_JSON_BUILD_PAIR_STRING("address", SOCKET_ADDRESS_STR(&server->address)),
+                SD_JSON_BUILD_PAIR_CONDITION(answered, "mapped",
+                                             SD_JSON_BUILD_STRING(SOCKET_ADDRESS_STR(&server->mapped))),
+                SD_JSON_BUILD_PAIR_CONDITION(answered, "roundTripTimeUSec",
+                                             SD_JSON_BUILD_UNSIGNED(server->round_trip_time)),
+                SD_JSON_BUILD_PAIR_CONDITION(error != NULL, "error", SD_JSON_BUILD_STRING(error)));
+}
+
+int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant **ret)
+{
+        _cleanup_(json_array_done) JsonArray array = {};
+        _cleanup_json_ sd_json_variant *servers = NULL;
+        const char *error = explain_error(mapping->error);
+        bool known = socket_address_is_set(&mapping->mapped);
+        int r;
+
+        for (size_t i = 0; i < mapping->n_servers; i++) {
+                sd_json_variant *item = NULL;
+
+                r = server_build_json(&mapping->servers[i], &item);
+                if (r < 0)
+                        return r;
+                r = json_array_add(&array, item);
+                if (r < 0)
+                        return r;
+        }
+        r = json_array_build(&array, &servers);
+        if (r < 0)
+                return r;
+        return sd_json_buildo(
+                ret, SD_JSON_BUILD_PAIR_CONDITION(link != NULL, "link", SD_JSON_BUILD_STRING(link)),
+                SD_JSON_BUILD_PAIR_STRING("local", SOCKET_ADDRESS_STR(&mapping->local)),
+                SD_JSON_BUILD_PAIR_CONDITION(known, "mapped",
+                                             SD_JSON_BUILD_STRING(SOCKET_ADDRESS_STR(&mapping->mapped))),
+                BUILD_PAIR_ENUM("kind", mapping_kind_to_string(mapping->kind)),
+                SD_JSON_BUILD_PAIR_CONDITION(known, "portKept", SD_JSON_BUILD_BOOLEAN(mapping->port_kept)),
+                BUILD_PAIR_ENUM("hairpin", mapping_hairpin_to_string(mapping->hairpin)),
+                SD_JSON_BUILD_PAIR_CONDITION(error != NULL, "error", SD_JSON_BUILD_STRING(error)),
+                SD_JSON_BUILD_PAIR_VARIANT("servers", servers));
+}
+
 static const char *broker_state(const Manager *m)
 {
         if (!m->broker || !m->broker->connected)
@@ -303,5 +377,11 @@ int manager_build_json(const Manager *m, sd_json_variant **ret)
                 return r;
         return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("version", PROJECT_VERSION),
                               SD_JSON_BUILD_PAIR_STRING("broker", broker_state(m)),
+                              SD_JSON_BUILD_PAIR_CONDITION(
+                                      m->redirect_settled, "redirect",
+                                      SD_JSON_BUILD_STRING(redirect_kind_to_string(m->redirect_kind))),
+                              SD_JSON_BUILD_PAIR_CONDITION(m->redirect_settled && m->redirect_reason,
+                                                           "redirectReason",
+                                                           SD_JSON_BUILD_STRING(m->redirect_reason)),
                               SD_JSON_BUILD_PAIR_VARIANT("rendezvous", rendezvous));
 }

@@ -17,8 +17,14 @@ int peer_build_json(const Peer *peer, sd_json_variant **ret);
 /* Type Rendezvous. */
 int rendezvous_build_json(const Rendezvous *r, sd_json_variant **ret);
 
+/* Type Mapping. link: NULL for icewired's own port. */
+int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant **ret);
+
 /* The reply of Describe. */
 int manager_build_json(const Manager *m, sd_json_variant **ret);
+
+/* A value of one of our string tables as Varlink's enums have it: "broker-lost" becomes "broker_lost". */
+int enum_build_json(const char *s, sd_json_variant **ret);
 
 /* An array that grows by one element at a time, without the copies that sd_json_variant_append_array()
  * makes. */

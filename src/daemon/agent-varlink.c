@@ -3,6 +3,7 @@
 #include "agent-varlink.h"
 
 #include "agent-json.h"
+#include "diagnosis.h"
 #include "event-util.h"
 #include "log.h"
 #include "string-util.h"
@@ -29,6 +30,7 @@ typedef struct Connection Connection;
 struct Connection {
         sd_varlink *link; /* a reference */
         bool waiting;     /* with a ListPeers, for fresh counters */
+        bool diagnosing;  /* waits for the diagnosis */
         Connection *next;
 };
 
@@ -52,6 +54,8 @@ struct AgentVarlink {
         RefreshCall *calls;
         size_t n_calls, n_open;
         sd_event_source *timeout;
+
+        Diagnosis *diagnosis;
 };
 
 static const sd_json_dispatch_field no_parameters[] = { {} };
@@ -334,6 +338,47 @@ static int on_list_peers(sd_varlink *link, sd_json_variant *parameters, sd_varli
         return r > 0 ? wait_for_refresh(v, link) : reply_peers(v, link, &selection);
 }
 
+static Connection *find_diagnosing(AgentVarlink *v)
+{
+        Connection *c = v->connections;
+
+        while (c && !c->diagnosing)
+                c = c->next;
+        return c;
+}
+
+static void on_diagnosis(Diagnosis *d, sd_json_variant *reply, void *userdata)
+{
+        AgentVarlink *v = userdata;
+        Connection *c;
+
+        while ((c = find_diagnosing(v))) {
+                c->diagnosing = false;
+                if (reply)
+                        (void) sd_varlink_reply(c->link, reply);
+                else
+                        (void) sd_varlink_error_errno(c->link, -ENOMEM);
+        }
+}
+
+static int on_diagnose(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                       void *userdata)
+{
+        AgentVarlink *v = userdata;
+        int r;
+
+        r = sd_varlink_dispatch(link, parameters, no_parameters, /* userdata= */ NULL);
+        if (r != 0)
+                return r;
+        r = diagnosis_run(v->diagnosis);
+        if (r < 0)
+                return r;
+        for (Connection *c = v->connections; c; c = c->next)
+                if (c->link == link)
+                        c->diagnosing = true;
+        return 0;
+}
+
 /* object: its type's field name; NULL for "ready". */
 static int build_event(const char *event, const char *name, sd_json_variant *object, sd_json_variant **ret)
 {
@@ -525,8 +570,8 @@ static int bind_methods(AgentVarlink *v)
         r = sd_varlink_server_bind_method_many(
                 v->server, "org.icewire.Agent.Describe", on_describe, "org.icewire.Agent.ListLinks",
                 on_list_links, "org.icewire.Agent.ListPeers", on_list_peers, "org.icewire.Agent.Watch",
-                on_watch, "org.icewire.Agent.Reconnect", on_reconnect, "org.icewire.Agent.Reload",
-                on_reload);
+                on_watch, "org.icewire.Agent.Diagnose", on_diagnose, "org.icewire.Agent.Reconnect",
+                on_reconnect, "org.icewire.Agent.Reload", on_reload);
         if (r < 0)
                 return r;
         r = sd_varlink_server_bind_connect(v->server, on_connect);
@@ -548,6 +593,9 @@ int agent_varlink_new(sd_event *event, Manager *manager, const char *address, ag
         v->event = sd_event_ref(event);
         v->reload = reload;
         v->reload_userdata = userdata;
+        r = diagnosis_new(event, manager, on_diagnosis, v, &v->diagnosis);
+        if (r < 0)
+                return r;
         r = varlink_server_start(event, &vl_interface_org_icewire_Agent, CONNECTIONS_MAX,
                                  CONNECTIONS_PER_USER_MAX, v, &v->server);
         if (r < 0)
@@ -571,6 +619,7 @@ AgentVarlink *agent_varlink_free(AgentVarlink *v)
         close_connections(v);
         varlink_watchers_done(&v->watchers);
         refresh_drop_calls(v);
+        diagnosis_free(v->diagnosis);
         sd_event_source_disable_unref(v->timeout);
         sd_varlink_server_unref(v->server);
         sd_event_unref(v->event);

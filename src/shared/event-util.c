@@ -53,10 +53,8 @@ int event_defer_once(sd_event *event, sd_event_source **s, sd_event_handler_t ca
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(source, name);
-        /* Behind everything that is pending: what one turn of the loop changes is handled once. */
-        r = sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IDLE);
-        if (r < 0)
-                return r;
+        /* Of equal priority is served first what is pending for longest. With a lower one it would wait for
+         * as long as there is anything else: for ever, where a socket is flooded. */
         *s = TAKE_PTR(source);
         return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "random-util.h"
 #include "string-util.h"
 
 static const char *const ice_candidate_type_table[_ICE_CANDIDATE_TYPE_MAX] = {
@@ -54,9 +55,34 @@ bool ice_pwd_is_valid(const char *s, size_t size)
         return is_ice_string(s, size, ICE_PWD_MIN, ICE_CREDENTIAL_MAX);
 }
 
+/* Every six bits of randomness are one ice-char (RFC 8839 section 5.4). */
+void ice_credential_make(char *s, size_t size)
+{
+        static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+        random_bytes(s, size);
+        for (size_t i = 0; i < size; i++)
+                s[i] = chars[s[i] & 63];
+        s[size] = '\0';
+}
+
 bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b)
 {
         return a->transport == b->transport && socket_address_equal(&a->address, &b->address);
+}
+
+/* RFC 8445 section 5.1.2.2 */
+#define TYPE_PREFERENCE_SRFLX 100
+
+void ice_candidate_make_srflx(const IceCandidate *base, const SocketAddress *mapped, IceCandidate *ret)
+{
+        *ret = (IceCandidate) {
+                .type = ICE_CANDIDATE_SRFLX,
+                .transport = base->transport,
+                .priority = (uint32_t) TYPE_PREFERENCE_SRFLX << 24 | (base->priority & 0x00ffffff),
+                .address = *mapped,
+                .related = base->address,
+        };
 }
 
 char *ice_candidate_format(const IceCandidate *c, char buf[static ICE_CANDIDATE_STRLEN])

@@ -62,8 +62,15 @@ bool ice_foundation_is_valid(const char *s, size_t size);
 bool ice_ufrag_is_valid(const char *s, size_t size);
 bool ice_pwd_is_valid(const char *s, size_t size);
 
+/* A random ufrag or password of `size` characters, and a NUL. */
+void ice_credential_make(char *s, size_t size);
+
 /* Same address, port and transport: to ICE they are one. */
 bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b);
+
+/* The server-reflexive candidate of a host candidate (RFC 8445 sections 5.1.1.2 and 5.1.2.1): the mapped
+ * address, with the local preference of its base. The foundation is the caller's to set. */
+void ice_candidate_make_srflx(const IceCandidate *base, const SocketAddress *mapped, IceCandidate *ret);
 
 /* For people and logs: "srflx udp 192.0.2.1:4500". */
 #define ICE_CANDIDATE_STRLEN (SOCKET_ADDRESS_STRLEN + 24)

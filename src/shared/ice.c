@@ -8,7 +8,6 @@
 #include "ice-data-socket.h"
 #include "ice-libnice.h"
 #include "log.h"
-#include "random-util.h"
 #include "string-util.h"
 #include "stun.h"
 
@@ -28,8 +27,6 @@
 /* One UDP datagram over IPv4. */
 #define DATAGRAM_MAX 65507
 #define LOCAL_CANDIDATES_MAX 64
-/* RFC 8445 section 5.1.2.2 */
-#define TYPE_PREFERENCE_SRFLX 100
 
 static const char *const ice_state_table[_ICE_STATE_MAX] = {
         [ICE_STATE_GATHERING] = "gathering", [ICE_STATE_CHECKING] = "checking",
@@ -82,17 +79,6 @@ struct IceAgent {
 };
 
 /* ---- life ---- */
-
-/* Every six bits of randomness are one ice-char (RFC 8839 section 5.4). */
-static void make_credential(char *s, size_t n)
-{
-        static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-        random_bytes(s, n);
-        for (size_t i = 0; i < n; i++)
-                s[i] = chars[s[i] & 63];
-        s[n] = '\0';
-}
 
 static Srflx *srflx_free(Srflx *srflx)
 {
@@ -170,8 +156,8 @@ int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const I
         agent->callbacks = callbacks;
         agent->userdata = userdata;
         agent->tcp = parameters->tcp;
-        make_credential(agent->ufrag, ICE_LOCAL_UFRAG_SIZE);
-        make_credential(agent->pwd, ICE_LOCAL_PWD_SIZE);
+        ice_credential_make(agent->ufrag, ICE_LOCAL_UFRAG_SIZE);
+        ice_credential_make(agent->pwd, ICE_LOCAL_PWD_SIZE);
         r = copy_stun_servers(agent, parameters);
         if (r < 0)
                 return r;
@@ -231,21 +217,6 @@ static void agent_check_gathered(IceAgent *agent)
                 agent->callbacks->gathering_done(agent, agent->userdata);
 }
 
-/* RFC 8445 sections 5.1.1.3 and 5.1.2.1: the base and the server's address make the foundation; the host
- * candidate's local preference carries over. libnice's own foundations are plain numbers. */
-static void make_srflx_candidate(const Srflx *srflx, size_t base, const SocketAddress *mapped,
-                                 IceCandidate *ret)
-{
-        *ret = (IceCandidate) {
-                .type = ICE_CANDIDATE_SRFLX,
-                .transport = ICE_TRANSPORT_UDP,
-                .priority = (uint32_t) TYPE_PREFERENCE_SRFLX << 24 | (srflx->base.priority & 0x00ffffff),
-                .address = *mapped,
-                .related = srflx->base.address,
-        };
-        snprintf(ret->foundation, sizeof(ret->foundation), "s%zui%zu", srflx->server, base);
-}
-
 static size_t agent_base_number(const IceAgent *agent, const IceCandidate *base)
 {
         size_t i = 0;
@@ -271,7 +242,11 @@ static void on_stun_answer(StunQuery *query, int error, const SocketAddress *map
         if (error < 0)
                 log_debug_errno(error, "STUN from %s: %m", SOCKET_ADDRESS_STR(&srflx->base.address));
         else if (mapped->sa.sa_family == srflx->base.address.sa.sa_family) {
-                make_srflx_candidate(srflx, agent_base_number(agent, &srflx->base), mapped, &c);
+                ice_candidate_make_srflx(&srflx->base, mapped, &c);
+                /* RFC 8445 section 5.1.1.3: the base and the server's address make the foundation; libnice's
+                 * own are plain numbers. */
+                snprintf(c.foundation, sizeof(c.foundation), "s%zui%zu", srflx->server,
+                         agent_base_number(agent, &srflx->base));
                 agent_add_local(agent, &c);
         }
         /* An engine outlives its agent until its context runs again: not in here. */

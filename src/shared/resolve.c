@@ -7,6 +7,7 @@
 
 #include "alloc-util.h"
 #include "event-util.h"
+#include "resolved.h"
 
 /* Each query has a channel of its own: it can be given up without the others, and it reads /etc/hosts and
  * /etc/resolv.conf as they are now, which on a laptop is not as they were at start. */
@@ -23,7 +24,9 @@ struct Resolver {
 
 struct ResolverQuery {
         Resolver *resolver;
-        ares_channel_t *channel; /* NULL for a literal */
+        char *host;
+        ResolvedQuery *resolved; /* NULL: there is none, or it is no longer asked */
+        ares_channel_t *channel; /* NULL: not asked */
         ResolverSocket *sockets;
         size_t n_sockets, sockets_allocated;
         sd_event_source *timer;
@@ -69,11 +72,13 @@ ResolverQuery *resolver_query_free(ResolverQuery *q)
 {
         if (!q)
                 return NULL;
+        resolved_query_free(q->resolved);
         if (q->channel)
                 ares_destroy(q->channel);
         while (q->n_sockets > 0)
                 query_drop_socket(q, q->n_sockets - 1);
         free(q->sockets);
+        free(q->host);
         event_source_disable_unref(q->timer);
         event_source_disable_unref(q->done_source);
         q->resolver->n_queries--;
@@ -245,24 +250,52 @@ static void on_socket_state(void *userdata, ares_socket_t fd, int readable, int 
                 query_drop_socket(q, (size_t) (socket - q->sockets));
 }
 
-static int query_start(ResolverQuery *q, const char *host)
+static int query_ask_ares(ResolverQuery *q)
 {
         struct ares_options options = { .sock_state_cb = on_socket_state, .sock_state_cb_data = q };
         struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-        SocketAddress literal;
         int status;
 
-        if (socket_address_from_ip(host, q->port, &literal) >= 0) {
+        status = ares_init_options(&q->channel, &options, ARES_OPT_SOCK_STATE_CB);
+        if (status != ARES_SUCCESS)
+                return status == ARES_ENOMEM ? -ENOMEM : -EIO;
+        ares_getaddrinfo(q->channel, q->host, /* service= */ NULL, &hints, on_addrinfo, q);
+        query_update_timer(q);
+        return 0;
+}
+
+/* ---- systemd-resolved ---- */
+
+static void on_resolved(ResolvedQuery *resolved, int error, const SocketAddress *addresses, size_t n,
+                        void *userdata)
+{
+        ResolverQuery *q = userdata;
+        int r;
+
+        q->resolved = resolved_query_free(q->resolved);
+        if (error == -ENOTCONN) {
+                r = query_ask_ares(q);
+                if (r < 0)
+                        query_finish(q, r);
+                return;
+        }
+        q->n_addresses = MIN(n, ELEMENTSOF(q->addresses));
+        memcpy(q->addresses, addresses, q->n_addresses * sizeof(*addresses));
+        query_finish(q, error);
+}
+
+static int query_start(ResolverQuery *q)
+{
+        SocketAddress literal;
+
+        if (socket_address_from_ip(q->host, q->port, &literal) >= 0) {
                 q->addresses[q->n_addresses++] = literal;
                 query_finish(q, 0);
                 return 0;
         }
-        status = ares_init_options(&q->channel, &options, ARES_OPT_SOCK_STATE_CB);
-        if (status != ARES_SUCCESS)
-                return status == ARES_ENOMEM ? -ENOMEM : -EIO;
-        ares_getaddrinfo(q->channel, host, /* service= */ NULL, &hints, on_addrinfo, q);
-        query_update_timer(q);
-        return 0;
+        if (resolved_query_new(q->resolver->event, q->host, q->port, on_resolved, q, &q->resolved) >= 0)
+                return 0;
+        return query_ask_ares(q);
 }
 
 int resolver_query(Resolver *resolver, const char *host, uint16_t port, resolver_callback_t callback,
@@ -283,7 +316,10 @@ int resolver_query(Resolver *resolver, const char *host, uint16_t port, resolver
         if (r < 0)
                 return r;
         event_disarm_timer(q->done_source);
-        r = query_start(q, host);
+        q->host = strdup(host);
+        if (!q->host)
+                return -ENOMEM;
+        r = query_start(q);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(q);

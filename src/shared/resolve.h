@@ -6,8 +6,8 @@
 #include "macro.h"
 #include "socket-address.h"
 
-/* Names to addresses without blocking, by c-ares on the sd-event loop: /etc/hosts, then the servers of
- * /etc/resolv.conf (systemd-resolved's stub where that runs). */
+/* Names to addresses without blocking, on the sd-event loop: by systemd-resolved where that runs, or else by
+ * c-ares: /etc/hosts, then the servers of /etc/resolv.conf. */
 
 typedef struct Resolver Resolver;
 typedef struct ResolverQuery ResolverQuery;

@@ -2,33 +2,13 @@
 
 #include "stun.h"
 
-#include <stun/stunagent.h>
-#include <stun/usages/bind.h>
-
 #include "alloc-util.h"
 #include "event-util.h"
 #include "fd-util.h"
-#include "random-util.h"
+#include "stun-transaction.h"
 
-/* RFC 8489 section 6.2.1: RTO 500 ms doubles with each of Rc = 7 requests; after the last one we wait for
- * Rm = 16 times the first RTO. */
-#define STUN_RTO (500 * USEC_PER_MSEC)
-#define STUN_REQUESTS_MAX 7
-#define STUN_LAST_WAIT (16 * STUN_RTO)
 /* Datagrams looked at per wake-up. */
 #define STUN_RECEIVE_MAX 16
-#define STUN_RESPONSE_MAX 1500
-
-static const uint16_t known_attributes[] = {
-        STUN_ATTRIBUTE_MAPPED_ADDRESS,
-        STUN_ATTRIBUTE_XOR_MAPPED_ADDRESS,
-        STUN_ATTRIBUTE_ERROR_CODE,
-        STUN_ATTRIBUTE_ALTERNATE_SERVER,
-        STUN_ATTRIBUTE_UNKNOWN_ATTRIBUTES,
-        STUN_ATTRIBUTE_REALM,
-        STUN_ATTRIBUTE_NONCE,
-        0,
-};
 
 struct StunQuery {
         stun_query_callback_t callback;
@@ -38,11 +18,7 @@ struct StunQuery {
         sd_event_source *io;
         sd_event_source *timer;
         StunAgent agent;
-        StunMessage request;
-        uint8_t buffer[128];
-        size_t size;
-        unsigned n_sent;
-        usec_t sent; /* the last request, CLOCK_BOOTTIME */
+        StunTransaction transaction;
 };
 
 StunQuery *stun_query_free(StunQuery *query)
@@ -70,64 +46,20 @@ static int on_query_timer(sd_event_source *s, uint64_t usec, void *userdata)
         StunQuery *query = userdata;
         int r;
 
-        if (query->n_sent >= STUN_REQUESTS_MAX) {
-                query_finish(query, -ETIMEDOUT, /* mapped= */ NULL, USEC_INFINITY);
-                return 0;
-        }
         r = query_send(sd_event_source_get_event(s), query);
         if (r < 0)
                 query_finish(query, r, /* mapped= */ NULL, USEC_INFINITY);
         return 0;
 }
 
-static bool errno_is_transient(int error)
-{
-        return error == EAGAIN || error == ENOBUFS || error == EINTR || error == ENOMEM;
-}
-
 /* Sends the request (again) and waits for as long as its number says. */
 static int query_send(sd_event *event, StunQuery *query)
 {
-        usec_t wait = query->n_sent + 1 < STUN_REQUESTS_MAX ? STUN_RTO << query->n_sent : STUN_LAST_WAIT;
+        usec_t wait;
+        int r;
 
-        if (send(query->fd, query->buffer, query->size, MSG_NOSIGNAL) < 0 && !errno_is_transient(errno))
-                return -errno;
-        query->n_sent++;
-        query->sent = now(CLOCK_BOOTTIME);
-        return event_arm_timer(event, &query->timer, wait, on_query_timer, query, "stun-query");
-}
-
-/* 1 answered: *ret is the mapping; 0 not an answer to our request: ignored; -EPROTO: the server refuses. */
-static int query_parse(StunQuery *query, const uint8_t *data, size_t size, SocketAddress *ret)
-{
-        union {
-                struct sockaddr_storage storage;
-                struct sockaddr sa;
-        } mapped = {}, alternate = {};
-        socklen_t mapped_size = sizeof(mapped), alternate_size = sizeof(alternate);
-        StunMessage response;
-        StunValidationStatus status;
-
-        /* Matches the transaction ID, and forgets it when it has been answered. */
-        status = stun_agent_validate(&query->agent, &response, data, size, /* validater= */ NULL,
-                                     /* validater_data= */ NULL);
-        if (status == STUN_VALIDATION_UNKNOWN_ATTRIBUTE)
-                return -EPROTO;
-        if (status != STUN_VALIDATION_SUCCESS)
-                return 0;
-        switch (stun_usage_bind_process(&response, &mapped.sa, &mapped_size, &alternate.sa,
-                                        &alternate_size)) {
-        case STUN_USAGE_BIND_RETURN_SUCCESS:
-                if (socket_address_from_sockaddr(&mapped.sa, mapped_size, ret) < 0 ||
-                    socket_address_is_unspecified(ret) || socket_address_port(ret) == 0)
-                        return -EPROTO;
-                return 1;
-        case STUN_USAGE_BIND_RETURN_ERROR:
-        case STUN_USAGE_BIND_RETURN_ALTERNATE_SERVER:
-                return -EPROTO;
-        default:
-                return 0;
-        }
+        r = stun_transaction_send(&query->transaction, query->fd, /* to= */ NULL, &wait);
+        return r < 0 ? r : event_arm_timer(event, &query->timer, wait, on_query_timer, query, "stun-query");
 }
 
 /* What came between bind() and connect() may be from anybody. */
@@ -152,7 +84,7 @@ static int on_query_io(sd_event_source *s, int fd, uint32_t revents, void *userd
                 int r;
 
                 n = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *) &source, &source_size);
-                if (n < 0 && errno_is_transient(errno))
+                if (n < 0 && stun_errno_is_transient(errno))
                         return 0;
                 if (n < 0) {
                         query_finish(query, -errno, /* mapped= */ NULL, USEC_INFINITY);
@@ -160,11 +92,11 @@ static int on_query_io(sd_event_source *s, int fd, uint32_t revents, void *userd
                 }
                 if (!source_is_server(query, &source, source_size))
                         continue;
-                r = query_parse(query, data, (size_t) n, &mapped);
+                r = stun_transaction_parse(&query->transaction, &query->agent, data, (size_t) n, &mapped);
                 if (r == 0)
                         continue;
                 query_finish(query, r < 0 ? r : 0, r < 0 ? NULL : &mapped,
-                             r < 0 ? USEC_INFINITY : usec_sub(now(CLOCK_BOOTTIME), query->sent));
+                             r < 0 ? USEC_INFINITY : usec_sub(now(CLOCK_BOOTTIME), query->transaction.sent));
                 return 0;
         }
         return 0;
@@ -235,12 +167,10 @@ int stun_query_new(sd_event *event, int base_fd, const SocketAddress *server, st
         query->callback = callback;
         query->userdata = userdata;
 
-        stun_agent_init(&query->agent, known_attributes, STUN_COMPATIBILITY_RFC5389,
-                        (StunAgentUsageFlags) 0);
-        query->size = stun_usage_bind_create(&query->agent, &query->request, query->buffer,
-                                             sizeof(query->buffer));
-        if (query->size == 0)
-                return -ENOBUFS;
+        stun_transaction_agent_init(&query->agent);
+        r = stun_transaction_start(&query->transaction, &query->agent, /* username= */ NULL);
+        if (r < 0)
+                return r;
         r = query_open_socket(query, base_fd);
         if (r < 0)
                 return r;

@@ -80,17 +80,56 @@ static SD_VARLINK_DEFINE_METHOD(DeriveTopics, SD_VARLINK_DEFINE_INPUT(link, SD_V
 
 static SD_VARLINK_DEFINE_METHOD(GrowBuffers);
 
+static SD_VARLINK_DEFINE_ENUM_TYPE(
+        RedirectKind, SD_VARLINK_FIELD_COMMENT("No port is shared: every path goes through icewired"),
+        SD_VARLINK_DEFINE_ENUM_VALUE(proxy), SD_VARLINK_FIELD_COMMENT("An nftables table"),
+        SD_VARLINK_DEFINE_ENUM_VALUE(nftables), SD_VARLINK_FIELD_COMMENT("eBPF programs at the uplinks"),
+        SD_VARLINK_DEFINE_ENUM_VALUE(ebpf));
+
+static SD_VARLINK_DEFINE_ENUM_TYPE(RedirectMode, SD_VARLINK_FIELD_COMMENT("The best that works here"),
+                                   SD_VARLINK_DEFINE_ENUM_VALUE(auto),
+                                   SD_VARLINK_FIELD_COMMENT("This, or else the proxy"),
+                                   SD_VARLINK_DEFINE_ENUM_VALUE(ebpf),
+                                   SD_VARLINK_FIELD_COMMENT("This, or else the proxy"),
+                                   SD_VARLINK_DEFINE_ENUM_VALUE(nftables),
+                                   SD_VARLINK_DEFINE_ENUM_VALUE(proxy));
+
+static SD_VARLINK_DEFINE_METHOD(
+        SetRedirect, SD_VARLINK_DEFINE_INPUT_BY_TYPE(mode, RedirectMode, 0),
+        SD_VARLINK_FIELD_COMMENT("Indexes of the links by which peers are reached"),
+        SD_VARLINK_DEFINE_INPUT(uplinks, SD_VARLINK_INT, SD_VARLINK_ARRAY),
+        SD_VARLINK_FIELD_COMMENT("TURN servers, as \"192.0.2.1:3478\" or \"[2001:db8::1]:3478\""),
+        SD_VARLINK_DEFINE_INPUT(relays, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
+        SD_VARLINK_FIELD_COMMENT("What is in force now"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(kind, RedirectKind, 0),
+        SD_VARLINK_FIELD_COMMENT("In one sentence, why nothing better is"),
+        SD_VARLINK_DEFINE_OUTPUT(reason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE));
+
+static SD_VARLINK_DEFINE_METHOD(
+        AddSockets, SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, 0),
+        SD_VARLINK_FIELD_COMMENT(
+                "8 characters; STUN requests for it come to that one of the sockets that is "
+                "bound to the packet's destination"),
+        SD_VARLINK_DEFINE_INPUT(ufrag, SD_VARLINK_STRING, 0),
+        SD_VARLINK_FIELD_COMMENT("What is sent to a relay leaves from the socket's own port"),
+        SD_VARLINK_DEFINE_INPUT(keepsRelays, SD_VARLINK_BOOL, 0));
+
+static SD_VARLINK_DEFINE_METHOD(RemoveSockets, SD_VARLINK_DEFINE_INPUT(ufrag, SD_VARLINK_STRING, 0));
+
 static SD_VARLINK_DEFINE_ERROR(NoSuchLink);
 static SD_VARLINK_DEFINE_ERROR(NoSuchPeer);
 static SD_VARLINK_DEFINE_ERROR(NoPrivateKey);
 static SD_VARLINK_DEFINE_ERROR(EnvelopeRefused, SD_VARLINK_DEFINE_FIELD(reason, SD_VARLINK_STRING, 0));
 static SD_VARLINK_DEFINE_ERROR(NotAllowed);
+static SD_VARLINK_DEFINE_ERROR(NoRedirect);
+static SD_VARLINK_DEFINE_ERROR(NoListenPort);
 
 SD_VARLINK_DEFINE_INTERFACE(
         org_icewire_Broker, BROKER_INTERFACE,
         SD_VARLINK_INTERFACE_COMMENT("What the unprivileged icewired may ask of WireGuard. Serves only root "
                                      "and the user that icewired runs as, and shows no secret key."),
-        &vl_type_LinkKind, &vl_type_LinkEvent, &vl_type_Peer, &vl_type_Link,
+        &vl_type_LinkKind, &vl_type_LinkEvent, &vl_type_Peer, &vl_type_Link, &vl_type_RedirectKind,
+        &vl_type_RedirectMode,
         SD_VARLINK_SYMBOL_COMMENT(
                 "Tells every link as changed, then ready, then what changes: configuration, "
                 "endpoints and handshakes, not counters alone."),
@@ -104,10 +143,20 @@ SD_VARLINK_DEFINE_INTERFACE(
         &vl_method_DeriveTopics,
         SD_VARLINK_SYMBOL_COMMENT("Takes up to 16 UDP sockets as file descriptors and gives them buffers of "
                                   "4 MiB, beyond what the sysctls allow."),
-        &vl_method_GrowBuffers, &vl_error_NoSuchLink, &vl_error_NoSuchPeer, &vl_error_NoPrivateKey,
+        &vl_method_GrowBuffers,
+        SD_VARLINK_SYMBOL_COMMENT("Says how WireGuard's ports are to be shared, and where. The last call "
+                                  "counts, until its connection ends. Answers when it is in force."),
+        &vl_method_SetRedirect,
+        SD_VARLINK_SYMBOL_COMMENT("Shares the port of `link` with 1 to 16 bound UDP sockets, passed as file "
+                                  "descriptors, until they are removed or this connection ends."),
+        &vl_method_AddSockets,
+        SD_VARLINK_SYMBOL_COMMENT("Takes back what this connection added with `ufrag`, if there is any."),
+        &vl_method_RemoveSockets, &vl_error_NoSuchLink, &vl_error_NoSuchPeer, &vl_error_NoPrivateKey,
         SD_VARLINK_SYMBOL_COMMENT("Why: \"not-sealed-for-us\", \"bad-signature\", \"unknown-version\", "
                                   "\"too-short\", \"too-long\"."),
-        &vl_error_EnvelopeRefused, &vl_error_NotAllowed);
+        &vl_error_EnvelopeRefused, &vl_error_NotAllowed,
+        SD_VARLINK_SYMBOL_COMMENT("The proxy is in force: no port is shared."), &vl_error_NoRedirect,
+        SD_VARLINK_SYMBOL_COMMENT("The link has no port to share."), &vl_error_NoListenPort);
 
 static const char *const broker_event_table[_BROKER_EVENT_MAX] = {
         [BROKER_EVENT_CHANGED] = "changed",

@@ -17,8 +17,10 @@
 #define BROKER_ERROR_NO_PRIVATE_KEY BROKER_INTERFACE ".NoPrivateKey"
 #define BROKER_ERROR_ENVELOPE_REFUSED BROKER_INTERFACE ".EnvelopeRefused"
 #define BROKER_ERROR_NOT_ALLOWED BROKER_INTERFACE ".NotAllowed"
+#define BROKER_ERROR_NO_REDIRECT BROKER_INTERFACE ".NoRedirect"
+#define BROKER_ERROR_NO_LISTEN_PORT BROKER_INTERFACE ".NoListenPort"
 
-/* File descriptors that one GrowBuffers call may bring. */
+/* File descriptors that one GrowBuffers or AddSockets call may bring. */
 #define BROKER_FDS_MAX 16U
 
 extern const sd_varlink_interface vl_interface_org_icewire_Broker;

@@ -46,11 +46,18 @@ def inside(build, logs, measure):
         result = measure(lab)
         lab.close()
     except Exception as e:  # pylint: disable=broad-except
-        lab.dump()
+        lab.explain()
         print(f"FAILED: {e}; logs: {lab.logs}", flush=True)
         return 1
     report(result)
     return 0
+
+
+def main(function):
+    try:
+        sys.exit(function())
+    except KeyboardInterrupt:
+        sys.exit("bench: interrupted")
 
 
 def percentile(values, percent):

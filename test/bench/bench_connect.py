@@ -54,4 +54,4 @@ def main():
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]:
         sys.exit(bench.inside(*sys.argv[2:], measure))
-    sys.exit(main())
+    bench.main(main)

@@ -81,4 +81,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]:
         _, _, build_, logs_, n_, seconds_ = sys.argv
         sys.exit(bench.inside(build_, logs_, lambda lab: measure(lab, int(n_), int(seconds_))))
-    sys.exit(main())
+    bench.main(main)

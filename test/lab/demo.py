@@ -74,15 +74,17 @@ def main(build, logs, *options):
         if "--shell" in options:
             _shell(lab)
         lab.close()
+    except KeyboardInterrupt:
+        print(f"\ndemo: interrupted; logs: {lab.logs}", flush=True)
+        return 130
     except Exception as e:  # pylint: disable=broad-except
-        lab.dump()
-        lab.print_tails()
         if not isinstance(e, LabError):
             traceback.print_exc()
+        lab.explain()
         print(f"demo: FAILED: {e}\ndemo: logs: {lab.logs}", flush=True)
         return 1
-    print("demo: the two hosts are connected directly: no relay carries their packets (icewired on each side does, in this "
-          f"version); logs: {lab.logs}", flush=True)
+    print("demo: the two hosts are connected directly: no relay carries their packets, and no process of ours; "
+          f"logs: {lab.logs}", flush=True)
     return 0
 
 

@@ -2,8 +2,10 @@
 """A host that runs icewire: with its own /run and /etc, the user icewire, and both daemons under the rights that their
 units give them."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -19,8 +21,9 @@ UID = 990
 BROKER_SOCKET = "/run/icewire-broker/org.icewire.Broker"
 AGENT_SOCKET = "/run/icewire/org.icewire.Agent"
 
-# As in units/icewire-broker.service and units/icewired.service. The broker may read and write WireGuard devices.
-BROKER_RIGHTS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all,+net_admin", "--no-new-privs", "--"]
+# As in units/icewire-broker.service and units/icewired.service. The broker may read and write WireGuard devices, and load
+# eBPF programs before it gives up what that takes.
+BROKER_RIGHTS = ("net_admin", "bpf", "perfmon", "setpcap")
 AGENT_RIGHTS = ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
                 "--no-new-privs", "--"]
 
@@ -103,10 +106,12 @@ class Host(Namespace):
 
     # The daemons
 
-    def start_broker(self):
+    def start_broker(self, rights=BROKER_RIGHTS):
         if not self.lab.has_icewire:
             raise LabError(f"{self.lab.build} has no icewire: build it first")
-        self.broker = self.start("broker", BROKER_RIGHTS + [self.lab.binary("icewire-broker")], notify=True)
+        bounding = ",".join(["-all"] + ["+" + right for right in rights])
+        argv = ["setpriv", "--inh-caps=-all", f"--bounding-set={bounding}", "--no-new-privs", "--"]
+        self.broker = self.start("broker", argv + [self.lab.binary("icewire-broker")], notify=True)
         return self.broker
 
     def start_agent(self):
@@ -153,6 +158,41 @@ class Host(Namespace):
         except varlink.VarlinkError:
             return []
 
+    # What shares WireGuard's port
+
+    def redirect(self):
+        """Which redirect is in force, and why not a better one (None: there is none)."""
+        try:
+            answer = self.varlink("Describe")
+        except varlink.VarlinkError:
+            return None, None
+        return answer.get("redirect"), answer.get("redirectReason")
+
+    def wait_redirect(self, kind):
+        """Until this redirect is in force; returns why it is not a better one."""
+        self.lab.wait_until(lambda: self.redirect()[0] == kind,
+                            lambda: f"{self.name}: the redirect is {kind}; it is {self.redirect()}")
+        return self.redirect()[1]
+
+    def attached(self):
+        """The programs at this host's interfaces: (interface, "ingress" or "egress"), whether by tcx or clsact."""
+        listing = json.loads(self.run("bpftool", "--json", "net", "show"))
+        programs = [program for part in listing for program in part.get("tc", [])]
+        return sorted((program["devname"], program["kind"].rpartition("/")[2]) for program in programs)
+
+    def nft_tables(self):
+        listing = json.loads(self.run("nft", "--json", "list", "tables"))["nftables"]
+        return [entry["table"]["name"] for entry in listing if "table" in entry]
+
+    def ice_ports(self):
+        """The ports of icewired's own UDP sockets outside of loopback."""
+        ports = set()
+        for line in self.run("ss", "--no-header", "--numeric", "--udp", "--all", "--processes").splitlines():
+            local = line.split()[3]
+            if f"pid={self.agent.pid}," in line and not local.startswith(("127.", "[::1]")):
+                ports.add(int(local.rpartition(":")[2]))
+        return ports
+
     def wait_peer(self, public_key, what, condition, timeout=60):
         """Until condition(peer) is true; returns the peer."""
         def state():
@@ -187,6 +227,19 @@ class Host(Namespace):
 
 def _which(peer, condition):
     return peer if peer and condition(peer) else None
+
+
+@contextlib.contextmanager
+def frozen(*hosts):
+    """While this lasts, the daemons on these hosts are there but do nothing."""
+    daemons = [p for host in hosts for p in (host.agent, host.broker) if p and p.alive()]
+    for process in daemons:
+        process.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in daemons:
+            process.signal(signal.SIGCONT)
 
 
 def start_together(*hosts):

@@ -26,7 +26,7 @@ SANITIZERS = {
 }
 
 # These say the same every time, unless they end.
-BORING = ("-wireguard-wg0.log",)
+BORING = re.compile(r"-wireguard-wg\d+\.log$")
 
 NAMES = ("icewired", "icewire-broker", "icewirectl")
 
@@ -133,12 +133,22 @@ class Lab:
                 found += [f"{name}: {line.strip()}" for line in f if REPORT.search(line)]
         return found
 
+    def explain(self):
+        """After a failure: leaves what helps to understand it in the logs, and prints the most of it."""
+        try:
+            self.dump()
+        except Exception as e:  # pylint: disable=broad-except
+            self.say(f"the machines' state could not be written down: {e}")  # what failed first is what matters
+        self.print_tails()
+        for report in self.reports():
+            print("report:", report, flush=True)
+
     def dump(self):
         """Leaves in the logs what helps to understand a failure."""
         for namespace in self.namespaces:
             text = ""
             for argv in (["ip", "address"], ["ip", "route"], ["ip", "-6", "route"], ["nft", "list", "ruleset"], ["wg"],
-                         ["cat", "/proc/net/nf_conntrack"], ["ss", "-nap"]):
+                         ["cat", "/proc/net/nf_conntrack"], ["ss", "-nap"], ["bpftool", "net", "show"]):
                 done = namespace.run(*argv, check=False)
                 text += f"$ {' '.join(argv)}\n{done.stdout}{done.stderr}\n"
             with open(os.path.join(self.logs, namespace.name + ".state"), "w", encoding="utf-8") as f:
@@ -152,5 +162,5 @@ class Lab:
                 continue
             with open(os.path.join(self.logs, name), encoding="utf-8", errors="replace") as f:
                 tail = f.read().splitlines()[-lines:]
-            if tail and not name.endswith(BORING):
+            if tail and not BORING.search(name):
                 print(f"--- {name}", *tail, sep="\n", file=sys.stdout, flush=True)

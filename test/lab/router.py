@@ -82,3 +82,17 @@ class Router(Namespace):
         self.forwarding()
         if KINDS[kind]:
             self.nft(f"table inet router {{{KINDS[kind]}\n}}\n")
+
+    def switch(self, interface):
+        """Makes the interface a switch with any number of ports."""
+        self.ip("link", "add", interface, "type", "bridge")
+        # What only passes the switch is no matter for the router's rules, unless a module (br_netfilter) makes it so.
+        if self.run("sysctl", "-n", "net.bridge.bridge-nf-call-iptables", check=False).returncode == 0:
+            self.sysctl("net.bridge.bridge-nf-call-iptables", 0)
+        self.ip("link", "set", interface, "up")
+
+    def plug_in(self, machine, interface):
+        """A cable from a machine's eth0 to the switch."""
+        port = "to-" + machine.name
+        machine.connect("eth0", self, port)
+        self.ip("link", "set", port, "master", interface)

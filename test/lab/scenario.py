@@ -25,10 +25,7 @@ def main(name, build, logs):
         lab.say(f"FAILED: {e}")
         if not isinstance(e, LabError):
             traceback.print_exc()
-        lab.dump()
-        lab.print_tails()
-        for report in lab.reports():
-            print("report:", report)
+        lab.explain()
         return 1
     try:
         lab.close()

@@ -38,8 +38,12 @@ def run(lab):
     sites.ping()
 
     lab.say("the file is repaired")
-    sites.a.write(BROKEN, "[Agent]\nLogLevel=info\n")
+    sites.a.write(BROKEN, "[Rendezvous]\nMulticast=no\n")
+    before = len(sites.a.agent.output())
     sites.a.ctl("reload")
+    lab.wait_until(lambda: not any(r["name"] == "multicast" for r in sites.a.rendezvous()), "multicast is off, as the file says")
+    if "50-broken.conf" in sites.a.agent.output()[before:]:
+        raise LabError(f"the repaired file is still complained of: {sites.a.agent.output()[before:]}")
     sites.wait_connected()
     sites.ping()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""icewired runs without root and without any capability, the broker with those it needs; no key is in a log or /proc"""
+"""icewired has no root and no capability, the broker those it needs, also without eBPF; no key is in a log or /proc"""
 
 import base64
 import os
@@ -43,6 +43,9 @@ def run(lab):
         threads = os.listdir(f"/proc/{process.pid}/task")
         lab.say(f"{process.name}: {len(threads)} thread(s), {process.resident() // 1024} KiB")
 
+    if not _has_programs(host.broker):
+        raise LabError("the broker has not loaded the redirect's programs")
+
     answer = host.call(_as_user, BROKER_SOCKET, 65534)
     lab.say(f"the broker to nobody: {answer}")
     if "NotAllowed" not in answer and "ermission" not in answer and "refused" not in answer:
@@ -50,6 +53,31 @@ def run(lab):
     if not os.path.exists(host.path(AGENT_SOCKET)):
         raise LabError("icewired has no socket")
     _no_secret_leaks(lab, sites)
+    _works_without_ebpf(sites.b)
+
+
+def _has_programs(process):
+    folder = f"/proc/{process.pid}/fdinfo"
+    for name in os.listdir(folder):
+        try:
+            with open(os.path.join(folder, name), encoding="ascii") as f:
+                if any(line.startswith("prog_type:") for line in f):
+                    return True
+        except FileNotFoundError:
+            pass  # closed since
+    return False
+
+
+def _works_without_ebpf(host):
+    host.broker.stop()
+    host.start_broker(rights=("net_admin", "setpcap")).wait_ready()
+    if _has_programs(host.broker):
+        raise LabError("the broker has loaded programs without the right to")
+    with open(host.broker.log, encoding="utf-8") as f:
+        said = [line.strip() for line in f if "takes CAP_BPF" in line]
+    if len(said) != 1:
+        raise LabError(f"the broker says of the missing right: {said}")
+    host.lab.wait_until(lambda: host.varlink("Describe")["broker"] == "ready", "icewired works with the broker")
 
 
 def _no_secret_leaks(lab, sites):

@@ -78,10 +78,11 @@ class Mosquitto:
 class Coturn:
     """STUN and TURN on port 3478, with long-term credentials."""
 
-    def __init__(self, namespace, addresses):
+    def __init__(self, namespace, addresses, name="coturn"):
         self.namespace = namespace
         self.password = secrets.token_urlsafe(12)
-        folder = os.path.join(WORK, "coturn")
+        self._name = name
+        folder = os.path.join(WORK, name)
         os.makedirs(folder, mode=0o700)
         self._configuration = os.path.join(folder, "conf")
         lines = [f"listening-ip={a}" for a in addresses] + [f"relay-ip={a}" for a in addresses]
@@ -96,10 +97,10 @@ class Coturn:
         self.start()
 
     def start(self):
-        self.process = self.namespace.start("coturn", ["turnserver", "-c", self._configuration])
+        self.process = self.namespace.start(self._name, ["turnserver", "-c", self._configuration])
         for address in self._addresses:
             self.namespace.lab.wait_until(lambda a=address: self.namespace.call(_accepts, a, 3478),
-                                          f"coturn listens on {address}")
+                                          f"{self._name} listens on {address}")
 
     def stop(self):
         self.process.stop(status=None)

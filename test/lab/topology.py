@@ -7,13 +7,13 @@
         |
         +-------- 203.0.113.0/24 ----- nat-b ---- 192.168.1.0/24 - b
 
-A host on no NAT is attached to the internet itself. IPv6 is routed, in 2001:db8:2::/48, :a::/48 and :b::/48. In the
-tunnel: a is 10.66.0.1 and fd66::1, b is 10.66.0.2 and fd66::2."""
+A host on no NAT is attached to the internet itself; further ones get 198.51.100.128/30 and so on. IPv6 is routed, in
+2001:db8:2::/48, :a::/48, :b::/48 and :c::/48. In the tunnel: a is 10.66.0.1 and fd66::1, b is 10.66.0.2 and fd66::2."""
 
 import json
 
 from errors import LabError
-from host import Host
+from host import Host, frozen, start_together
 from namespace import Namespace
 from router import Router
 from services import MQTT_NAME, MQTT_USER, TURN_USER, Authority, Coturn, Mosquitto
@@ -33,6 +33,9 @@ TUNNEL6 = {"a": "fd66::1", "b": "fd66::2"}
 MQTT_PASSWORD_FILE = "/etc/icewire/mqtt.password"
 MQTT_CA_FILE = "/etc/icewire/ca.crt"
 TURN_PASSWORD_FILE = "/etc/icewire/turn.password"
+
+# Settings of [ICE] for a host that only a direct path can connect.
+NO_TURN = {"TURNServers": None, "TURNUser": None, "TURNPasswordFile": None}
 
 # A ping of this size is told from STUN by its length when it passes the internet's router.
 LARGE = 1000
@@ -67,25 +70,40 @@ class Internet(Router):
         return {c["counter"]["name"]: c["counter"]["bytes"] for c in listing["nftables"] if "counter" in c}
 
 
-class Sites:
-    """Two sites, "a" and "b", on the internet, each with a host and a WireGuard link without any endpoint.
-    kinds: what the router of each is (see router.KINDS), or None: the host is on the internet itself.
-    families: the IP versions that exist outside of the tunnel. server: with mosquitto and coturn."""
+class Network:
+    """The internet, and the server with mosquitto and coturn on it.
+    families: the IP versions that exist outside of the tunnel. server: whether there is one."""
 
-    def __init__(self, lab, kinds=("port-restricted", "port-restricted"), families=(4,), server=True):
+    def __init__(self, lab, families=(4,), server=True):
         self.lab = lab
         self.families = families
         self.internet = Internet(lab)
         self.server = self.authority = self.mosquitto = self.coturn = None
-        self.routers, self.hosts, self.keys = {}, {}, {}
+        self.hosts = {}
+        self.addresses = {}  # of those that add_host() has added
+        self._n_attached = 0
         if server:
             self._add_server()
-        for name, kind in zip("ab", kinds):
-            self._add_site(name, kind)
-        self.a, self.b = self.hosts["a"], self.hosts["b"]
-        self._count()
 
-    # The networks
+    def add_host(self, name):
+        """A host on the internet itself."""
+        host = self.hosts[name] = Host(self.lab, name)
+        n, self._n_attached = self._n_attached, self._n_attached + 1
+        self.addresses[name] = self._family(f"198.51.100.{130 + 4 * n}", f"2001:db8:c:{n:x}::2")
+        self.internet.attach(host, "eth0", self._family(f"198.51.100.{129 + 4 * n}", f"2001:db8:c:{n:x}::1"),
+                             self.addresses[name], length4=30)
+        return host
+
+    def add_host_behind(self, name, kind):
+        """A host behind a router of its own (see router.KINDS); IPv4 only."""
+        router = Router(self.lab, "nat-" + name, kind)
+        self.internet.attach(router, "wan", ["203.0.113.253"], ["203.0.113.254"], length4=30)
+        host = self.hosts[name] = Host(self.lab, name)
+        host.connect("eth0", router, "lan")
+        router.address("lan", "10.2.0.1/24")
+        host.address("eth0", "10.2.0.2/24")
+        host.route("0.0.0.0/0", "via", "10.2.0.1")
+        return host
 
     def _family(self, four, six):
         return [a for family, a in ((4, four), (6, six)) if family in self.families]
@@ -100,6 +118,44 @@ class Sites:
         self.mosquitto = Mosquitto(self.server, self.authority)
         self.coturn = Coturn(self.server, self._family(SERVER4, SERVER6))
 
+    # icewire's side
+
+    def configure(self, **sections):
+        """All hosts use the server for everything; sections changes or adds settings."""
+        for host in self.hosts.values():
+            self.configure_host(host, **sections)
+
+    def configure_host(self, host, **sections):
+        """A setting that is None is left out."""
+        address = self._family(SERVER4, f"[{SERVER6}]")[0]
+        host.name_address(MQTT_NAME, *self._family(SERVER4, SERVER6))
+        host.write_secret(MQTT_PASSWORD_FILE, self.mosquitto.password)
+        host.write_secret(TURN_PASSWORD_FILE, self.coturn.password)
+        host.write(MQTT_CA_FILE, self.authority.certificate)
+        settings = {
+            "Rendezvous": {"MQTT": f"mqtts://{MQTT_NAME}:8883", "MQTTUser": MQTT_USER,
+                           "MQTTPasswordFile": MQTT_PASSWORD_FILE, "MQTTCAFile": MQTT_CA_FILE},
+            "ICE": {"STUNServers": f"{address}:3478", "TURNServers": f"turn:{address}:3478?transport=udp",
+                    "TURNUser": TURN_USER, "TURNPasswordFile": TURN_PASSWORD_FILE},
+        }
+        for section, changes in sections.items():
+            merged = {**settings.get(section, {}), **changes}
+            settings[section] = {key: value for key, value in merged.items() if value is not None}
+        host.configure(**settings)
+
+
+class Sites(Network):
+    """Two sites, "a" and "b", on the internet, each with a host and a WireGuard link without any endpoint.
+    kinds: what the router of each is (see router.KINDS), or None: the host is on the internet itself."""
+
+    def __init__(self, lab, kinds=("port-restricted", "port-restricted"), families=(4,), server=True):
+        super().__init__(lab, families, server)
+        self.routers, self.keys = {}, {}
+        for name, kind in zip("ab", kinds):
+            self._add_site(name, kind)
+        self.a, self.b = self.hosts["a"], self.hosts["b"]
+        self._count()
+
     def _add_site(self, name, kind):
         outside = self._family(WIDE4[name] + ".1", WIDE6[name] + "::1")
         site = self._family(WIDE4[name] + ".2", WIDE6[name] + "::2")
@@ -108,12 +164,12 @@ class Sites:
         self.keys[name] = Key(self.lab)
         if kind is None:
             self.lab.say(f"host {name} on the internet: {' and '.join(site)}")
-            self.internet.attach(host, "eth0", outside, site)
+            self.internet.attach(host, "eth0", outside, site, length4=30)
             return
         self.lab.say(f"host {name} behind a {kind} router: {' and '.join(site)}")
         router = Router(self.lab, "nat-" + name, kind)
         self.routers[name] = router
-        self.internet.attach(router, "wan", outside, site)
+        self.internet.attach(router, "wan", outside, site, length4=30)
         host.connect("eth0", router, "lan")
         if 4 in self.families:
             router.address("lan", LAN4[name] + ".1/24")
@@ -149,30 +205,7 @@ class Sites:
             link.add_peer(public_key, [TUNNEL4[other] + "/32", TUNNEL6[other] + "/128"], preshared_key)
         self.lab.say(f"a WireGuard link on each host, {self.a.links['wg0'].kind} WireGuard, no endpoints")
 
-    def configure(self, **sections):
-        """Both hosts use the server for everything; sections changes or adds settings."""
-        for host in (self.a, self.b):
-            self.configure_host(host, **sections)
-
-    def configure_host(self, host, **sections):
-        """A setting that is None is left out."""
-        address = self._family(SERVER4, f"[{SERVER6}]")[0]
-        host.name_address(MQTT_NAME, *self._family(SERVER4, SERVER6))
-        host.write_secret(MQTT_PASSWORD_FILE, self.mosquitto.password)
-        host.write_secret(TURN_PASSWORD_FILE, self.coturn.password)
-        host.write(MQTT_CA_FILE, self.authority.certificate)
-        settings = {
-            "Rendezvous": {"MQTT": f"mqtts://{MQTT_NAME}:8883", "MQTTUser": MQTT_USER,
-                           "MQTTPasswordFile": MQTT_PASSWORD_FILE, "MQTTCAFile": MQTT_CA_FILE},
-            "ICE": {"STUNServers": f"{address}:3478", "TURNServers": f"turn:{address}:3478?transport=udp",
-                    "TURNUser": TURN_USER, "TURNPasswordFile": TURN_PASSWORD_FILE},
-        }
-        for section, changes in sections.items():
-            merged = {**settings.get(section, {}), **changes}
-            settings[section] = {key: value for key, value in merged.items() if value is not None}
-        host.configure(**settings)
-
-    def wait_connected(self, paths=("direct", "proxied"), timeout=60):
+    def wait_connected(self, paths=("direct",), timeout=60):
         """Both sides; returns both peers."""
         return (self.a.wait_connected(self.keys["b"].public, paths, timeout),
                 self.b.wait_connected(self.keys["a"].public, paths, timeout))
@@ -194,10 +227,12 @@ class Sites:
                 sum(n for name, n in passed.items() if name.startswith("direct") and name.endswith("_ba")),
                 sum(n for name, n in passed.items() if name.startswith("relay")))
 
-    def prove_direct(self, count=20):
+    def prove_direct(self, count=20, proxied=False):
         """Raises unless large pings pass the internet's router from site to site, both ways, and none to or from the
-        server. Returns how many bytes passed (a to b, b to a, relayed)."""
-        lost, there, back, relayed = self._ping_and_count(count)
+        server, and the daemons (unless the path is proxied) have no part in it. Returns how many bytes passed (a to b,
+        b to a, relayed)."""
+        with frozen(*(() if proxied else (self.a, self.b))):
+            lost, there, back, relayed = self._ping_and_count(count)
         if lost or there < count * LARGE or back < count * LARGE or relayed:
             raise LabError(f"{count} pings of {LARGE} bytes, {lost} lost; {there} bytes passed from a to b, {back} from b "
                            f"to a, {relayed} by the relay")
@@ -213,13 +248,13 @@ class Sites:
         return relayed
 
 
-def connected_sites(lab, **options):
-    """What most scenarios begin with: two sites, links, daemons, and a direct path."""
+def connected_sites(lab, settings=None, paths=("direct",), **options):
+    """What most scenarios begin with: two sites, links, daemons, and a path. settings: as configure() takes them;
+    options: as Sites takes them."""
     sites = Sites(lab, **options)
     sites.add_links()
-    sites.configure()
-    for host in (sites.a, sites.b):
-        host.start_icewire()
-    sites.wait_connected()
+    sites.configure(**(settings or {}))
+    start_together(sites.a, sites.b)
+    sites.wait_connected(paths)
     sites.ping()
     return sites

@@ -39,6 +39,8 @@ class Link:
         self.host = host
         self.name = name
         self.key = key
+        self.port = port
+        self.addresses = [a.partition("/")[0] for a in addresses]
         self.process = None
         if kernel_has_wireguard(host):
             self.kind = "kernel"
@@ -68,6 +70,11 @@ class Link:
             argv += ["preshared-key", "/dev/stdin"]
         self.host.run(*argv, stdin=preshared_key)
 
+    def add_peer_link(self, other, **options):
+        """As add_peer(): by the other link's key and addresses."""
+        allowed = [f"{a}/{128 if ':' in a else 32}" for a in other.addresses]
+        self.add_peer(other.key.public, allowed, **options)
+
     def remove_peer(self, public_key):
         self.host.run("wg", "set", self.name, "peer", public_key, "remove")
 
@@ -82,6 +89,18 @@ class Link:
         self.host.ip("link", "delete", self.name)
         if self.process:
             self.process.popen.wait(30)
+
+
+def join(one, other):
+    """Makes two links each other's peers."""
+    one.add_peer_link(other)
+    other.add_peer_link(one)
+
+
+def wait_joined(one, other, paths=("direct",), timeout=60):
+    """Until two links on hosts with icewire are connected; returns the peers: other as one sees it, and vice versa."""
+    return (one.host.wait_connected(other.key.public, paths, timeout),
+            other.host.wait_connected(one.key.public, paths, timeout))
 
 
 def preshared_key(lab):

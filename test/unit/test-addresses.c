@@ -190,6 +190,28 @@ Test(collect, takes_the_uplinks_in_order)
         cr_assert_str_eq(collect(m, NULL, 64), "172.17.0.1 198.51.100.4 2001:db8::2 192.0.2.2");
 }
 
+Test(collect, interfaces_of_addresses)
+{
+        _cleanup_(rtnl_monitor_freep) RtnlMonitor *m = new_monitor();
+        SocketAddress addresses[64];
+        int uplinks[64] = {};
+        size_t n;
+
+        feed_link(m, .ifindex = 2, .name = "eth0", .flags = RUNNING);
+        feed_address(m, 2, "192.0.2.2", 0);
+        feed_address(m, 2, "2001:db8::2", 0);
+        feed_link(m, .ifindex = 3, .name = "docker0", .kind = "bridge", .flags = RUNNING);
+        feed_address(m, 3, "172.17.0.1", 0);
+        feed_link(m, .ifindex = 4, .name = "wlan0", .flags = RUNNING);
+        feed_address(m, 4, "198.51.100.4", 0);
+        n = addresses_collect(m, NULL, addresses, ELEMENTSOF(addresses));
+        cr_assert_eq(addresses_uplinks(m, addresses, n, uplinks, ELEMENTSOF(uplinks)), 2);
+        cr_assert_eq(uplinks[0], 2);
+        cr_assert_eq(uplinks[1], 4);
+        cr_assert_eq(addresses_uplinks(m, addresses, n, uplinks, 1), 1);
+        cr_assert_eq(addresses_uplinks(m, addresses, 0, uplinks, ELEMENTSOF(uplinks)), 0);
+}
+
 Test(collect, leaves_out_what_cannot_be_used)
 {
         _cleanup_(rtnl_monitor_freep) RtnlMonitor *m = new_monitor();

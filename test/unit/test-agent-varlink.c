@@ -394,6 +394,29 @@ Test(agent_varlink, errors)
         expect_error("org.icewire.Agent.Watch", NULL, SD_VARLINK_ERROR_EXPECTED_MORE);
 }
 
+/* Diagnosing: what is found out is test-diagnosis's business */
+
+Test(agent_varlink, who_diagnoses_at_once_shares_the_answer)
+{
+        Client a, b, gone;
+
+        client_open(&a);
+        client_open(&b);
+        client_open(&gone);
+        call(&a, "org.icewire.Agent.Diagnose", NULL);
+        call(&b, "org.icewire.Agent.Diagnose", NULL);
+        call(&gone, "org.icewire.Agent.Diagnose", NULL);
+        client_close(&gone);
+        wait_for_replies(&a, 1);
+        wait_for_replies(&b, 1);
+        cr_assert_null(a.error);
+        cr_assert_str_eq(string_at(a.replies[0], "broker"), "connecting");
+        cr_assert_eq(sd_json_variant_elements(at(b.replies[0], "mappings")), 0);
+        client_close(&a);
+        client_close(&b);
+        expect_error("org.icewire.Agent.Diagnose", "{\"link\":\"wg0\"}", SD_VARLINK_ERROR_INVALID_PARAMETER);
+}
+
 /* Watching */
 
 static void watch(Client *c)

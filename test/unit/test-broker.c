@@ -34,6 +34,12 @@
  * network and mount namespace of this test. What must happen is waited for, with a deadline that only a
  * failure meets. */
 
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 #define FOREIGN_USER 4242U
 #define LINKS_MAX 8U
 #define KEYS_MAX 8U
@@ -778,10 +784,9 @@ static size_t count_in_broker(const void *bytes, size_t size)
                 unsigned long start, end;
                 ssize_t k;
 
-                /* What cannot be written holds nothing that was made at run time; what is very large is a
-                 * sanitizer's own. */
+                /* What cannot be written holds nothing that was made at run time. */
                 cr_assert_eq(sscanf(line, "%lx-%lx", &start, &end), 2);
-                if (!strstr(line, " rw") || end - start > 1UL << 30)
+                if (!strstr(line, " rw"))
                         continue;
                 memory = malloc(end - start);
                 k = pread(fd, memory, end - start, (off_t) start);
@@ -833,6 +838,8 @@ Test(broker, keys_are_in_memory_once_and_then_not_at_all)
         Broker *broker = connect_client();
         Answer sealed;
 
+        if (SANITIZED)
+                cr_skip_test("realloc(3) copies there, also when it shrinks");
         two_links(&a_key, &b_key, WIREGUARD_KEY_STR(psk));
         WAIT_FOR(links_are_there());
         for (size_t i = 0; i < 3; i++) {
@@ -872,6 +879,12 @@ static int count_answers_as(uid_t uid, const char *wanted)
                 "{\"method\":\"org.icewire.Broker.DeriveTopics\",\"parameters\":{\"link\":\"wga\",\"peer\":"
                 "\"%s\"}}",
                 "{\"method\":\"org.icewire.Broker.GrowBuffers\",\"parameters\":{}}",
+                "{\"method\":\"org.icewire.Broker.SetRedirect\",\"parameters\":{\"mode\":\"auto\","
+                "\"uplinks\":"
+                "[],\"relays\":[]}}",
+                "{\"method\":\"org.icewire.Broker.AddSockets\",\"parameters\":{\"link\":\"wga\",\"ufrag\":"
+                "\"abcdefgh\",\"keepsRelays\":true}}",
+                "{\"method\":\"org.icewire.Broker.RemoveSockets\",\"parameters\":{\"ufrag\":\"abcdefgh\"}}",
                 "{\"method\":\"org.icewire.Broker.WatchLinks\",\"more\":true}",
         };
         static const char key[] = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA=";
@@ -902,7 +915,7 @@ Test(broker, only_root_and_the_chosen_user_are_served)
         WireguardKey a_key, b_key;
 
         two_links(&a_key, &b_key, "");
-        cr_assert_eq(count_answers_as(FOREIGN_USER, "org.icewire.Broker.NotAllowed"), 7);
+        cr_assert_eq(count_answers_as(FOREIGN_USER, "org.icewire.Broker.NotAllowed"), 10);
         cr_assert_eq(count_answers_as(1, "org.icewire.Broker.NotAllowed"), 0);
         cr_assert_eq(count_answers_as(0, "org.icewire.Broker.NotAllowed"), 0);
 }
@@ -984,6 +997,23 @@ Test(broker, malformed_parameters_are_refused_one_by_one)
                 { "Open", "{\"link\":\"wga\",\"peer\":\"%s\",\"envelope\":\"*\"}", "envelope" },
                 { "DeriveTopics", "{\"link\":\"wga\",\"peer\":\"%s\",\"x\":1}", "x" },
                 { "GrowBuffers", "{\"size\":1}", "size" },
+                { "SetRedirect", "{\"mode\":\"best\",\"uplinks\":[],\"relays\":[]}", "mode" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[0],\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[-2],\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[\"2\"],\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[4294967298],\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"relays\":[]}", "uplinks" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[],\"relays\":[\"example.org:1\"]}",
+                  "relays" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[],\"relays\":[\"192.0.2.1:0\"]}",
+                  "relays" },
+                { "SetRedirect", "{\"mode\":\"auto\",\"uplinks\":[],\"relays\":[null]}", "relays" },
+                { "AddSockets", "{\"link\":\"wga\",\"ufrag\":\"short\",\"keepsRelays\":true}", "ufrag" },
+                { "AddSockets", "{\"link\":\"..\",\"ufrag\":\"abcdefgh\",\"keepsRelays\":true}", "link" },
+                { "AddSockets", "{\"link\":\"wga\",\"ufrag\":\"abcdefgh\",\"keepsRelays\":1}",
+                  "keepsRelays" },
+                { "AddSockets", "{\"link\":\"wga\",\"ufrag\":\"abcdefgh\"}", "keepsRelays" },
+                { "RemoveSockets", "{\"ufrag\":7}", "ufrag" },
         };
         _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ char *large = NULL, *call = NULL;

@@ -115,6 +115,7 @@ static const char everything[] = "# a comment\n"
                                  "MQTTCAFile=/etc/ca.pem\n"
                                  "Multicast=no\n"
                                  "[ICE]\n"
+                                 "Redirect=nftables\n"
                                  "STUNServers=stun.example 192.0.2.2:3479 2001:db8::2\n"
                                  "TURNServers=turn:turn.example turn:192.0.2.3:5000?transport=tcp\n"
                                  "TURNUser=\"you\"\n"
@@ -150,6 +151,7 @@ static void expect_everything(const Config *c)
         cr_assert_str_eq(c->mqtt_user, "me#1");
         cr_assert_str_eq(c->mqtt_ca_file, "/etc/ca.pem");
         cr_assert_not(c->multicast);
+        cr_assert_eq(c->redirect, REDIRECT_MODE_NFTABLES);
         cr_assert_eq(c->n_ice_servers, 5);
         expect_ice_server(&c->ice_servers[0], ICE_SERVER_STUN, "stun.example", 3478);
         expect_ice_server(&c->ice_servers[1], ICE_SERVER_STUN, "192.0.2.2", 3479);
@@ -219,7 +221,8 @@ Test(config, last_wins_lists_add_empty_resets)
 {
         Config *config = parse("[Agent]\nLinks=a\nLinks=b\nLinks=\nLinks=c d\nLogLevel=err\nLogLevel=debug\n"
                                "[Rendezvous]\nMQTTUser=x\nMQTTUser=\nMulticast=no\nMulticast=\n"
-                               "[ICE]\nSTUNServers=a\nTURNServers=turn:b\nSTUNServers=\nSTUNServers=c\n",
+                               "[ICE]\nSTUNServers=a\nTURNServers=turn:b\nSTUNServers=\nSTUNServers=c\n"
+                               "Redirect=proxy\nRedirect=\n",
                                0);
 
         cr_assert_str_eq(config->links[0], "c");
@@ -228,6 +231,7 @@ Test(config, last_wins_lists_add_empty_resets)
         cr_assert_eq(config->log_level, LOG_DEBUG);
         cr_assert_null(config->mqtt_user);
         cr_assert(config->multicast);
+        cr_assert_eq(config->redirect, REDIRECT_MODE_AUTO);
         cr_assert_eq(config->n_ice_servers, 2);
         expect_ice_server(&config->ice_servers[0], ICE_SERVER_TURN_UDP, "b", 3478);
         expect_ice_server(&config->ice_servers[1], ICE_SERVER_STUN, "c", 3478);
@@ -257,6 +261,8 @@ Test(config, bad_values_are_named)
         expect_message("[Agent]\n\nLinks=a/b\n", "test.conf:3: [Agent] Links=: \"a/b\"");
         expect_message("[Rendezvous]\nMulticast=perhaps\n",
                        "test.conf:2: [Rendezvous] Multicast=: \"perhaps\" is not yes or no");
+        expect_message("[ICE]\nRedirect=yes\n",
+                       "test.conf:2: [ICE] Redirect=: \"yes\" is not auto, ebpf, nftables or proxy");
         expect_message("[Rendezvous]\nMQTT=mqtt://a\nMQTT=http://b\n",
                        "test.conf:3: [Rendezvous] MQTT=: \"http://b\"");
         expect_message("[Rendezvous]\nMQTT=mqtt://a:0\n", "test.conf:2");

@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 
+#include "ctl-diagnose.h"
 #include "ctl-peers.h"
 #include "ctl-util.h"
 #include "string-util.h"
@@ -154,5 +155,86 @@ Test(ctl, refuses_what_is_no_peer)
 
                 cr_assert_lt(ctl_peer_parse(v, &peer), 0, "%s", bad[i]);
                 sd_json_variant_unref(v);
+        }
+}
+
+#define MAPPING_START "{\"local\":\"10.0.0.2:51820\",\"hairpin\":\"no\","
+
+Test(ctl, parses_mappings)
+{
+        sd_json_variant *v = parse(
+                MAPPING_START
+                "\"link\":\"wg0\",\"kind\":\"endpoint_independent\",\"mapped\":\"192.0.2.1:51820\","
+                "\"portKept\":true,\"new\":1,\"servers\":["
+                "{\"address\":\"192.0.2.9:3478\",\"mapped\":\"192.0.2.1:51820\",\"roundTripTimeUSec\":1234,"
+                "\"new\":1},"
+                "{\"address\":\"192.0.2.8:3478\",\"error\":\"no answer\"}]}");
+        CtlMapping m;
+
+        cr_assert_eq(ctl_mapping_parse(v, &m), 0);
+        cr_assert_str_eq(m.link, "wg0");
+        cr_assert_str_eq(m.mapped, "192.0.2.1:51820");
+        cr_assert_eq(m.port_kept, 1);
+        cr_assert_null(m.error);
+        cr_assert_eq(m.n_servers, 2);
+        cr_assert_eq(m.servers[0].round_trip_time, 1234);
+        cr_assert_null(m.servers[1].mapped);
+        cr_assert_eq(m.servers[1].round_trip_time, USEC_INFINITY);
+        cr_assert_str_eq(m.servers[1].error, "no answer");
+        cr_assert_null(ctl_mapping_advice(&m));
+        ctl_mapping_done(&m);
+        sd_json_variant_unref(v);
+}
+
+Test(ctl, refuses_what_is_no_mapping)
+{
+        static const char *const bad[] = {
+                "{}",
+                "[]",
+                MAPPING_START "\"kind\":\"none\"}",
+                MAPPING_START "\"kind\":\"none\",\"servers\":{}}",
+                MAPPING_START "\"kind\":\"none\",\"servers\":[1]}",
+                MAPPING_START "\"kind\":\"none\",\"servers\":[{}]}",
+                MAPPING_START "\"kind\":\"none\",\"servers\":[{\"address\":\"a\"},{\"address\":7}]}",
+                MAPPING_START
+                "\"kind\":\"none\",\"servers\":[{\"address\":\"a\",\"roundTripTimeUSec\":-1}]}",
+                MAPPING_START "\"kind\":\"none\",\"servers\":[],\"portKept\":1}",
+                MAPPING_START "\"kind\":7,\"servers\":[]}",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                sd_json_variant *v = parse(bad[i]);
+                CtlMapping m;
+
+                cr_assert_lt(ctl_mapping_parse(v, &m), 0, "%s", bad[i]);
+                sd_json_variant_unref(v);
+        }
+}
+
+Test(ctl, advice_about_mappings)
+{
+        static const struct {
+                CtlMapping mapping;
+                const char *advice; /* its beginning; NULL: none */
+        } cases[] = {
+                { { .kind = "varies", .n_servers = 2 }, "a:1: the NAT shows another" },
+                { { .kind = "unknown", .n_servers = 2 }, "a:1: no server answered" },
+                { { .kind = "unknown" }, NULL }, /* nobody was asked */
+                { { .kind = "unknown", .n_servers = 2, .error = "no broker" }, NULL },
+                { { .kind = "single", .n_servers = 1 }, "a:1: with a second STUN server" },
+                { { .kind = "single", .n_servers = 2 }, NULL },
+                { { .kind = "none", .n_servers = 1 }, NULL },
+                { { .kind = "endpoint_independent", .n_servers = 2 }, NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *advice = NULL;
+                CtlMapping m = cases[i].mapping;
+
+                m.local = "a:1";
+                advice = ctl_mapping_advice(&m);
+                cr_assert_eq(advice != NULL, cases[i].advice != NULL, "%zu: %s", i, advice);
+                if (advice)
+                        cr_assert_not_null(startswith(advice, cases[i].advice), "%zu: %s", i, advice);
         }
 }

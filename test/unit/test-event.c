@@ -118,8 +118,8 @@ Test(event, what_is_deferred_often_runs_once_behind_what_is_pending)
 {
         _cleanup_event_source_ sd_event_source *pending = NULL;
 
-        cr_assert_geq(event_defer_once(event, &deferred, on_defer, &n_deferred, "test"), 0);
         cr_assert_geq(sd_event_add_defer(event, &pending, on_defers_another, NULL), 0);
+        cr_assert_geq(event_defer_once(event, &deferred, on_defer, &n_deferred, "test"), 0);
         cr_assert_gt(sd_event_run(event, 0), 0);
         cr_assert_eq(n_deferred, 0, "it is behind the others");
         run_pending(event);
@@ -128,4 +128,33 @@ Test(event, what_is_deferred_often_runs_once_behind_what_is_pending)
         run_pending(event);
         cr_assert_eq(n_deferred, 2);
         sd_event_source_disable_unref(deferred);
+}
+
+static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        ++*(unsigned *) userdata;
+        return 0;
+}
+
+/* A socket that always has something, for somebody floods it or much goes through the proxy. */
+Test(event, what_is_deferred_runs_under_any_load)
+{
+        _cleanup_event_source_ sd_event_source *io = NULL;
+        unsigned n_readable = 0;
+        int fds[2];
+
+        cr_assert_eq(pipe(fds), 0);
+        cr_assert_eq(write(fds[1], "x", 1), 1);
+        cr_assert_geq(event_add_io(event, &io, fds[0], EPOLLIN, on_readable, &n_readable, "test"), 0);
+        cr_assert_gt(sd_event_run(event, 0), 0);
+        for (unsigned i = 1; i <= 10; i++) {
+                cr_assert_geq(event_defer_once(event, &deferred, on_defer, &n_deferred, "test"), 0);
+                for (unsigned k = 0; k < 3; k++)
+                        cr_assert_gt(sd_event_run(event, 0), 0);
+                cr_assert_eq(n_deferred, i);
+        }
+        cr_assert_gt(n_readable, 10);
+        sd_event_source_disable_unref(deferred);
+        close(fds[0]);
+        close(fds[1]);
 }

@@ -103,7 +103,7 @@ static void make_certificates(void)
 
 /* ---- The client ---- */
 
-static void on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
+static bool on_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size, void *userdata)
 {
         Side *side = userdata;
 
@@ -113,6 +113,7 @@ static void on_envelope(Rendezvous *r, const char *topic, const void *envelope, 
         side->size = size;
         if (side->free_on_envelope)
                 side->rendezvous = rendezvous_free(side->rendezvous);
+        return true;
 }
 
 static void on_state(Rendezvous *r, void *userdata)

@@ -4,11 +4,14 @@
 
 #include <arpa/inet.h>
 #include <sys/epoll.h>
+#include <systemd/sd-varlink.h>
 
 #include "alloc-util.h"
 #include "event-util.h"
 #include "fd-util.h"
+#include "json.h"
 #include "resolve.h"
+#include "resolved.h"
 #include "string-util.h"
 
 typedef struct Answer {
@@ -223,4 +226,191 @@ Test(resolve, many_and_given_up)
                 cr_assert_eq(answers[i - 1].n_calls, 0);
         }
         server_stop(&server);
+}
+
+/* ---- With a systemd-resolved of our own; the name says what it answers ---- */
+
+typedef struct Resolved {
+        sd_varlink_server *server;
+        sd_varlink *open; /* a reference: who is not answered; connections live on without their server */
+        unsigned n_queries;
+        unsigned n_disconnected;
+} Resolved;
+
+static int on_resolve_hostname(sd_varlink *link, sd_json_variant *parameters,
+                               sd_varlink_method_flags_t flags, void *userdata)
+{
+        static const struct {
+                const char *name, *reply;
+        } replies[] = {
+                { "both.test", "[{\"family\":10,\"address\":[32,1,13,184,0,0,0,0,0,0,0,0,0,0,0,51]},"
+                               "{\"ifindex\":1,\"family\":2,\"address\":[127,0,0,33]},"
+                               "{\"family\":2,\"address\":[127,0,0,33]},{\"family\":77,\"address\":[]}]" },
+                { "none.test", "[]" },
+                { "short.test", "[{\"family\":2,\"address\":[127,0,0]}]" },
+                { "long.test", "[{\"family\":2,\"address\":[127,0,0,1,1]}]" },
+                { "big.test", "[{\"family\":2,\"address\":[127,0,0,256]}]" },
+                { "negative.test", "[{\"family\":2,\"address\":[127,0,0,-1]}]" },
+                { "text.test", "[{\"family\":2,\"address\":\"127.0.0.1\"}]" },
+                { "wrong.test", "[{\"family\":10,\"address\":[127,0,0,1]}]" },
+                { "object.test", "{}" },
+                { "number.test", "[7]" },
+        };
+        Resolved *resolved = userdata;
+        const char *name = string_at(parameters, "name"), *error = startswith(name, "error-");
+        sd_json_variant *addresses = NULL;
+        int r;
+
+        resolved->n_queries++;
+        if (streq(name, "nxdomain.test"))
+                return sd_varlink_errorbo(link, "io.systemd.Resolve.DNSError",
+                                          SD_JSON_BUILD_PAIR_INTEGER("rcode", 3));
+        if (streq(name, "servfail.test"))
+                return sd_varlink_errorbo(link, "io.systemd.Resolve.DNSError",
+                                          SD_JSON_BUILD_PAIR_INTEGER("rcode", 2));
+        if (error) {
+                _cleanup_free_ char *id = asprintf_safe("io.systemd.Resolve.%s", error);
+
+                return sd_varlink_error(link, id, NULL);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(replies); i++)
+                if (streq(name, replies[i].name))
+                        cr_assert_geq(sd_json_parse(replies[i].reply, 0, &addresses, NULL, NULL), 0);
+        if (!addresses) { /* never */
+                resolved->open = sd_varlink_ref(link);
+                return 0;
+        }
+        r = sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("addresses", addresses),
+                               SD_JSON_BUILD_PAIR_STRING("name", name),
+                               SD_JSON_BUILD_PAIR_INTEGER("flags", 1));
+        sd_json_variant_unref(addresses);
+        return r;
+}
+
+static void on_resolved_disconnect(sd_varlink_server *server, sd_varlink *link, void *userdata)
+{
+        Resolved *resolved = userdata;
+
+        resolved->n_disconnected++;
+}
+
+static void resolved_start(Resolved *resolved, const char *method)
+{
+        sandbox_shell("mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/resolve");
+        cr_assert_geq(sd_varlink_server_new(&resolved->server, SD_VARLINK_SERVER_INHERIT_USERDATA), 0);
+        sd_varlink_server_set_userdata(resolved->server, resolved);
+        cr_assert_geq(sd_varlink_server_bind_method(resolved->server, method, on_resolve_hostname), 0);
+        cr_assert_geq(sd_varlink_server_bind_disconnect(resolved->server, on_resolved_disconnect), 0);
+        cr_assert_geq(sd_varlink_server_listen_address(resolved->server, RESOLVED_SOCKET, 0666), 0);
+        cr_assert_geq(sd_varlink_server_attach_event(resolved->server, event, 0), 0);
+}
+
+#define RESOLVE_METHOD "io.systemd.Resolve.ResolveHostname"
+
+static void resolved_stop(Resolved *resolved)
+{
+        resolved->open = sd_varlink_close_unref(resolved->open);
+        RUN_UNTIL(event, sd_varlink_server_current_connections(resolved->server) == 0);
+        sd_varlink_server_shutdown(resolved->server);
+        sd_varlink_server_unref(resolved->server);
+}
+
+/* It is asked although /etc/resolv.conf points elsewhere. There is no route to its first address. */
+Test(resolve, resolved)
+{
+        Resolved resolved = {};
+        Answer answer;
+
+        resolved_start(&resolved, RESOLVE_METHOD);
+        answer = resolve("both.test");
+        cr_assert_eq(answer.error, 0);
+        cr_assert_eq(answer.n, 2, "%zu", answer.n);
+        cr_assert_str_eq(SOCKET_ADDRESS_STR(&answer.addresses[0]), "127.0.0.33:53");
+        cr_assert_str_eq(SOCKET_ADDRESS_STR(&answer.addresses[1]), "[2001:db8::33]:53");
+        expect_one("192.0.2.4", "192.0.2.4:53");
+        cr_assert_eq(resolved.n_queries, 1);
+        resolved_stop(&resolved);
+}
+
+Test(resolve, resolved_knows_no_answer)
+{
+        static const struct {
+                const char *name;
+                int error;
+        } cases[] = {
+                { "nxdomain.test", -ESRCH },
+                { "none.test", -ESRCH },
+                { "error-NoSuchResourceRecord", -ESRCH },
+                { "servfail.test", -EIO },
+                { "error-DNSError", -EIO },
+                { "error-DNSSECValidationFailed", -EIO },
+                { "error-QueryTimedOut", -ETIMEDOUT },
+                { "error-NoNameServers", -ECONNREFUSED },
+                { "error-Unheard", -EIO },
+        };
+        Resolved resolved = {};
+
+        resolved_start(&resolved, RESOLVE_METHOD);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                cr_assert_eq(resolve(cases[i].name).error, cases[i].error, "%s", cases[i].name);
+        resolved_stop(&resolved);
+}
+
+/* Whoever makes no sense is not believed: /etc/hosts and the name servers are asked. */
+Test(resolve, resolved_makes_no_sense)
+{
+        static const char *const names[] = { "short.test", "long.test",  "big.test",    "negative.test",
+                                             "text.test",  "wrong.test", "object.test", "number.test" };
+        Resolved resolved = {};
+
+        resolved_start(&resolved, RESOLVE_METHOD);
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                _cleanup_free_ char *hosts = asprintf_safe("192.0.2.44 %s\n", names[i]);
+
+                sandbox_write("/etc/hosts", hosts);
+                expect_one(names[i], "192.0.2.44:53");
+        }
+        cr_assert_eq(resolved.n_queries, ELEMENTSOF(names));
+        resolved_stop(&resolved);
+}
+
+Test(resolve, resolved_is_something_else)
+{
+        Resolved resolved = {};
+
+        resolved_start(&resolved, "io.systemd.Other.Method");
+        expect_one("one.test", "192.0.2.1:53");
+        cr_assert_eq(resolved.n_queries, 0);
+        resolved_stop(&resolved);
+}
+
+Test(resolve, resolved_stops_while_it_is_asked)
+{
+        Resolved resolved = {};
+        Answer answer = {};
+        ResolverQuery *query;
+
+        resolved_start(&resolved, RESOLVE_METHOD);
+        sandbox_write("/etc/hosts", "192.0.2.45 never.test\n");
+        cr_assert_geq(resolver_query(resolver, "never.test", 53, on_answer, &answer, &query), 0);
+        RUN_UNTIL(event, resolved.n_queries);
+        resolved_stop(&resolved);
+        RUN_UNTIL(event, answer.n_calls);
+        cr_assert_eq(answer.error, 0);
+        cr_assert(answer_has(&answer, "192.0.2.45:53"));
+}
+
+Test(resolve, resolved_is_given_up)
+{
+        Resolved resolved = {};
+        Answer answer = {};
+        ResolverQuery *query;
+
+        resolved_start(&resolved, RESOLVE_METHOD);
+        cr_assert_geq(resolver_query(resolver, "never.test", 53, on_answer, &answer, &query), 0);
+        RUN_UNTIL(event, resolved.n_queries);
+        resolver_query_free(query);
+        RUN_UNTIL(event, resolved.n_disconnected);
+        cr_assert_eq(answer.n_calls, 0);
+        resolved_stop(&resolved);
 }

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* On the way out: what one of our sockets sends from P leaves from W, so that the NAT mapping that ICE opens
+ * is WireGuard's. What the answer will be told by is remembered: the transaction, and the contact. */
+
+#include "packet.bpf.h"
+#include "redirect-maps.bpf.h"
+#include "stun.bpf.h"
+
+static __always_inline void remember_transaction(struct __sk_buff *skb, __u32 transport,
+                                                 const struct redirect_socket *socket)
+{
+        struct redirect_waiting waiting = { .port = socket->port, .wireguard_port = socket->wireguard_port };
+        struct stun_header stun;
+        struct udphdr udp;
+
+        if (stun_read(skb, transport, &udp, &stun) && (stun.type & STUN_TYPE_CLASS) == STUN_CLASS_REQUEST)
+                (void) bpf_map_update_elem(&redirect_transactions, &stun.transaction, &waiting, BPF_ANY);
+}
+
+static __always_inline void remember_contact(const struct redirect_contact *contact)
+{
+        __u64 now = bpf_ktime_get_coarse_ns(), *last = bpf_map_lookup_elem(&redirect_contacted, contact);
+
+        if (last)
+                *last = now;
+        else
+                (void) bpf_map_update_elem(&redirect_contacted, contact, &now, BPF_ANY);
+}
+
+/* A UDP packet from the port of one of our sockets. */
+static __noinline int egress_port(struct __sk_buff *skb, __u32 network, __u32 transport)
+{
+        struct redirect_contact contact = {};
+        const struct redirect_socket *socket;
+        __u64 cookie = bpf_get_socket_cookie(skb);
+        __be16 ports[2];
+        bool ipv6;
+
+        /* Forwarded packets have no socket, hence cookie 0. */
+        socket = bpf_map_lookup_elem(&redirect_sockets, &cookie);
+        if (!socket || !packet_read(skb, transport, ports, sizeof(ports)) || ports[0] != socket->port ||
+            !packet_addresses(skb, network, &contact.local, &contact.remote.address, &ipv6))
+                return TCX_NEXT;
+
+        contact.port = ports[0];
+        contact.remote.port = ports[1];
+        if (socket->flags & REDIRECT_SOCKET_KEEPS_RELAYS &&
+            bpf_map_lookup_elem(&redirect_relays, &contact.remote)) {
+                redirect_count(REDIRECT_KEPT);
+                return TCX_NEXT;
+        }
+
+        remember_transaction(skb, transport, socket);
+        remember_contact(&contact);
+        if (packet_set_port(skb, transport, offsetof(struct udphdr, source), socket->port,
+                            socket->wireguard_port))
+                redirect_count(REDIRECT_SENT);
+        return TCX_NEXT;
+}
+
+static __noinline int egress_odd(struct __sk_buff *skb, __u32 network)
+{
+        struct packet packet;
+        __be16 source;
+
+        if (!packet_walk(skb, network, &packet) ||
+            !packet_read(skb, packet.transport + offsetof(struct udphdr, source), &source, sizeof(source)) ||
+            !(redirect_ports[source] & REDIRECT_PORT_SOCKET))
+                return TCX_NEXT;
+        return egress_port(skb, packet.network, packet.transport);
+}
+
+static __always_inline int egress(struct __sk_buff *skb, const __u32 network)
+{
+        const struct udphdr *udp;
+
+        switch (packet_look(skb, network, /* payload= */ 0, &udp)) {
+        case PACKET_UDP:
+                if (!(redirect_ports[udp->source] & REDIRECT_PORT_SOCKET))
+                        return TCX_NEXT;
+                return egress_port(skb, network, (const void *) udp - packet_data(skb));
+        case PACKET_ODD:
+                return egress_odd(skb, network);
+        default:
+                return TCX_NEXT;
+        }
+}
+
+/* TCX_NEXT is clsact's TC_ACT_UNSPEC: whoever comes after us, and the kernel, decide what becomes of it. */
+SEC("tcx/egress")
+int icewire_egress(struct __sk_buff *skb)
+{
+        return egress(skb, ETH_HLEN);
+}
+
+/* For devices without a link-layer header. */
+SEC("tcx/egress")
+int icewire_l3_egress(struct __sk_buff *skb)
+{
+        return egress(skb, 0);
+}

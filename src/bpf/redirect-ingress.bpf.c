@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* On the way in: STUN for W, on an address of this host, goes to the socket that waits for it: a response by
+ * its transaction ID, a request by the ufrag in its USERNAME. Everything else, WireGuard's data first of
+ * all, passes.
+ *
+ * What the host's firewall makes of it decides how. A packet from where the socket has just sent to belongs
+ * to the flow that conntrack saw leave from P (it looks before the egress program does): its port is
+ * rewritten. One that comes unasked has to look like what the administrator has opened, if anything, which
+ * is W: it is given to the socket as it is. */
+
+#include "packet.bpf.h"
+#include "redirect-maps.bpf.h"
+#include "stun.bpf.h"
+
+/* From linux/socket.h, which is not for BPF. */
+#define AF_INET 2
+#define AF_INET6 10
+
+/* A STUN message for W. */
+struct incoming {
+        struct redirect_endpoint source;
+        struct redirect_endpoint destination;
+        bool ipv6;
+};
+
+/* To whom it goes: P, or 0. */
+static __always_inline __be16 incoming_port(struct __sk_buff *skb, __u32 offset,
+                                            const struct stun_header *stun,
+                                            const struct redirect_endpoint *destination)
+{
+        struct redirect_ufrag key = { .local = destination->address, .wireguard_port = destination->port };
+        const struct redirect_waiting *waiting;
+        const __u16 *port;
+
+        switch (stun->type & STUN_TYPE_CLASS) {
+        case STUN_CLASS_REQUEST:
+        case STUN_CLASS_INDICATION:
+                if (!stun_ufrag(skb, offset, stun->length, key.ufrag))
+                        return 0;
+                port = bpf_map_lookup_elem(&redirect_ufrags, &key);
+                return port ? *port : 0;
+        default:
+                waiting = bpf_map_lookup_elem(&redirect_transactions, &stun->transaction);
+                return waiting && waiting->wireguard_port == destination->port ? waiting->port : 0;
+        }
+}
+
+/* Is it for this host? The kernel need not ask itself where it does not forward. */
+static __always_inline bool incoming_is_local(struct __sk_buff *skb, const struct incoming *in)
+{
+        struct bpf_fib_lookup fib = {
+                .ifindex = skb->ifindex,
+                .l4_protocol = IPPROTO_UDP,
+                .sport = in->source.port,
+                .dport = in->destination.port,
+        };
+        long r;
+
+        /* Of another host on the wire, of a virtual device on top of this one; or to many. */
+        if (skb->pkt_type != PACKET_HOST)
+                return false;
+        if (in->ipv6) {
+                fib.family = AF_INET6;
+                __builtin_memcpy(fib.ipv6_src, &in->source.address, sizeof(fib.ipv6_src));
+                __builtin_memcpy(fib.ipv6_dst, &in->destination.address, sizeof(fib.ipv6_dst));
+        } else {
+                fib.family = AF_INET;
+                fib.ipv4_src = in->source.address.word[3];
+                fib.ipv4_dst = in->destination.address.word[3];
+        }
+        r = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+        return r == BPF_FIB_LKUP_RET_NOT_FWDED || r == BPF_FIB_LKUP_RET_FWD_DISABLED;
+}
+
+static __always_inline bool incoming_is_solicited(const struct incoming *in, __be16 port)
+{
+        struct redirect_contact contact = {
+                .remote = in->source,
+                .local = in->destination.address,
+                .port = port,
+        };
+        const __u64 *last = bpf_map_lookup_elem(&redirect_contacted, &contact);
+
+        return last && bpf_ktime_get_coarse_ns() - *last < REDIRECT_SOLICITED_NSEC;
+}
+
+static __always_inline bool incoming_assign(struct __sk_buff *skb, const struct incoming *in, __be16 port)
+{
+        struct bpf_sock_tuple tuple;
+        __u32 size;
+        struct bpf_sock *sock;
+        bool assigned;
+
+        if (in->ipv6) {
+                __builtin_memcpy(tuple.ipv6.saddr, &in->source.address, sizeof(tuple.ipv6.saddr));
+                __builtin_memcpy(tuple.ipv6.daddr, &in->destination.address, sizeof(tuple.ipv6.daddr));
+                tuple.ipv6.sport = in->source.port;
+                tuple.ipv6.dport = port;
+                size = sizeof(tuple.ipv6);
+        } else {
+                tuple.ipv4.saddr = in->source.address.word[3];
+                tuple.ipv4.daddr = in->destination.address.word[3];
+                tuple.ipv4.sport = in->source.port;
+                tuple.ipv4.dport = port;
+                size = sizeof(tuple.ipv4);
+        }
+        sock = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+        if (!sock)
+                return false;
+        assigned = bpf_sk_assign(skb, sock, 0) == 0;
+        bpf_sk_release(sock);
+        return assigned;
+}
+
+/* A UDP packet to a W that has STUN's cookie. */
+static __noinline int ingress_stun(struct __sk_buff *skb, __u32 network, __u32 transport)
+{
+        struct incoming in = {};
+        struct stun_header stun;
+        struct udphdr udp;
+        __be16 port;
+
+        if (!stun_read(skb, transport, &udp, &stun)) {
+                if (skb->gso_size)
+                        redirect_count(REDIRECT_TRAIN);
+                return TCX_NEXT;
+        }
+        if (!packet_addresses(skb, network, &in.source.address, &in.destination.address, &in.ipv6))
+                return TCX_NEXT;
+        in.source.port = udp.source;
+        in.destination.port = udp.dest;
+        if (!incoming_is_local(skb, &in))
+                return TCX_NEXT;
+
+        port = incoming_port(skb, transport + sizeof(udp), &stun, &in.destination);
+        if (port == 0)
+                redirect_count(REDIRECT_UNEXPECTED);
+        else if (!incoming_is_solicited(&in, port)) {
+                if (incoming_assign(skb, &in, port))
+                        redirect_count(REDIRECT_ASSIGNED);
+        } else if (packet_set_port(skb, transport, offsetof(struct udphdr, dest), udp.dest, port))
+                redirect_count(REDIRECT_RECEIVED);
+        return TCX_NEXT;
+}
+
+/* What the programs want to know of UDP at once. */
+struct incoming_start {
+        struct udphdr udp;
+        __be32 word;
+        __be32 cookie;
+};
+
+static __noinline int ingress_odd(struct __sk_buff *skb, __u32 network)
+{
+        struct incoming_start start;
+        struct packet packet;
+
+        if (!packet_walk(skb, network, &packet) ||
+            !packet_read(skb, packet.transport, &start, sizeof(start)) ||
+            !(redirect_ports[start.udp.dest] & REDIRECT_PORT_WIREGUARD) || start.cookie != STUN_COOKIE)
+                return TCX_NEXT;
+        return ingress_stun(skb, packet.network, packet.transport);
+}
+
+static __always_inline int ingress(struct __sk_buff *skb, const __u32 network)
+{
+        const struct udphdr *udp;
+
+        switch (packet_look(skb, network, sizeof(struct incoming_start) - sizeof(*udp), &udp)) {
+        case PACKET_UDP:
+                if (!(redirect_ports[udp->dest] & REDIRECT_PORT_WIREGUARD))
+                        return TCX_NEXT;
+                if (((const struct incoming_start *) udp)->cookie != STUN_COOKIE) {
+                        if (skb->gso_size)
+                                redirect_count(REDIRECT_TRAIN);
+                        return TCX_NEXT;
+                }
+                return ingress_stun(skb, network, (const void *) udp - packet_data(skb));
+        case PACKET_ODD:
+                return ingress_odd(skb, network);
+        default:
+                return TCX_NEXT;
+        }
+}
+
+SEC("tcx/ingress")
+int icewire_ingress(struct __sk_buff *skb)
+{
+        return ingress(skb, ETH_HLEN);
+}
+
+/* For devices without a link-layer header. */
+SEC("tcx/ingress")
+int icewire_l3_ingress(struct __sk_buff *skb)
+{
+        return ingress(skb, 0);
+}

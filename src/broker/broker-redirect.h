@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "redirect-backend.h"
+
+/* Which sockets share WireGuard's ports, and by what: the registry behind the Varlink methods SetRedirect,
+ * AddSockets and RemoveSockets. An owner is a Varlink connection, here only an address that is compared;
+ * what it added or asked for goes with it. */
+
+#define BROKER_REDIRECT_SOCKETS_MAX 16384U
+#define BROKER_REDIRECT_RELAYS_MAX 256U
+#define BROKER_REDIRECT_UPLINKS_MAX 256U
+
+typedef struct BrokerRedirect BrokerRedirect;
+
+/* How the backends are made and tried out; a test has others. */
+typedef struct BrokerRedirectFactory {
+        int (*new_ebpf)(void *userdata, RedirectBackend **ret, char **ret_message);
+        int (*new_nftables)(void *userdata, uid_t user, RedirectBackend **ret, char **ret_message);
+        int (*self_test)(void *userdata, RedirectBackend *b, char **ret_message);
+        void *userdata;
+} BrokerRedirectFactory;
+
+typedef struct BrokerRedirectRequest {
+        RedirectMode mode;
+        const int *uplinks; /* ifindexes */
+        size_t n_uplinks;
+        const SocketAddress *relays; /* TURN servers */
+        size_t n_relays;
+} BrokerRedirectRequest;
+
+/* Loads the eBPF programs, while the rights for it are there; whether that worked is for later. user: whose
+ * sockets they are. factory NULL: the real backends. -ENOMEM. */
+int broker_redirect_new(uid_t user, const BrokerRedirectFactory *factory, BrokerRedirect **ret);
+/* Takes everything back. */
+BrokerRedirect *broker_redirect_free(BrokerRedirect *redirect);
+DEFINE_TRIVIAL_CLEANUP_FUNC(BrokerRedirect *, broker_redirect_free);
+
+/* Finds out what works, with the rights that are left; blocks, for a second at most for each kind. Logs in
+ * one line why eBPF does not work, and what takes over. */
+void broker_redirect_test(BrokerRedirect *redirect);
+
+/* Puts into force what is asked, or the next best; the last call counts, whoever made it. *ret_reason: one
+ * sentence that says why *ret_kind is nothing better, lent until the next call; NULL if it is the best.
+ * -E2BIG: too many relays or uplinks; -ENOMEM; nothing has changed then. */
+int broker_redirect_set(BrokerRedirect *redirect, const void *owner, const BrokerRedirectRequest *request,
+                        RedirectKind *ret_kind, const char **ret_reason);
+
+/* What is in force. */
+RedirectKind broker_redirect_kind(const BrokerRedirect *redirect);
+
+/* All of them or none. -ENOTCONN: the proxy is in force; -EEXIST: a cookie, or a (ufrag, address,
+ * WireGuard's port), is there already; -ENOSPC: too many; the backend's error. */
+int broker_redirect_add(BrokerRedirect *redirect, const void *owner, const RedirectSocket *sockets,
+                        size_t n);
+
+/* Those that this owner added with the ufrag; there may be none. */
+void broker_redirect_remove(BrokerRedirect *redirect, const void *owner, const char *ufrag);
+
+/* The owner is gone. If the last broker_redirect_set() was its own, nothing is in force any more. */
+void broker_redirect_forget(BrokerRedirect *redirect, const void *owner);

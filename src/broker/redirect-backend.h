@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "redirect-kind.h"
+#include "socket-address.h"
+
+/* What makes UDP sockets share WireGuard's port W: what such a socket sends leaves with source port W, and
+ * STUN that arrives for W comes to the socket that it is for. One interface, an implementation for each
+ * kernel feature that can do it. All of it is undone when the backend is freed, or its process dies. */
+
+/* The length of every ufrag; bpf/redirect.h has the same for the programs. */
+#define REDIRECT_UFRAG_SIZE 8
+
+typedef struct RedirectSocket {
+        uint64_t cookie;         /* SO_COOKIE */
+        SocketAddress local;     /* where it is bound: address and its own port, P */
+        uint16_t wireguard_port; /* W, host order */
+        /* Whose STUN requests come to it, if they were sent to its address; unique with (address, W). */
+        char ufrag[REDIRECT_UFRAG_SIZE + 1];
+        bool keeps_relays; /* what goes to a relay (set_relays) keeps P */
+} RedirectSocket;
+
+typedef struct RedirectBackend RedirectBackend;
+
+typedef struct RedirectBackendOps {
+        RedirectKind kind;
+
+        /* -EEXIST: this cookie, or this (ufrag, address, W), is there already; -ENOSPC: there are too many.
+         * Then nothing has changed. The socket need not live on, but its owner removes it before long. */
+        int (*add)(RedirectBackend *b, const RedirectSocket *socket);
+
+        /* One that was added, as it was then. */
+        void (*remove)(RedirectBackend *b, const RedirectSocket *socket);
+
+        /* Exactly these addresses and ports of TURN servers, from now on. */
+        int (*set_relays)(RedirectBackend *b, const SocketAddress *relays, size_t n);
+
+        /* Exactly these links of this network namespace; those that are gone are skipped. */
+        int (*set_uplinks)(RedirectBackend *b, const int *ifindexes, size_t n);
+
+        /* Takes everything back. Returns NULL. */
+        RedirectBackend *(*free)(RedirectBackend *b);
+} RedirectBackendOps;
+
+struct RedirectBackend {
+        const RedirectBackendOps *ops;
+};
+
+static inline RedirectBackend *redirect_backend_free(RedirectBackend *b)
+{
+        return b ? b->ops->free(b) : NULL;
+}
+DEFINE_TRIVIAL_CLEANUP_FUNC(RedirectBackend *, redirect_backend_free);
+
+/* These three say on failure, beside errno, what is missing (a kernel's feature, a right) or does not work:
+ * a clause, without capital and full stop, in *ret_message, that the caller owns; NULL: errno says it all.
+ *
+ * tc programs (tcx; clsact before Linux 6.6). Loads them and attaches nothing. The caller owns *ret. */
+int redirect_ebpf_new(RedirectBackend **ret, char **ret_message);
+
+/* A table of ours. user: whose sockets they are; those of others are none of its business. */
+int redirect_nftables_new(uid_t user, RedirectBackend **ret, char **ret_message);
+
+/* STUN and what looks like WireGuard's packets through lo, in both directions, with sockets of this process;
+ * the backend is attached to lo for that time only. Blocks, for a second at most if something does not
+ * arrive. */
+int redirect_self_test(RedirectBackend *b, char **ret_message);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <limits.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+#include "alloc-util.h"
+#include "broker-varlink.h"
+#include "ice-candidate.h"
+#include "redirect-nftables.h"
+#include "string-util.h"
+
+/* SetRedirect, AddSockets and RemoveSockets of org.icewire.Broker. icewired brings the sockets themselves,
+ * so that whoever speaks for it can share WireGuard's port only with what it really has. */
+
+typedef struct RequestParameters {
+        RedirectMode mode;
+        int uplinks[BROKER_REDIRECT_UPLINKS_MAX];
+        size_t n_uplinks;
+        SocketAddress relays[BROKER_REDIRECT_RELAYS_MAX];
+        size_t n_relays;
+} RequestParameters;
+
+typedef struct SocketParameters {
+        const char *link;
+        const char *ufrag;
+        bool keeps_relays;
+} SocketParameters;
+
+static int dispatch_mode(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                         void *userdata)
+{
+        RedirectMode *out = userdata, mode = redirect_mode_from_string(sd_json_variant_string(v));
+
+        if (mode < 0)
+                return -EINVAL;
+        *out = mode;
+        return 0;
+}
+
+static int dispatch_uplinks(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                            void *userdata)
+{
+        RequestParameters *p = userdata;
+        size_t n = sd_json_variant_elements(v);
+
+        if (n > ELEMENTSOF(p->uplinks))
+                return -EINVAL;
+        for (size_t i = 0; i < n; i++) {
+                sd_json_variant *element = sd_json_variant_by_index(v, i);
+
+                if (!sd_json_variant_is_unsigned(element) || sd_json_variant_unsigned(element) == 0 ||
+                    sd_json_variant_unsigned(element) > INT_MAX)
+                        return -EINVAL;
+                p->uplinks[i] = (int) sd_json_variant_unsigned(element);
+        }
+        p->n_uplinks = n;
+        return 0;
+}
+
+static int dispatch_relays(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                           void *userdata)
+{
+        RequestParameters *p = userdata;
+        size_t n = sd_json_variant_elements(v);
+
+        if (n > ELEMENTSOF(p->relays))
+                return -EINVAL;
+        for (size_t i = 0; i < n; i++) {
+                int r = varlink_dispatch_endpoint(name, sd_json_variant_by_index(v, i), flags,
+                                                  &p->relays[i]);
+
+                if (r < 0 || !socket_address_is_set(&p->relays[i]))
+                        return -EINVAL;
+        }
+        p->n_relays = n;
+        return 0;
+}
+
+static int dispatch_ufrag(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                          void *userdata)
+{
+        const char **out = userdata, *s = sd_json_variant_string(v);
+
+        if (strlen(s) != REDIRECT_UFRAG_SIZE || !ice_ufrag_is_valid(s, REDIRECT_UFRAG_SIZE))
+                return -EINVAL;
+        *out = s;
+        return 0;
+}
+
+/* The ports of a bridge are not ours to touch: what they carry is others' traffic. What goes through a
+ * tunnel of WireGuard's is no path to a peer; and nothing on lo comes from outside. */
+static bool may_be_uplink(const BrokerManager *m, int ifindex)
+{
+        const RtnlLink *link = rtnl_monitor_find_link(m->rtnl, ifindex);
+        const BrokerLink *wireguard;
+
+        DL_FOREACH (m->links, wireguard)
+                if (wireguard->ifindex == ifindex)
+                        return false;
+        if (!link)
+                return true; /* gone, and skipped */
+        return !(link->flags & IFF_LOOPBACK) && !streq(link->kind, "wireguard") &&
+               !streq(link->slave_kind, "bridge") && !streq(link->slave_kind, "openvswitch");
+}
+
+void broker_server_resume_redirecting(BrokerServer *s)
+{
+        while (s->redirecting.n > 0) {
+                sd_varlink *link = sd_varlink_ref(varlink_watchers_first(&s->redirecting));
+
+                varlink_watchers_remove(&s->redirecting, link);
+                if (sd_varlink_dispatch_again(link) < 0)
+                        sd_varlink_close(link);
+                sd_varlink_unref(link);
+        }
+}
+
+static int reply_redirect(sd_varlink *link, RedirectKind kind, const char *reason)
+{
+        return sd_varlink_replybo(
+                link, SD_JSON_BUILD_PAIR_STRING("kind", redirect_kind_to_string(kind)),
+                SD_JSON_BUILD_PAIR_CONDITION(!!reason, "reason", SD_JSON_BUILD_STRING(reason)));
+}
+
+int broker_method_set_redirect(sd_varlink *link, sd_json_variant *parameters,
+                               sd_varlink_method_flags_t flags, void *userdata)
+{
+        static const sd_json_dispatch_field table[] = {
+                { "mode", SD_JSON_VARIANT_STRING, dispatch_mode, offsetof(RequestParameters, mode),
+                  SD_JSON_MANDATORY },
+                { "uplinks", SD_JSON_VARIANT_ARRAY, dispatch_uplinks, 0, SD_JSON_MANDATORY },
+                { "relays", SD_JSON_VARIANT_ARRAY, dispatch_relays, 0, SD_JSON_MANDATORY },
+                {}
+        };
+        BrokerServer *s = userdata;
+        RequestParameters p = {};
+        const char *reason;
+        RedirectKind kind;
+        int r;
+
+        r = broker_server_parse(s, link, parameters, table, &p);
+        if (r != 0)
+                return r;
+        /* What is not known yet cannot be told from what has gone. */
+        if (!s->manager->settled)
+                return varlink_watchers_add(&s->redirecting, link);
+        for (size_t i = 0; i < p.n_uplinks; i++)
+                if (!may_be_uplink(s->manager, p.uplinks[i]))
+                        return sd_varlink_error_invalid_parameter_name(link, "uplinks");
+        r = broker_redirect_set(
+                s->redirect, link,
+                &(BrokerRedirectRequest) { p.mode, p.uplinks, p.n_uplinks, p.relays, p.n_relays }, &kind,
+                &reason);
+        return r < 0 ? sd_varlink_error_errno(link, r) : reply_redirect(link, kind, reason);
+}
+
+/* -EADDRNOTAVAIL: it is bound to no address or port; -EADDRINUSE: to W itself. */
+static int describe_socket(int fd, const SocketParameters *p, uint16_t wireguard_port, RedirectSocket *ret)
+{
+        RedirectSocket s = { .wireguard_port = wireguard_port, .keeps_relays = p->keeps_relays };
+        struct sockaddr_storage local;
+        socklen_t size = sizeof(local), cookie_size = sizeof(s.cookie);
+        int r;
+
+        if (getsockname(fd, (struct sockaddr *) &local, &size) < 0 ||
+            getsockopt(fd, SOL_SOCKET, SO_COOKIE, &s.cookie, &cookie_size) < 0)
+                return -errno;
+        r = redirect_nftables_prepare(fd);
+        if (r < 0)
+                return r;
+        r = socket_address_from_sockaddr(&local, size, &s.local);
+        if (r < 0)
+                return r;
+        if (socket_address_port(&s.local) == 0 || socket_address_is_unspecified(&s.local))
+                return -EADDRNOTAVAIL;
+        if (socket_address_port(&s.local) == wireguard_port)
+                return -EADDRINUSE;
+        memcpy(s.ufrag, p->ufrag, REDIRECT_UFRAG_SIZE);
+        *ret = s;
+        return 0;
+}
+
+/* 0 and W, or the answer was given. */
+static int find_wireguard_port(const BrokerServer *s, sd_varlink *link, const char *name, uint16_t *ret)
+{
+        const BrokerLink *wireguard = broker_manager_find(s->manager, name);
+
+        if (!wireguard)
+                return sd_varlink_error(link, BROKER_ERROR_NO_SUCH_LINK, NULL);
+        if (wireguard->device->listen_port == 0)
+                return sd_varlink_error(link, BROKER_ERROR_NO_LISTEN_PORT, NULL);
+        *ret = wireguard->device->listen_port;
+        return 0;
+}
+
+int broker_method_add_sockets(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                              void *userdata)
+{
+        static const sd_json_dispatch_field table[] = {
+                { "link", SD_JSON_VARIANT_STRING, varlink_dispatch_ifname, offsetof(SocketParameters, link),
+                  SD_JSON_MANDATORY },
+                { "ufrag", SD_JSON_VARIANT_STRING, dispatch_ufrag, offsetof(SocketParameters, ufrag),
+                  SD_JSON_MANDATORY },
+                { "keepsRelays", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
+                  offsetof(SocketParameters, keeps_relays), SD_JSON_MANDATORY },
+                {}
+        };
+        RedirectSocket sockets[BROKER_FDS_MAX];
+        BrokerServer *s = userdata;
+        SocketParameters p = {};
+        uint16_t wireguard_port = 0;
+        int fds[BROKER_FDS_MAX];
+        size_t n;
+        int r;
+
+        r = broker_server_parse(s, link, parameters, table, &p);
+        if (r != 0)
+                return r;
+        r = broker_peek_udp_sockets(link, fds, &n);
+        if (r < 0)
+                return r;
+        r = find_wireguard_port(s, link, p.link, &wireguard_port);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = describe_socket(fds[i], &p, wireguard_port, &sockets[i]);
+        if (r >= 0)
+                r = broker_redirect_add(s->redirect, link, sockets, n);
+        if (r == -ENOTCONN)
+                return sd_varlink_error(link, BROKER_ERROR_NO_REDIRECT, NULL);
+        return r < 0 ? sd_varlink_error_errno(link, r) : sd_varlink_reply(link, NULL);
+}
+
+int broker_method_remove_sockets(sd_varlink *link, sd_json_variant *parameters,
+                                 sd_varlink_method_flags_t flags, void *userdata)
+{
+        static const sd_json_dispatch_field table[] = { { "ufrag", SD_JSON_VARIANT_STRING, dispatch_ufrag,
+                                                          offsetof(SocketParameters, ufrag),
+                                                          SD_JSON_MANDATORY },
+                                                        {} };
+        BrokerServer *s = userdata;
+        SocketParameters p = {};
+        int r;
+
+        r = broker_server_parse(s, link, parameters, table, &p);
+        if (r != 0)
+                return r;
+        broker_redirect_remove(s->redirect, link, p.ufrag);
+        return sd_varlink_reply(link, NULL);
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ctl-diagnose.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "alloc-util.h"
+#include "ctl-status.h"
+#include "format-table.h"
+#include "log.h"
+#include "string-util.h"
+
+typedef struct Diagnosis {
+        const char *version;
+        bool ipv6_address, ipv6_answered;
+        sd_json_variant *servers; /* lent */
+        CtlMapping *mappings;     /* owned */
+        size_t n_mappings;
+} Diagnosis;
+
+/* ---- From JSON ---- */
+
+#define STRING(name, type, member, flags)                                                                   \
+        { name, SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(type, member), flags }
+
+static int parse_stun_server(sd_json_variant *v, CtlStunServer *ret)
+{
+        static const sd_json_dispatch_field table[] = {
+                STRING("address", CtlStunServer, address, SD_JSON_MANDATORY),
+                STRING("mapped", CtlStunServer, mapped, SD_JSON_NULLABLE),
+                STRING("error", CtlStunServer, error, SD_JSON_NULLABLE),
+                { "roundTripTimeUSec", SD_JSON_VARIANT_UNSIGNED, sd_json_dispatch_uint64,
+                  offsetof(CtlStunServer, round_trip_time), 0 },
+                {},
+        };
+
+        *ret = (CtlStunServer) { .round_trip_time = USEC_INFINITY };
+        return sd_json_dispatch(v, table, SD_JSON_ALLOW_EXTENSIONS, ret) < 0 ? -EINVAL : 0;
+}
+
+static int dispatch_stun_servers(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                                 void *userdata)
+{
+        CtlMapping *m = userdata;
+        size_t n = sd_json_variant_elements(v);
+
+        free(m->servers);
+        m->n_servers = 0;
+        m->servers = new0(CtlStunServer, n + 1);
+        if (!m->servers)
+                return -ENOMEM;
+        for (; m->n_servers < n; m->n_servers++) {
+                int r = parse_stun_server(sd_json_variant_by_index(v, m->n_servers),
+                                          &m->servers[m->n_servers]);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int dispatch_tristate(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                             void *userdata)
+{
+        int *i = userdata;
+
+        if (!sd_json_variant_is_null(v))
+                *i = sd_json_variant_boolean(v);
+        return 0;
+}
+
+int ctl_mapping_parse(sd_json_variant *v, CtlMapping *ret)
+{
+        static const sd_json_dispatch_field table[] = {
+                STRING("link", CtlMapping, link, SD_JSON_NULLABLE),
+                STRING("local", CtlMapping, local, SD_JSON_MANDATORY),
+                STRING("mapped", CtlMapping, mapped, SD_JSON_NULLABLE),
+                STRING("kind", CtlMapping, kind, SD_JSON_MANDATORY),
+                { "portKept", SD_JSON_VARIANT_BOOLEAN, dispatch_tristate, offsetof(CtlMapping, port_kept),
+                  SD_JSON_NULLABLE },
+                STRING("hairpin", CtlMapping, hairpin, SD_JSON_MANDATORY),
+                STRING("error", CtlMapping, error, SD_JSON_NULLABLE),
+                { "servers", SD_JSON_VARIANT_ARRAY, dispatch_stun_servers, 0, SD_JSON_MANDATORY },
+                {},
+        };
+        CtlMapping m = { .port_kept = -1 };
+        int r;
+
+        r = sd_json_dispatch(v, table, SD_JSON_ALLOW_EXTENSIONS, &m);
+        if (r < 0) {
+                ctl_mapping_done(&m);
+                return r == -ENOMEM ? r : -EINVAL;
+        }
+        *ret = m;
+        return 0;
+}
+
+void ctl_mapping_done(CtlMapping *m)
+{
+        m->servers = mfree(m->servers);
+        m->n_servers = 0;
+}
+
+static int dispatch_mappings(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                             void *userdata)
+{
+        Diagnosis *d = userdata;
+        size_t n = sd_json_variant_elements(v);
+
+        if (d->mappings)
+                return -EINVAL;
+        d->mappings = new0(CtlMapping, n + 1);
+        if (!d->mappings)
+                return -ENOMEM;
+        for (; d->n_mappings < n; d->n_mappings++) {
+                int r = ctl_mapping_parse(sd_json_variant_by_index(v, d->n_mappings),
+                                          &d->mappings[d->n_mappings]);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static void diagnosis_done(Diagnosis *d)
+{
+        for (size_t i = 0; i < d->n_mappings; i++)
+                ctl_mapping_done(&d->mappings[i]);
+        free(d->mappings);
+}
+
+static int diagnosis_parse(sd_json_variant *reply, Diagnosis *d)
+{
+        static const sd_json_dispatch_field table[] = {
+                STRING("version", Diagnosis, version, SD_JSON_MANDATORY),
+                { "ipv6Address", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
+                  offsetof(Diagnosis, ipv6_address), SD_JSON_MANDATORY },
+                { "ipv6Answered", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
+                  offsetof(Diagnosis, ipv6_answered), SD_JSON_MANDATORY },
+                { "servers", SD_JSON_VARIANT_ARRAY, sd_json_dispatch_variant_noref,
+                  offsetof(Diagnosis, servers), SD_JSON_MANDATORY },
+                { "mappings", SD_JSON_VARIANT_ARRAY, dispatch_mappings, 0, SD_JSON_MANDATORY },
+                {},
+        };
+        int r = sd_json_dispatch(reply, table, SD_JSON_ALLOW_EXTENSIONS, d);
+
+        return r < 0 ? log_error_errno(r, "icewired's answer makes no sense: %m") : 0;
+}
+
+/* ---- To people ---- */
+
+static const char *describe_ipv6(const Diagnosis *d)
+{
+        if (d->ipv6_answered)
+                return d->ipv6_address ? "works" : "no global address, but a server answered";
+        return d->ipv6_address ? "a global address, but no server answered over it" : "no global address";
+}
+
+/* Escaped, and owned by the caller: "192.0.2.1, 2001:db8::1". */
+static char *join_addresses(sd_json_variant *array)
+{
+        _cleanup_free_ char *joined = strdup("");
+        size_t n = array && sd_json_variant_is_array(array) ? sd_json_variant_elements(array) : 0;
+
+        for (size_t i = 0; i < n && joined; i++) {
+                sd_json_variant *v = sd_json_variant_by_index(array, i);
+                char *longer;
+
+                if (!sd_json_variant_is_string(v))
+                        continue;
+                longer = asprintf_safe("%s%s%s", joined, *joined ? ", " : "", sd_json_variant_string(v));
+                free(joined);
+                joined = longer;
+        }
+        return joined ? terminal_escape(joined) : NULL;
+}
+
+static void print_server(sd_json_variant *v)
+{
+        _cleanup_free_ char *name = terminal_escape(ctl_member_string(v, "name") ?: "n/a"),
+                            *addresses = join_addresses(sd_json_variant_by_key(v, "addresses")),
+                            *error = terminal_escape(ctl_member_string(v, "error") ?: "");
+        const char *kind = ctl_member_string(v, "kind") ?: "";
+
+        printf("  %-10s  %s%s", startswith(kind, "turn") ? "TURN" : "STUN", strna(name),
+               streq(kind, "turn_tcp") ? " (tcp)" : "");
+        if (!streq_ptr(name, addresses)) /* an address stands for itself */
+                printf(": %s%s", strempty(addresses), strempty(error));
+        putchar('\n');
+}
+
+static void print_environment(const Ctl *ctl, sd_json_variant *reply, const Diagnosis *d)
+{
+        _cleanup_free_ char *version = terminal_escape(d->version);
+        size_t n = sd_json_variant_elements(d->servers);
+
+        printf("icewired %s\n", strna(version));
+        ctl_status_print_services(ctl, reply);
+        printf("  IPv6        %s\n", describe_ipv6(d));
+        for (size_t i = 0; i < n; i++)
+                print_server(sd_json_variant_by_index(d->servers, i));
+        if (n == 0)
+                puts("  STUN        no server configured: see STUNServers= in icewire.conf");
+}
+
+static const char *kind_colour(const char *kind)
+{
+        if (streq(kind, "none") || streq(kind, "endpoint_independent"))
+                return "green";
+        return streq(kind, "single") ? "yellow" : "red";
+}
+
+/* As RFC 4787 writes it. */
+static char *kind_for_people(const char *kind)
+{
+        char *s = strdup(streq(kind, "none") ? "no NAT" : kind);
+
+        for (char *p = s; p && *p; p++)
+                if (*p == '_')
+                        *p = '-';
+        return s;
+}
+
+static int add_mapping(Table *table, const CtlMapping *m)
+{
+        _cleanup_free_ char *kind = kind_for_people(m->kind);
+        const char *cells[] = {
+                m->link,
+                m->local,
+                m->mapped ?: m->error,
+                kind,
+                m->port_kept < 0 ? NULL
+                : m->port_kept   ? "kept"
+                                 : "changed",
+                streq(m->hairpin, "unknown") ? NULL : m->hairpin,
+        };
+        int r = kind ? table_add_row(table) : -ENOMEM;
+
+        for (unsigned i = 0; i < ELEMENTSOF(cells) && r >= 0; i++)
+                r = table_set_cell(table, i, cells[i], i == 3 ? kind_colour(m->kind) : NULL);
+        return r;
+}
+
+static int add_answer(Table *table, const CtlMapping *m, const CtlStunServer *server)
+{
+        char rtt[SIZE_STRLEN];
+        const char *cells[] = {
+                m->link,
+                m->local,
+                server->address,
+                server->mapped ?: server->error,
+                server->round_trip_time == USEC_INFINITY
+                        ? NULL
+                        : format_round_trip_time(server->round_trip_time, rtt),
+        };
+        int r = table_add_row(table);
+
+        for (unsigned i = 0; i < ELEMENTSOF(cells) && r >= 0; i++)
+                r = table_set_cell(table, i, cells[i], i == 3 && !server->mapped ? "red" : NULL);
+        return r;
+}
+
+typedef struct Column {
+        const char *name;
+        TableColumnFlags flags;
+} Column;
+
+static int make_table(const Ctl *ctl, const Column *columns, size_t n, Table **ret)
+{
+        int r = table_new(ctl->legend, ctl->colour, ret);
+
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = table_add_column(*ret, columns[i].name, columns[i].flags);
+        return r;
+}
+
+static int print_mappings(const Ctl *ctl, const Diagnosis *d)
+{
+        static const Column columns[] = { { "LINK", 0 }, { "LOCAL", 0 }, { "MAPPED", TABLE_TRUNCATE },
+                                          { "NAT", 0 },  { "PORT", 0 },  { "HAIRPIN", 0 } };
+        _cleanup_(table_freep) Table *table = NULL;
+        int r = make_table(ctl, columns, ELEMENTSOF(columns), &table);
+
+        for (size_t i = 0; i < d->n_mappings && r >= 0; i++)
+                r = add_mapping(table, &d->mappings[i]);
+        if (r < 0 || table_is_empty(table))
+                return r;
+        putchar('\n');
+        return table_print(table);
+}
+
+static int print_answers(const Ctl *ctl, const Diagnosis *d)
+{
+        static const Column columns[] = { { "LINK", 0 },
+                                          { "LOCAL", 0 },
+                                          { "SERVER", 0 },
+                                          { "ANSWER", TABLE_TRUNCATE },
+                                          { "RTT", TABLE_RIGHT } };
+        _cleanup_(table_freep) Table *table = NULL;
+        int r = make_table(ctl, columns, ELEMENTSOF(columns), &table);
+
+        for (size_t i = 0; i < d->n_mappings; i++)
+                for (size_t j = 0; j < d->mappings[i].n_servers && r >= 0; j++)
+                        r = add_answer(table, &d->mappings[i], &d->mappings[i].servers[j]);
+        if (r < 0 || table_is_empty(table))
+                return r;
+        putchar('\n');
+        return table_print(table);
+}
+
+char *ctl_mapping_advice(const CtlMapping *m)
+{
+        if (streq(m->kind, "varies"))
+                return asprintf_safe(
+                        "%s: the NAT shows another address or port to each server. A direct path is "
+                        "found only to peers that can be reached from anywhere.",
+                        m->local);
+        if (streq(m->kind, "unknown") && m->n_servers > 0 && !m->error)
+                return asprintf_safe(
+                        "%s: no server answered. Something on the way blocks UDP, or the servers "
+                        "are down.",
+                        m->local);
+        if (streq(m->kind, "single") && m->n_servers < 2)
+                return asprintf_safe("%s: with a second STUN server the kind of NAT could be told.",
+                                     m->local);
+        return NULL;
+}
+
+static void print_advice(const Diagnosis *d)
+{
+        bool first = true;
+
+        for (size_t i = 0; i < d->n_mappings; i++) {
+                _cleanup_free_ char *advice = ctl_mapping_advice(&d->mappings[i]),
+                                    *escaped = advice ? terminal_escape(advice) : NULL;
+
+                if (escaped)
+                        printf("%s%s\n", first ? "\n" : "", escaped);
+                first = first && !escaped;
+        }
+}
+
+static int print(const Ctl *ctl, sd_json_variant *reply)
+{
+        _cleanup_(diagnosis_done) Diagnosis d = {};
+        int r;
+
+        r = diagnosis_parse(reply, &d);
+        if (r < 0)
+                return r;
+        print_environment(ctl, reply, &d);
+        r = print_mappings(ctl, &d);
+        if (r >= 0)
+                r = print_answers(ctl, &d);
+        if (r < 0)
+                return log_error_errno(r, "Failed to print the mappings: %m");
+        if (ctl->legend)
+                print_advice(&d);
+        return 0;
+}
+
+int verb_diagnose(const Ctl *ctl, int argc, char *argv[])
+{
+        _cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
+        _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
+        int r;
+
+        r = ctl_connect(ctl, &link);
+        if (r < 0)
+                return r;
+        r = ctl_call(link, "org.icewire.Agent.Diagnose", /* parameters= */ NULL, &reply);
+        if (r < 0)
+                return r;
+        return sd_json_format_enabled(ctl->json) ? ctl_print_json(ctl, reply) : print(ctl, reply);
+}
