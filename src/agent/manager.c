@@ -483,6 +483,8 @@ static void on_rtnl_changed(RtnlMonitor *monitor, int ifindex, int changes, void
                 return;
         if (m->addresses_due == 0)
                 m->addresses_due = t + ADDRESSES_DELAY_MAX;
+        else if (t >= m->addresses_due)
+                return; /* a timer that is set anew has to wait anew for its turn */
         r = event_arm_timer(m->event, &m->addresses_timer,
                             MIN(ADDRESSES_DELAY, usec_sub(m->addresses_due, t)), on_addresses_timer, m,
                             "manager-addresses");

@@ -138,10 +138,7 @@ static int method_read_link(sd_varlink *link, sd_json_variant *parameters, sd_va
         Parameters p = {};
         int r;
 
-        r = broker_server_check_caller(s, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, &p);
+        r = broker_server_parse(s, link, parameters, table, &p);
         if (r != 0)
                 return r;
         r = request_new(s, link, p.link, &request);
@@ -206,10 +203,7 @@ static int method_set_endpoint(sd_varlink *link, sd_json_variant *parameters,
         BrokerLink *found;
         int r;
 
-        r = broker_server_check_caller(s, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, &p);
+        r = broker_server_parse(s, link, parameters, table, &p);
         if (r != 0)
                 return r;
         found = broker_manager_find(s->manager, p.link);
@@ -260,10 +254,7 @@ static int parse_and_find_keys(BrokerServer *s, sd_varlink *link, sd_json_varian
 {
         int r;
 
-        r = broker_server_check_caller(s, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, p);
+        r = broker_server_parse(s, link, parameters, table, p);
         if (r != 0)
                 return r;
         r = find_keys(s, p, ret);
@@ -429,10 +420,7 @@ static int method_grow_buffers(sd_varlink *link, sd_json_variant *parameters,
         size_t n;
         int r;
 
-        r = broker_server_check_caller(userdata, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, NULL);
+        r = broker_server_parse(userdata, link, parameters, table, NULL);
         if (r != 0)
                 return r;
         r = broker_peek_udp_sockets(link, fds, &n);

@@ -24,6 +24,15 @@ int broker_server_check_caller(BrokerServer *s, sd_varlink *link)
         return 0;
 }
 
+int broker_server_parse(BrokerServer *s, sd_varlink *link, sd_json_variant *parameters,
+                        const sd_json_dispatch_field *table, void *userdata)
+{
+        int r;
+
+        r = broker_server_check_caller(s, link);
+        return r < 0 ? r : sd_varlink_dispatch(link, parameters, table, userdata);
+}
+
 static int on_connect(sd_varlink_server *server, sd_varlink *link, void *userdata)
 {
         BrokerServer *s = userdata;

@@ -45,6 +45,10 @@ extern const BrokerManagerCallbacks broker_server_manager_callbacks;
 /* 0, or the answer NotAllowed was given: return it. */
 int broker_server_check_caller(BrokerServer *s, sd_varlink *link);
 
+/* The same, and reads the parameters by the table into userdata; 0, or an answer was given: return it. */
+int broker_server_parse(BrokerServer *s, sd_varlink *link, sd_json_variant *parameters,
+                        const sd_json_dispatch_field *table, void *userdata);
+
 /* The methods, and what they have under way. */
 int broker_methods_bind(sd_varlink_server *server);
 void broker_requests_cancel(BrokerServer *s, sd_varlink *link); /* link NULL: all */

@@ -139,10 +139,7 @@ int broker_method_set_redirect(sd_varlink *link, sd_json_variant *parameters,
         RedirectKind kind;
         int r;
 
-        r = broker_server_check_caller(s, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, &p);
+        r = broker_server_parse(s, link, parameters, table, &p);
         if (r != 0)
                 return r;
         /* What is not known yet cannot be told from what has gone. */
@@ -217,10 +214,7 @@ int broker_method_add_sockets(sd_varlink *link, sd_json_variant *parameters, sd_
         size_t n;
         int r;
 
-        r = broker_server_check_caller(s, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, &p);
+        r = broker_server_parse(s, link, parameters, table, &p);
         if (r != 0)
                 return r;
         r = broker_peek_udp_sockets(link, fds, &n);
@@ -249,10 +243,7 @@ int broker_method_remove_sockets(sd_varlink *link, sd_json_variant *parameters,
         SocketParameters p = {};
         int r;
 
-        r = broker_server_check_caller(s, link);
-        if (r < 0)
-                return r;
-        r = sd_varlink_dispatch(link, parameters, table, &p);
+        r = broker_server_parse(s, link, parameters, table, &p);
         if (r != 0)
                 return r;
         broker_redirect_remove(s->redirect, link, p.ufrag);

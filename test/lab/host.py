@@ -175,9 +175,10 @@ class Host(Namespace):
         return self.redirect()[1]
 
     def attached(self):
-        """The programs at this host's interfaces: (interface, "tcx/ingress" and the like)."""
+        """The programs at this host's interfaces: (interface, "ingress" or "egress"), whether by tcx or clsact."""
         listing = json.loads(self.run("bpftool", "--json", "net", "show"))
-        return sorted((program["devname"], program["kind"]) for part in listing for program in part.get("tc", []))
+        programs = [program for part in listing for program in part.get("tc", [])]
+        return sorted((program["devname"], program["kind"].rpartition("/")[2]) for program in programs)
 
     def nft_tables(self):
         listing = json.loads(self.run("nft", "--json", "list", "tables"))["nftables"]

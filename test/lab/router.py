@@ -86,9 +86,9 @@ class Router(Namespace):
     def switch(self, interface):
         """Makes the interface a switch with any number of ports."""
         self.ip("link", "add", interface, "type", "bridge")
-        # What only passes the switch is no matter for the router's rules.
-        for family in ("ip", "ip6"):
-            self.sysctl(f"net.bridge.bridge-nf-call-{family}tables", 0)
+        # What only passes the switch is no matter for the router's rules, unless a module (br_netfilter) makes it so.
+        if self.run("sysctl", "-n", "net.bridge.bridge-nf-call-iptables", check=False).returncode == 0:
+            self.sysctl("net.bridge.bridge-nf-call-iptables", 0)
         self.ip("link", "set", interface, "up")
 
     def plug_in(self, machine, interface):

@@ -5,7 +5,7 @@ import probe
 from errors import LabError
 from topology import TUNNEL4, connected_sites
 
-IN_FORCE = {"ebpf": ([("eth0", "tcx/egress"), ("eth0", "tcx/ingress")], 0), "nftables": ([], 1)}
+IN_FORCE = {"ebpf": ([("eth0", "egress"), ("eth0", "ingress")], 0), "nftables": ([], 1)}
 NOTHING = ([], 0)
 
 

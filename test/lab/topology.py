@@ -34,6 +34,9 @@ MQTT_PASSWORD_FILE = "/etc/icewire/mqtt.password"
 MQTT_CA_FILE = "/etc/icewire/ca.crt"
 TURN_PASSWORD_FILE = "/etc/icewire/turn.password"
 
+# Settings of [ICE] for a host that only a direct path can connect.
+NO_TURN = {"TURNServers": None, "TURNUser": None, "TURNPasswordFile": None}
+
 # A ping of this size is told from STUN by its length when it passes the internet's router.
 LARGE = 1000
 
@@ -89,6 +92,17 @@ class Network:
         self.addresses[name] = self._family(f"198.51.100.{130 + 4 * n}", f"2001:db8:c:{n:x}::2")
         self.internet.attach(host, "eth0", self._family(f"198.51.100.{129 + 4 * n}", f"2001:db8:c:{n:x}::1"),
                              self.addresses[name], length4=30)
+        return host
+
+    def add_host_behind(self, name, kind):
+        """A host behind a router of its own (see router.KINDS); IPv4 only."""
+        router = Router(self.lab, "nat-" + name, kind)
+        self.internet.attach(router, "wan", ["203.0.113.253"], ["203.0.113.254"], length4=30)
+        host = self.hosts[name] = Host(self.lab, name)
+        host.connect("eth0", router, "lan")
+        router.address("lan", "10.2.0.1/24")
+        host.address("eth0", "10.2.0.2/24")
+        host.route("0.0.0.0/0", "via", "10.2.0.1")
         return host
 
     def _family(self, four, six):

@@ -309,7 +309,8 @@ static void resolved_start(Resolved *resolved, const char *method)
 
 static void resolved_stop(Resolved *resolved)
 {
-        sd_varlink_close_unref(resolved->open);
+        resolved->open = sd_varlink_close_unref(resolved->open);
+        RUN_UNTIL(event, sd_varlink_server_current_connections(resolved->server) == 0);
         sd_varlink_server_shutdown(resolved->server);
         sd_varlink_server_unref(resolved->server);
 }
