@@ -38,8 +38,7 @@ typedef struct RedirectBackendOps {
         /* Exactly these links of this network namespace; those that are gone are skipped. */
         int (*set_uplinks)(RedirectBackend *b, const int *ifindexes, size_t n);
 
-        /* lo beside the uplinks, or not: for redirect_self_test_unasked(). Takes less than a millisecond
-         * where there is clsact. NULL: not needed. */
+        /* lo beside the uplinks, or not: for redirect_self_test_unasked(). NULL: not needed. */
         int (*set_loopback)(RedirectBackend *b, bool attached);
 
         /* Whether STUN of an IP version (AF_INET, AF_INET6) that comes unasked meets the firewall with P in
@@ -75,7 +74,8 @@ int redirect_nftables_new(uid_t user, RedirectBackend **ret, char **ret_message)
  * now on: a firewall that opens W alone stops it. */
 int redirect_self_test(RedirectBackend *b, char **ret_message);
 
-/* Finds out anew whether what comes unasked has to be rewritten, with the backend in force or not: rules of
- * NAT, which decide it, come and go. 0: no; 1: yes; either is done from now on. On failure nothing is known,
- * and nothing has changed. Blocks, for a millisecond or two, a tenth of a second at most. */
+/* Finds out anew whether what comes unasked has to be rewritten, with the backend in force or not: NAT
+ * rules, which decide it, come and go. 0: no; 1: yes; either is done from now on. On failure nothing is
+ * known, and nothing has changed. Blocks, for a millisecond as a rule; for a tenth of a second if nothing
+ * arrives. */
 int redirect_self_test_unasked(RedirectBackend *b);

@@ -346,8 +346,8 @@ static int ebpf_set_uplinks(RedirectBackend *b, const int *ifindexes, size_t n)
 
 /* --- for the self-test --- */
 
-/* By clsact, if there is: the kernel lets it come and go at once. With tcx it waits for a grace period of
- * RCU each time, of 10 ms or more. */
+/* By clsact, if there is: for that the kernel waits for RCU once, and in haste. For tcx it waits four times,
+ * 10 to 20 ms each. */
 static int ebpf_set_loopback(RedirectBackend *b, bool attached)
 {
         EbpfBackend *e = ebpf_backend(b);
