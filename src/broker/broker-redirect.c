@@ -342,6 +342,7 @@ int broker_redirect_set(BrokerRedirect *redirect, const void *owner, const Broke
 {
         RedirectKind before = redirect->kind;
         char *reason = NULL;
+        bool news;
 
         if (request->n_uplinks > BROKER_REDIRECT_UPLINKS_MAX ||
             request->n_relays > BROKER_REDIRECT_RELAYS_MAX)
@@ -349,10 +350,11 @@ int broker_redirect_set(BrokerRedirect *redirect, const void *owner, const Broke
         if (request->mode == REDIRECT_MODE_NFTABLES || request->mode == REDIRECT_MODE_PROXY)
                 reason = asprintf_safe("Redirect=%s is set.", redirect_mode_to_string(request->mode));
         enter_best(redirect, request, &reason);
+        news = redirect->kind != before || !streq_ptr(redirect->reason, reason);
         redirect->owner = owner;
         free(redirect->reason);
         redirect->reason = reason;
-        if (redirect->kind != before)
+        if (news)
                 log_info("WireGuard's ports are shared by: %s.%s%s", redirect_kind_to_string(redirect->kind),
                          reason ? " " : "", strempty(reason));
         *ret_kind = redirect->kind;
