@@ -285,6 +285,9 @@ static int on_watch_reply(sd_varlink *link, sd_json_variant *v, const char *erro
         case BROKER_EVENT_READY:
                 on_event_ready(c);
                 break;
+        case BROKER_EVENT_REDIRECT:
+                c->broker.callbacks->redirect_changed(&c->broker, c->broker.userdata);
+                break;
         default:
                 log_debug("icewire-broker tells of '%s', ignoring.", strna(event));
         }

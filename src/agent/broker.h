@@ -20,6 +20,7 @@ typedef struct BrokerCallbacks {
                       void *userdata); /* every link that exists was told; also after a reconnect */
         void (*lost)(Broker *b, int error,
                      void *userdata); /* it tries again by itself; pending calls end with -ECONNRESET */
+        void (*redirect_changed)(Broker *b, void *userdata); /* set_redirect() may give another answer now */
 } BrokerCallbacks;
 
 /* error: 0, -ENODEV (no such link), -ENOENT (no such peer), -EBADMSG (envelope refused; `text` says why),
@@ -33,7 +34,8 @@ typedef void (*broker_topics_callback_t)(Broker *b, int error, const char *send,
 typedef void (*broker_device_callback_t)(Broker *b, int error, const WireguardDevice *device,
                                          void *userdata);
 
-/* reason: why it is nothing better; NULL with the best, or if error says that nothing is known. */
+/* reason: why it is nothing better, and what does not work with it; NULL with the best, or if error says
+ * that nothing is known. */
 typedef void (*broker_redirect_callback_t)(Broker *b, int error, RedirectKind kind, const char *reason,
                                            void *userdata);
 

@@ -263,11 +263,17 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
         for_each_peer(m, peer_update_reason);
 }
 
+static void on_redirect_changed(Broker *b, void *userdata)
+{
+        sharing_update(userdata);
+}
+
 const BrokerCallbacks manager_broker_callbacks = {
         .link_changed = on_link_changed,
         .link_removed = on_link_removed,
         .ready = on_broker_ready,
         .lost = on_broker_lost,
+        .redirect_changed = on_redirect_changed,
 };
 
 static void share_again(Peer *peer)

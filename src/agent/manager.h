@@ -41,7 +41,7 @@ struct Manager {
 
         /* sharing.c: which data path shares WireGuard's ports with ICE */
         RedirectKind redirect_kind;
-        char *redirect_reason;     /* why it is nothing better, for people; NULL: there is nothing better */
+        char *redirect_reason;     /* of broker_redirect_callback_t */
         bool redirect_settled;     /* what was asked for last is in force */
         bool redirect_told;        /* in the log */
         bool redirect_again;       /* something changed since it was asked */

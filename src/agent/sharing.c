@@ -29,8 +29,8 @@ static void make_wish(const Manager *m, Wish *ret)
 static void log_news(RedirectKind kind, const char *reason)
 {
         if (kind != REDIRECT_PROXY)
-                log_info("ICE shares WireGuard's ports by %s%s%s.", redirect_kind_to_string(kind),
-                         reason ? ": " : "", strempty(reason));
+                log_info("ICE shares WireGuard's ports by %s.%s%s", redirect_kind_to_string(kind),
+                         reason ? " " : "", strempty(reason));
         else
                 log_notice("WireGuard's ports are not shared, every path goes through this process: %s",
                            strna(reason));

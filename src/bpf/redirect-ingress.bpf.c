@@ -7,7 +7,7 @@
  * What the host's firewall makes of it decides how. A packet from where the socket has just sent to belongs
  * to the flow that conntrack saw leave from P (it looks before the egress program does): its port is
  * rewritten. One that comes unasked has to look like what the administrator has opened, if anything, which
- * is W: it is given to the socket as it is. */
+ * is W: it is given to the socket as it is, unless the broker has found that this does not work here. */
 
 #include "packet.bpf.h"
 #include "redirect-maps.bpf.h"
@@ -85,6 +85,13 @@ static __always_inline bool incoming_is_solicited(const struct incoming *in, __b
         return last && bpf_ktime_get_coarse_ns() - *last < REDIRECT_SOLICITED_NSEC;
 }
 
+static __always_inline bool incoming_is_rewritten(const struct incoming *in, __be16 port)
+{
+        __u8 family = in->ipv6 ? REDIRECT_REWRITES_IPV6 : REDIRECT_REWRITES_IPV4;
+
+        return redirect_rewrites & family || incoming_is_solicited(in, port);
+}
+
 static __always_inline bool incoming_assign(struct __sk_buff *skb, const struct incoming *in, __be16 port)
 {
         struct bpf_sock_tuple tuple;
@@ -136,7 +143,7 @@ static __noinline int ingress_stun(struct __sk_buff *skb, __u32 network, __u32 t
         port = incoming_port(skb, transport + sizeof(udp), &stun, &in.destination);
         if (port == 0)
                 redirect_count(REDIRECT_UNEXPECTED);
-        else if (!incoming_is_solicited(&in, port)) {
+        else if (!incoming_is_rewritten(&in, port)) {
                 if (incoming_assign(skb, &in, port))
                         redirect_count(REDIRECT_ASSIGNED);
         } else if (packet_set_port(skb, transport, offsetof(struct udphdr, dest), udp.dest, port))

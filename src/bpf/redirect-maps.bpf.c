@@ -9,6 +9,7 @@ struct redirect_transactions_map redirect_transactions SEC(".maps");
 struct redirect_contacted_map redirect_contacted SEC(".maps");
 struct redirect_statistics_map redirect_statistics SEC(".maps");
 __u8 redirect_ports[REDIRECT_PORTS];
+__u8 redirect_rewrites;
 
 /* For bpf_fib_lookup(), which is open to GPL-compatible programs only; the LGPL is (section 3). */
 char LICENSE[] SEC("license") = "GPL";

@@ -61,6 +61,7 @@ extern struct redirect_transactions_map redirect_transactions SEC(".maps");
 extern struct redirect_contacted_map redirect_contacted SEC(".maps");
 extern struct redirect_statistics_map redirect_statistics SEC(".maps");
 extern __u8 redirect_ports[REDIRECT_PORTS];
+extern __u8 redirect_rewrites;
 
 static __always_inline void redirect_count(enum redirect_statistic what)
 {

@@ -31,6 +31,12 @@ struct redirect_endpoint {
 #define REDIRECT_PORT_WIREGUARD 1 /* W of at least one link */
 #define REDIRECT_PORT_SOCKET 2    /* P of at least one socket */
 
+/* redirect_rewrites, likewise in .bss: of which IP versions what comes unasked is rewritten to P like
+ * everything else. For a host with NAT rules, where the kernel (nf_nat's hook at LOCAL_IN, at least up to
+ * Linux 6.18) takes an assigned socket from the packet again. Flags: */
+#define REDIRECT_REWRITES_IPV4 1
+#define REDIRECT_REWRITES_IPV6 2
+
 /* Map redirect_sockets: SO_COOKIE (__u64, never 0) → this. The cookie keeps foreign and forwarded packets
  * that happen to come from P out of it. */
 #define REDIRECT_SOCKETS_MAX 16384
@@ -84,7 +90,7 @@ struct redirect_contact {
 enum redirect_statistic {
         REDIRECT_SENT,       /* left from W in place of P */
         REDIRECT_KEPT,       /* left from P, to a relay */
-        REDIRECT_RECEIVED,   /* solicited: the header says P now */
+        REDIRECT_RECEIVED,   /* solicited, or redirect_rewrites: the header says P now */
         REDIRECT_ASSIGNED,   /* unsolicited: given to the socket, the header still says W */
         REDIRECT_UNEXPECTED, /* STUN at W that no socket waits for: WireGuard gets it */
         REDIRECT_TRAIN, /* passed whole: GRO merged packets to W, and STUN among them is lost on WireGuard */

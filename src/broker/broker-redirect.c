@@ -18,10 +18,17 @@ struct Entry {
         Entry *prev, *next;
 };
 
+/* What is wrong with eBPF where what comes unasked has to be rewritten. */
+#define LIMIT                                                                                               \
+        "This host has NAT rules: with eBPF, a firewall that opens WireGuard's port alone stops checks "    \
+        "that "                                                                                             \
+        "come unasked."
+
 /* A way to share ports, and what is known of it. */
 typedef struct Way {
         RedirectBackend *backend; /* NULL: not made, or it does not work */
         bool works;               /* passed the self-test */
+        bool limited;             /* with that limit */
         char *message;            /* why it does not work; NULL: it may */
 } Way;
 
@@ -51,13 +58,18 @@ static int self_test(void *userdata, RedirectBackend *b, char **ret_message)
         return redirect_self_test(b, ret_message);
 }
 
+static int test_unasked(void *userdata, RedirectBackend *b)
+{
+        return redirect_self_test_unasked(b);
+}
+
 /* --- ways --- */
 
 /* It does not work, now and later. message: the clause that says why, freed here; NULL: the error does. */
 static void way_fail(Way *way, RedirectKind kind, int error, char *message)
 {
         way->backend = redirect_backend_free(way->backend);
-        way->works = false;
+        way->works = way->limited = false;
         free(way->message);
         way->message = asprintf_safe("The redirect by %s does not work here: %s.",
                                      redirect_kind_to_string(kind), message ?: strerror(-error));
@@ -114,6 +126,7 @@ static int way_test(BrokerRedirect *redirect, RedirectKind kind)
                 return r;
         }
         way->works = true;
+        way->limited = r > 0;
         way_rest(redirect, kind);
         return 0;
 }
@@ -282,20 +295,6 @@ static int enter(BrokerRedirect *redirect, RedirectKind kind, const BrokerRedire
         return 0;
 }
 
-static bool mode_allows(RedirectMode mode, RedirectKind kind)
-{
-        switch (mode) {
-        case REDIRECT_MODE_AUTO:
-                return true;
-        case REDIRECT_MODE_EBPF:
-                return kind == REDIRECT_EBPF;
-        case REDIRECT_MODE_NFTABLES:
-                return kind == REDIRECT_NFTABLES;
-        default:
-                return false;
-        }
-}
-
 static void add_sentence(char **text, const char *sentence)
 {
         char *joined = *text ? asprintf_safe("%s %s", *text, sentence) : strdup(sentence);
@@ -306,14 +305,30 @@ static void add_sentence(char **text, const char *sentence)
         }
 }
 
+/* Best first. */
+static const struct {
+        RedirectKind kind;
+        bool limited;
+} choices[] = {
+        { REDIRECT_EBPF, false },
+        { REDIRECT_NFTABLES, false },
+        { REDIRECT_EBPF, true },
+};
+
 /* The best that the mode allows and that can be had; what was better and cannot be had is in *reason. */
 static void enter_best(BrokerRedirect *redirect, const BrokerRedirectRequest *request, char **reason)
 {
-        for (RedirectKind kind = _REDIRECT_KIND_MAX - 1; kind > REDIRECT_PROXY; kind--) {
+        for (size_t i = 0; i < ELEMENTSOF(choices); i++) {
+                RedirectKind kind = choices[i].kind;
+                const Way *way = &redirect->ways[kind];
                 _cleanup_free_ char *message = NULL;
 
-                if (!mode_allows(request->mode, kind))
+                if (!redirect_mode_allows(request->mode, kind) || (choices[i].limited && !way->limited))
                         continue;
+                if (way_prepare(redirect, kind) >= 0 && way->limited && !choices[i].limited) {
+                        add_sentence(reason, LIMIT);
+                        continue;
+                }
                 if (enter(redirect, kind, request, &message) >= 0)
                         return;
                 if (message)
@@ -327,6 +342,7 @@ int broker_redirect_set(BrokerRedirect *redirect, const void *owner, const Broke
 {
         RedirectKind before = redirect->kind;
         char *reason = NULL;
+        bool news;
 
         if (request->n_uplinks > BROKER_REDIRECT_UPLINKS_MAX ||
             request->n_relays > BROKER_REDIRECT_RELAYS_MAX)
@@ -334,15 +350,34 @@ int broker_redirect_set(BrokerRedirect *redirect, const void *owner, const Broke
         if (request->mode == REDIRECT_MODE_NFTABLES || request->mode == REDIRECT_MODE_PROXY)
                 reason = asprintf_safe("Redirect=%s is set.", redirect_mode_to_string(request->mode));
         enter_best(redirect, request, &reason);
+        news = redirect->kind != before || !streq_ptr(redirect->reason, reason);
         redirect->owner = owner;
         free(redirect->reason);
         redirect->reason = reason;
-        if (redirect->kind != before)
+        if (news)
                 log_info("WireGuard's ports are shared by: %s.%s%s", redirect_kind_to_string(redirect->kind),
                          reason ? " " : "", strempty(reason));
         *ret_kind = redirect->kind;
         *ret_reason = reason;
         return 0;
+}
+
+bool broker_redirect_check(BrokerRedirect *redirect)
+{
+        const BrokerRedirectFactory *f = &redirect->factory;
+        Way *way = &redirect->ways[REDIRECT_EBPF];
+        bool before = way->limited;
+        int r;
+
+        if (!way->works)
+                return false;
+        r = f->test_unasked(f->userdata, way->backend);
+        if (r < 0) {
+                log_debug_errno(r, "Failed to find out what comes unasked, ignoring: %m");
+                return false;
+        }
+        way->limited = r > 0;
+        return way->limited != before;
 }
 
 RedirectKind broker_redirect_kind(const BrokerRedirect *redirect)
@@ -363,16 +398,18 @@ void broker_redirect_forget(BrokerRedirect *redirect, const void *owner)
 
 void broker_redirect_test(BrokerRedirect *redirect)
 {
-        const char *ebpf;
+        const Way *ebpf = &redirect->ways[REDIRECT_EBPF], *nftables = &redirect->ways[REDIRECT_NFTABLES];
+        const char *why, *then = "Every path goes through the proxy.";
 
-        if (way_test(redirect, REDIRECT_EBPF) >= 0)
+        if (way_test(redirect, REDIRECT_EBPF) >= 0 && !ebpf->limited)
                 return;
-        ebpf = strempty(redirect->ways[REDIRECT_EBPF].message);
+        why = ebpf->limited ? LIMIT : strempty(ebpf->message);
+        if (ebpf->limited)
+                then = "eBPF is used all the same.";
         if (way_test(redirect, REDIRECT_NFTABLES) >= 0)
-                log_notice("%s nftables takes its place.", ebpf);
+                log_notice("%s nftables takes its place.", why);
         else
-                log_notice("%s %s Every path goes through the proxy.", ebpf,
-                           strempty(redirect->ways[REDIRECT_NFTABLES].message));
+                log_notice("%s %s %s", why, strempty(nftables->message), then);
 }
 
 int broker_redirect_new(uid_t user, const BrokerRedirectFactory *factory, BrokerRedirect **ret)
@@ -382,7 +419,7 @@ int broker_redirect_new(uid_t user, const BrokerRedirectFactory *factory, Broker
         if (!redirect)
                 return -ENOMEM;
         *redirect = (BrokerRedirect) {
-                .factory = { new_ebpf, new_nftables, self_test, redirect },
+                .factory = { new_ebpf, new_nftables, self_test, test_unasked, redirect },
                 .user = user,
         };
         if (factory)

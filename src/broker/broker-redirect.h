@@ -17,7 +17,8 @@ typedef struct BrokerRedirect BrokerRedirect;
 typedef struct BrokerRedirectFactory {
         int (*new_ebpf)(void *userdata, RedirectBackend **ret, char **ret_message);
         int (*new_nftables)(void *userdata, uid_t user, RedirectBackend **ret, char **ret_message);
-        int (*self_test)(void *userdata, RedirectBackend *b, char **ret_message);
+        int (*self_test)(void *userdata, RedirectBackend *b, char **ret_message); /* redirect_self_test() */
+        int (*test_unasked)(void *userdata, RedirectBackend *b); /* redirect_self_test_unasked() */
         void *userdata;
 } BrokerRedirectFactory;
 
@@ -40,11 +41,17 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(BrokerRedirect *, broker_redirect_free);
  * one line why eBPF does not work, and what takes over. */
 void broker_redirect_test(BrokerRedirect *redirect);
 
-/* Puts into force what is asked, or the next best; the last call counts, whoever made it. *ret_reason: one
- * sentence that says why *ret_kind is nothing better, lent until the next call; NULL if it is the best.
+/* Puts into force what is asked, or the next best; the last call counts, whoever made it. Best is eBPF, then
+ * nftables, then eBPF where NAT rules limit it. *ret_reason says in a sentence why *ret_kind is nothing
+ * better, and what does not work with it; lent until the next call; NULL: it is the best, without a limit.
  * -E2BIG: too many relays or uplinks; -ENOMEM; nothing has changed then. */
 int broker_redirect_set(BrokerRedirect *redirect, const void *owner, const BrokerRedirectRequest *request,
                         RedirectKind *ret_kind, const char **ret_reason);
+
+/* NAT rules may have come or gone: finds out whether they limit eBPF now, whatever is in force. Blocks as
+ * redirect_self_test_unasked() does. True: broker_redirect_set() may decide otherwise than before. Until
+ * then what is in force still is, with the limit or without. */
+bool broker_redirect_check(BrokerRedirect *redirect);
 
 /* What is in force. */
 RedirectKind broker_redirect_kind(const BrokerRedirect *redirect);

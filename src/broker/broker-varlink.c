@@ -5,6 +5,7 @@
 #include <utlist.h>
 
 #include "alloc-util.h"
+#include "event-util.h"
 #include "log.h"
 #include "varlink-broker.h"
 
@@ -103,6 +104,11 @@ static void on_link_removed(BrokerManager *m, const char *name, void *userdata)
         tell(userdata, NULL, BROKER_EVENT_REMOVED, name, NULL);
 }
 
+void broker_server_tell_redirect(BrokerServer *s)
+{
+        tell(s, NULL, BROKER_EVENT_REDIRECT, NULL, NULL);
+}
+
 static int add_watcher(BrokerServer *s, sd_varlink *watcher)
 {
         BrokerLink *link;
@@ -195,6 +201,7 @@ BrokerServer *broker_server_free(BrokerServer *s)
         if (!s)
                 return NULL;
         broker_requests_cancel(s, NULL);
+        event_source_disable_unref(s->redirect_check);
         if (s->server)
                 (void) sd_varlink_server_shutdown(s->server);
         sd_varlink_server_unref(s->server);

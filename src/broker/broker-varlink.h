@@ -25,9 +25,11 @@ struct BrokerServer {
         uid_t user; /* who is served beside root; UID_INVALID: nobody */
         unsigned strangers;
         VarlinkWatchers watchers;
-        VarlinkWatchers early;       /* came before the manager was settled */
-        VarlinkWatchers redirecting; /* SetRedirect, likewise */
-        BrokerRequest *requests;     /* that wait for a link; owned, an utlist */
+        VarlinkWatchers early;           /* came before the manager was settled */
+        VarlinkWatchers redirecting;     /* SetRedirect, likewise */
+        sd_event_source *redirect_check; /* NULL until the first SetRedirect */
+        usec_t redirect_checked;         /* CLOCK_BOOTTIME; set beside `redirect` */
+        BrokerRequest *requests;         /* that wait for a link; owned, an utlist */
 };
 
 #define UID_INVALID ((uid_t) - 1)
@@ -65,6 +67,9 @@ int broker_method_remove_sockets(sd_varlink *link, sd_json_variant *parameters,
 /* The UDP sockets that came with this call, lent: the connection closes them after the call. 0, or the
  * answer was given (there are none, too many, or something else): return it. */
 int broker_peek_udp_sockets(sd_varlink *link, int ret_fds[static BROKER_FDS_MAX], size_t *ret_n);
+
+/* To all watchers: SetRedirect may give another answer now. */
+void broker_server_tell_redirect(BrokerServer *s);
 
 /* SetRedirect calls that came too early; see `redirecting`. */
 void broker_server_resume_redirecting(BrokerServer *s);

@@ -38,6 +38,13 @@ typedef struct RedirectBackendOps {
         /* Exactly these links of this network namespace; those that are gone are skipped. */
         int (*set_uplinks)(RedirectBackend *b, const int *ifindexes, size_t n);
 
+        /* lo beside the uplinks, or not: for redirect_self_test_unasked(). NULL: not needed. */
+        int (*set_loopback)(RedirectBackend *b, bool attached);
+
+        /* Whether STUN of an IP version (AF_INET, AF_INET6) that comes unasked meets the firewall with P in
+         * its header, in place of W. Not, to begin with. Returns what was. NULL: it is as it should be. */
+        bool (*set_rewriting)(RedirectBackend *b, int family, bool rewriting);
+
         /* Takes everything back. Returns NULL. */
         RedirectBackend *(*free)(RedirectBackend *b);
 } RedirectBackendOps;
@@ -63,5 +70,12 @@ int redirect_nftables_new(uid_t user, RedirectBackend **ret, char **ret_message)
 
 /* STUN and what looks like WireGuard's packets through lo, in both directions, with sockets of this process;
  * the backend is attached to lo for that time only. Blocks, for a second at most if something does not
- * arrive. */
+ * arrive. 0; 1: all works, but what comes unasked has to be rewritten (set_rewriting), which is done from
+ * now on: a firewall that opens W alone stops it. */
 int redirect_self_test(RedirectBackend *b, char **ret_message);
+
+/* Finds out anew whether what comes unasked has to be rewritten, with the backend in force or not: NAT
+ * rules, which decide it, come and go. 0: no; 1: yes; either is done from now on. On failure nothing is
+ * known, and nothing has changed. Blocks, for a millisecond as a rule; for a tenth of a second if nothing
+ * arrives. */
+int redirect_self_test_unasked(RedirectBackend *b);

@@ -6,9 +6,16 @@
 
 #include "alloc-util.h"
 #include "broker-varlink.h"
+#include "event-util.h"
 #include "ice-candidate.h"
+#include "log.h"
 #include "redirect-nftables.h"
 #include "string-util.h"
+
+/* Rules of NAT tell nobody of themselves. Those who have some mostly have links that come and go as well,
+ * and then icewired calls; for rules that come after the link, it is looked again after this time, which is
+ * also the shortest between two looks. */
+#define CHECK_INTERVAL (10 * USEC_PER_SEC)
 
 /* SetRedirect, AddSockets and RemoveSockets of org.icewire.Broker. icewired brings the sockets themselves,
  * so that whoever speaks for it can share WireGuard's port only with what it really has. */
@@ -123,6 +130,37 @@ static int reply_redirect(sd_varlink *link, RedirectKind kind, const char *reaso
                 SD_JSON_BUILD_PAIR_CONDITION(!!reason, "reason", SD_JSON_BUILD_STRING(reason)));
 }
 
+static bool check(BrokerServer *s)
+{
+        s->redirect_checked = now(CLOCK_BOOTTIME);
+        return broker_redirect_check(s->redirect);
+}
+
+static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        BrokerServer *s = userdata;
+
+        if (check(s))
+                broker_server_tell_redirect(s);
+        return 0;
+}
+
+/* Before a request is obeyed; who made it hears by its answer. */
+static void check_for_request(BrokerServer *s, sd_varlink *link, RedirectMode mode)
+{
+        int r;
+
+        event_disarm_timer(s->redirect_check);
+        if (!redirect_mode_allows(mode, REDIRECT_EBPF))
+                return;
+        if (usec_sub(now(CLOCK_BOOTTIME), s->redirect_checked) >= CHECK_INTERVAL)
+                (void) check(s);
+        r = event_arm_timer(sd_varlink_get_event(link), &s->redirect_check, CHECK_INTERVAL, on_check, s,
+                            "redirect-check");
+        if (r < 0)
+                log_warning_errno(r, "Failed to schedule a look for NAT rules, ignoring: %m");
+}
+
 int broker_method_set_redirect(sd_varlink *link, sd_json_variant *parameters,
                                sd_varlink_method_flags_t flags, void *userdata)
 {
@@ -148,6 +186,7 @@ int broker_method_set_redirect(sd_varlink *link, sd_json_variant *parameters,
         for (size_t i = 0; i < p.n_uplinks; i++)
                 if (!may_be_uplink(s->manager, p.uplinks[i]))
                         return sd_varlink_error_invalid_parameter_name(link, "uplinks");
+        check_for_request(s, link, p.mode);
         r = broker_redirect_set(
                 s->redirect, link,
                 &(BrokerRedirectRequest) { p.mode, p.uplinks, p.n_uplinks, p.relays, p.n_relays }, &kind,

@@ -17,6 +17,7 @@
  * through. */
 
 #define PATIENCE USEC_PER_SEC
+#define PATIENCE_UNASKED (100 * USEC_PER_MSEC)
 #define LOOPBACK_IFINDEX 1
 
 #define UFRAG "selftest"
@@ -40,10 +41,19 @@ typedef struct Step {
         Actor from;
         Actor to;       /* whose address it is sent to */
         Actor receiver; /* who gets it */
-        Actor source;   /* whose address it comes from then */
+        Actor source;   /* whose port it comes from then */
         Content content;
         const char *failure;
 } Step;
+
+/* It came to somebody else, or from somebody else. */
+#define ASTRAY (-EPROTO)
+
+/* What depends on the host's rules of NAT. */
+static const Step unasked = {
+        ACTOR_STRANGER, ACTOR_WIREGUARD, ACTOR_ICE,
+        ACTOR_STRANGER, CONTENT_REQUEST, "a STUN request that comes unasked does not come to ICE",
+};
 
 static const Step steps[] = {
         { ACTOR_ICE, ACTOR_FRIEND, ACTOR_FRIEND, ACTOR_WIREGUARD, CONTENT_REQUEST,
@@ -52,8 +62,6 @@ static const Step steps[] = {
           "a STUN response does not come to ICE" },
         { ACTOR_FRIEND, ACTOR_WIREGUARD, ACTOR_ICE, ACTOR_FRIEND, CONTENT_REQUEST,
           "a STUN request from where ICE has sent to does not come to it" },
-        { ACTOR_STRANGER, ACTOR_WIREGUARD, ACTOR_ICE, ACTOR_STRANGER, CONTENT_REQUEST,
-          "a STUN request that comes unasked does not come to ICE" },
         { ACTOR_STRANGER, ACTOR_WIREGUARD, ACTOR_WIREGUARD, ACTOR_STRANGER, CONTENT_INITIATION,
           "WireGuard does not get its own packets" },
         { ACTOR_FRIEND, ACTOR_WIREGUARD, ACTOR_WIREGUARD, ACTOR_FRIEND, CONTENT_INITIATION,
@@ -84,7 +92,10 @@ typedef struct Packet {
 } Packet;
 
 typedef struct SelfTest {
+        RedirectBackend *backend;
         usec_t deadline;
+        bool all;            /* every step, or only the unasked one */
+        const char *failure; /* what does not work, a literal */
         int fds[_ACTOR_MAX];
         SocketAddress addresses[_ACTOR_MAX];
         uint8_t transaction[12]; /* of the last request */
@@ -121,23 +132,37 @@ static void make_packet(SelfTest *t, Content content, Packet *ret)
         memset(ret->bytes + 1, 0, 3);
 }
 
-/* Whatever else comes to our ports is skipped. -ETIMEDOUT. */
-static int receive(const SelfTest *t, int fd, const Packet *expected, const SocketAddress *source)
+/* Takes what has come, and says whether it is this. */
+static bool take(int fd, const Packet *expected, SocketAddress *ret_from)
 {
+        uint8_t bytes[INITIATION_SIZE + 1];
+        SocketAddress from = {};
+        socklen_t size = sizeof(from);
+        ssize_t n = recvfrom(fd, bytes, sizeof(bytes), MSG_DONTWAIT, &from.sa, &size);
+
+        *ret_from = from;
+        return n >= 0 && (size_t) n == expected->size && memcmp(bytes, expected->bytes, (size_t) n) == 0;
+}
+
+/* Whatever else comes to our ports is skipped. The source's address is not looked at: there are hosts that
+ * masquerade whatever they send, on lo as well. -ETIMEDOUT, ASTRAY. */
+static int receive(const SelfTest *t, Actor receiver, const Packet *expected, uint16_t source_port)
+{
+        struct pollfd fds[_ACTOR_MAX];
+        SocketAddress from;
+
+        for (Actor actor = 0; actor < _ACTOR_MAX; actor++)
+                fds[actor] = (struct pollfd) { .fd = t->fds[actor], .events = POLLIN };
         for (;;) {
                 usec_t left = usec_sub(t->deadline, now(CLOCK_MONOTONIC));
-                struct pollfd p = { .fd = fd, .events = POLLIN };
-                uint8_t bytes[INITIATION_SIZE + 1];
-                SocketAddress from = {};
-                socklen_t size = sizeof(from);
-                ssize_t n;
 
-                if (poll(&p, 1, (int) (left / USEC_PER_MSEC)) == 0)
+                if (poll(fds, ELEMENTSOF(fds), (int) (left / USEC_PER_MSEC)) == 0)
                         return -ETIMEDOUT;
-                n = recvfrom(fd, bytes, sizeof(bytes), MSG_DONTWAIT, &from.sa, &size);
-                if (n >= 0 && (size_t) n == expected->size &&
-                    memcmp(bytes, expected->bytes, (size_t) n) == 0 && socket_address_equal(&from, source))
-                        return 0;
+                for (Actor actor = 0; actor < _ACTOR_MAX; actor++)
+                        if (fds[actor].revents && take(fds[actor].fd, expected, &from))
+                                return actor == receiver && socket_address_port(&from) == source_port
+                                               ? 0
+                                               : ASTRAY;
                 if (left == 0)
                         return -ETIMEDOUT;
         }
@@ -151,7 +176,31 @@ static int run_step(SelfTest *t, const Step *step)
         make_packet(t, step->content, &packet);
         if (sendto(t->fds[step->from], packet.bytes, packet.size, 0, &to->sa, socket_address_length(to)) < 0)
                 return -errno;
-        return receive(t, t->fds[step->receiver], &packet, &t->addresses[step->source]);
+        return receive(t, step->receiver, &packet, socket_address_port(&t->addresses[step->source]));
+}
+
+/* 0: what comes unasked gets through as it is; 1: rewritten. On failure it is treated as before. */
+static int run_unasked(SelfTest *t)
+{
+        RedirectBackend *b = t->backend;
+        int family = t->addresses[ACTOR_ICE].sa.sa_family, r;
+        bool before;
+
+        t->failure = unasked.failure;
+        if (!b->ops->set_rewriting)
+                return run_step(t, &unasked);
+        before = b->ops->set_rewriting(b, family, /* rewriting= */ false);
+        r = run_step(t, &unasked);
+        if (r >= 0)
+                return 0;
+        if (r == ASTRAY) {
+                (void) b->ops->set_rewriting(b, family, /* rewriting= */ true);
+                r = run_step(t, &unasked);
+                if (r >= 0)
+                        return 1;
+        }
+        (void) b->ops->set_rewriting(b, family, before);
+        return r;
 }
 
 static int open_socket(const char *ip, int *ret_fd, SocketAddress *ret_address)
@@ -187,60 +236,106 @@ static int describe_ice(const SelfTest *t, RedirectSocket *ret)
         return redirect_nftables_prepare(t->fds[ACTOR_ICE]);
 }
 
-/* *ret_failure: what does not work, a literal. */
-static int run_steps(RedirectBackend *b, SelfTest *t, const char **ret_failure)
+/* As run_unasked(), which comes first: where our own packets are masqueraded, what comes back looks unasked.
+ */
+static int run_steps(SelfTest *t)
+{
+        int limited, r;
+
+        limited = run_unasked(t);
+        if (limited < 0 || !t->all)
+                return limited;
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                t->failure = steps[i].failure;
+                r = run_step(t, &steps[i]);
+                if (r < 0)
+                        return r;
+        }
+        return limited;
+}
+
+static int run_with_ice(SelfTest *t)
 {
         RedirectSocket ice;
         int r;
 
-        *ret_failure = "a socket is not taken";
+        t->failure = "a socket is not taken";
         r = describe_ice(t, &ice);
         if (r < 0)
                 return r;
-        r = b->ops->add(b, &ice);
+        r = t->backend->ops->add(t->backend, &ice);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < ELEMENTSOF(steps) && r >= 0; i++) {
-                *ret_failure = steps[i].failure;
-                r = run_step(t, &steps[i]);
-        }
-        b->ops->remove(b, &ice);
+        r = run_steps(t);
+        t->backend->ops->remove(t->backend, &ice);
         return r;
 }
 
 /* optional: a host that does not have the address needs no test. */
-static int test_address(RedirectBackend *b, const char *ip, bool optional, usec_t deadline,
-                        const char **ret_failure)
+static int test_address(SelfTest *t, const char *ip, bool optional)
 {
-        SelfTest t = { .deadline = deadline, .fds = { -EBADF, -EBADF, -EBADF, -EBADF } };
         int r = 0;
 
+        for (Actor actor = 0; actor < _ACTOR_MAX; actor++)
+                t->fds[actor] = -EBADF;
         for (Actor actor = 0; actor < _ACTOR_MAX && r >= 0; actor++)
-                r = open_socket(ip, &t.fds[actor], &t.addresses[actor]);
+                r = open_socket(ip, &t->fds[actor], &t->addresses[actor]);
         if (r >= 0)
-                r = run_steps(b, &t, ret_failure);
+                r = run_with_ice(t);
         else if (optional && (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT))
                 r = 0;
         else
-                *ret_failure = "there are no sockets";
+                t->failure = "there are no sockets";
         for (Actor actor = 0; actor < _ACTOR_MAX; actor++)
-                safe_close(t.fds[actor]);
+                safe_close(t->fds[actor]);
         return r;
+}
+
+/* 1: for one of the two at least. */
+static int test_addresses(SelfTest *t)
+{
+        int four, six;
+
+        four = test_address(t, "127.0.0.1", /* optional= */ false);
+        if (four < 0)
+                return four;
+        six = test_address(t, "::1", /* optional= */ true);
+        return six < 0 ? six : four || six;
 }
 
 int redirect_self_test(RedirectBackend *b, char **ret_message)
 {
-        usec_t deadline = usec_add(now(CLOCK_MONOTONIC), PATIENCE);
-        const char *failure = "it cannot be attached to lo";
+        SelfTest t = {
+                .backend = b,
+                .deadline = usec_add(now(CLOCK_MONOTONIC), PATIENCE),
+                .all = true,
+                .failure = "it cannot be attached to lo",
+        };
         int r;
 
         r = b->ops->set_uplinks(b, &(int) { LOOPBACK_IFINDEX }, 1);
         if (r >= 0)
-                r = test_address(b, "127.0.0.1", /* optional= */ false, deadline, &failure);
-        if (r >= 0)
-                r = test_address(b, "::1", /* optional= */ true, deadline, &failure);
+                r = test_addresses(&t);
         (void) b->ops->set_uplinks(b, NULL, 0);
         if (r < 0)
-                *ret_message = asprintf_safe("in the self-test %s (%s)", failure, strerror(-r));
+                *ret_message = asprintf_safe("in the self-test %s (%s)", t.failure,
+                                             r == ASTRAY ? "it goes astray" : strerror(-r));
+        return r;
+}
+
+int redirect_self_test_unasked(RedirectBackend *b)
+{
+        SelfTest t = { .backend = b };
+        int r;
+
+        if (b->ops->set_loopback) {
+                r = b->ops->set_loopback(b, /* attached= */ true);
+                if (r < 0)
+                        return r;
+        }
+        t.deadline = usec_add(now(CLOCK_MONOTONIC), PATIENCE_UNASKED);
+        r = test_addresses(&t);
+        if (b->ops->set_loopback)
+                (void) b->ops->set_loopback(b, /* attached= */ false);
         return r;
 }

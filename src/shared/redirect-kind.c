@@ -16,3 +16,17 @@ static const char *const redirect_mode_table[_REDIRECT_MODE_MAX] = {
         [REDIRECT_MODE_PROXY] = "proxy",
 };
 DEFINE_STRING_TABLE(redirect_mode, RedirectMode);
+
+bool redirect_mode_allows(RedirectMode mode, RedirectKind kind)
+{
+        switch (mode) {
+        case REDIRECT_MODE_AUTO:
+                return true;
+        case REDIRECT_MODE_EBPF:
+                return kind == REDIRECT_EBPF;
+        case REDIRECT_MODE_NFTABLES:
+                return kind == REDIRECT_NFTABLES;
+        default:
+                return false;
+        }
+}

@@ -26,3 +26,6 @@ typedef enum RedirectMode {
 } RedirectMode;
 
 DECLARE_STRING_TABLE(redirect_mode, RedirectMode); /* "auto", "ebpf", "nftables", "proxy" */
+
+/* The proxy needs no leave: it is what remains. */
+bool redirect_mode_allows(RedirectMode mode, RedirectKind kind);

@@ -223,7 +223,7 @@ static SD_VARLINK_DEFINE_METHOD(Describe,
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(broker, BrokerState, 0),
         COMMENT("How ICE shares WireGuard's ports; absent while icewire-broker has not said so"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(redirect, RedirectKind, SD_VARLINK_NULLABLE),
-        COMMENT("Why it is nothing better"),
+        COMMENT("Why it is nothing better, and what does not work with it"),
         SD_VARLINK_DEFINE_OUTPUT(redirectReason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_ARRAY));
 

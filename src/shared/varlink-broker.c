@@ -15,7 +15,9 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(
         SD_VARLINK_DEFINE_ENUM_VALUE(changed), SD_VARLINK_FIELD_COMMENT("The link `name` is gone"),
         SD_VARLINK_DEFINE_ENUM_VALUE(removed),
         SD_VARLINK_FIELD_COMMENT("Every link that there is was told; what follows are changes"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(ready));
+        SD_VARLINK_DEFINE_ENUM_VALUE(ready),
+        SD_VARLINK_FIELD_COMMENT("SetRedirect, called again, may put something else into force now"),
+        SD_VARLINK_DEFINE_ENUM_VALUE(redirect));
 
 static SD_VARLINK_DEFINE_STRUCT_TYPE(
         Peer, SD_VARLINK_FIELD_COMMENT("In base64"),
@@ -102,7 +104,8 @@ static SD_VARLINK_DEFINE_METHOD(
         SD_VARLINK_DEFINE_INPUT(relays, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
         SD_VARLINK_FIELD_COMMENT("What is in force now"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(kind, RedirectKind, 0),
-        SD_VARLINK_FIELD_COMMENT("In one sentence, why nothing better is"),
+        SD_VARLINK_FIELD_COMMENT(
+                "Why nothing better is, and what does not work with this; absent: it is the best"),
         SD_VARLINK_DEFINE_OUTPUT(reason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE));
 
 static SD_VARLINK_DEFINE_METHOD(
@@ -162,6 +165,7 @@ static const char *const broker_event_table[_BROKER_EVENT_MAX] = {
         [BROKER_EVENT_CHANGED] = "changed",
         [BROKER_EVENT_REMOVED] = "removed",
         [BROKER_EVENT_READY] = "ready",
+        [BROKER_EVENT_REDIRECT] = "redirect",
 };
 DEFINE_STRING_TABLE(broker_event, BrokerEvent);
 

@@ -28,12 +28,13 @@ extern const sd_varlink_interface vl_interface_org_icewire_Broker;
 typedef enum BrokerEvent {
         BROKER_EVENT_CHANGED, /* a link is new or different */
         BROKER_EVENT_REMOVED,
-        BROKER_EVENT_READY, /* every link that there is was told */
+        BROKER_EVENT_READY,    /* every link that there is was told */
+        BROKER_EVENT_REDIRECT, /* SetRedirect may give another answer than the last time */
         _BROKER_EVENT_MAX,
         _BROKER_EVENT_INVALID = -EINVAL,
 } BrokerEvent;
 
-DECLARE_STRING_TABLE(broker_event, BrokerEvent); /* "changed", "removed", "ready" */
+DECLARE_STRING_TABLE(broker_event, BrokerEvent); /* "changed", "removed", "ready", "redirect" */
 
 /* The `Link` of the interface. Only public data enters: of the private key nothing, of a preshared key
  * whether there is one. The caller owns *ret. -ENOMEM. */

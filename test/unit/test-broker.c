@@ -200,11 +200,17 @@ static void on_lost(Broker *b, int error, void *userdata)
         seen.error = error;
 }
 
+static void on_redirect_changed(Broker *b, void *userdata)
+{
+        cr_assert_fail("nothing has changed");
+}
+
 static const BrokerCallbacks callbacks = {
         .link_changed = on_changed,
         .link_removed = on_removed,
         .ready = on_ready,
         .lost = on_lost,
+        .redirect_changed = on_redirect_changed,
 };
 
 #define WAIT_FOR(condition) RUN_UNTIL(event, condition)

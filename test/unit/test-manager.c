@@ -1907,8 +1907,9 @@ Test(manager, paths_follow_the_redirect)
         /* What was shared is taken back by the session's end. */
         w->redirect = redirect;
         RUN_UNTIL(w->event, !peer_of(&w->a)->old_session && !peer_of(&w->b)->old_session);
-        sharing_update(w->a.manager);
-        sharing_update(w->b.manager);
+        /* Told by the broker. */
+        manager_broker_callbacks.redirect_changed(w->a.manager->broker, w->a.manager);
+        manager_broker_callbacks.redirect_changed(w->b.manager->broker, w->b.manager);
         RUN_UNTIL(w->event, both_direct(w));
         RUN_UNTIL(w->event, !peer_of(&w->a)->proxy && !peer_of(&w->b)->proxy);
         check_traffic(w);

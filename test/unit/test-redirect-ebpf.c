@@ -560,7 +560,7 @@ static void run_self_test(bool clsact)
         sandbox_shell("nft 'table inet t { chain c { type filter hook input priority 0; policy drop; "
                       "ct state established accept; }; }'");
         cr_assert_eq(redirect_self_test(b, &message), -ETIMEDOUT);
-        cr_assert_str_eq(message, "in the self-test what ICE sends does not arrive from WireGuard's port "
+        cr_assert_str_eq(message, "in the self-test a STUN request that comes unasked does not come to ICE "
                                   "(Connection timed out)");
         cr_assert_eq(count_tcx(1, BPF_TCX_INGRESS, name), 0);
         redirect_backend_free(b);
@@ -574,6 +574,127 @@ Test(redirect_ebpf, the_self_test_tells_what_fails_tcx)
 Test(redirect_ebpf, the_self_test_tells_what_fails_clsact)
 {
         run_self_test(/* clsact= */ true);
+}
+
+/* --- rules of NAT --- */
+
+/* They take the socket that was assigned from a packet, if they do, without having changed it. */
+static void add_nat(const char *version)
+{
+        sandbox_shell("nft 'table %s nat { chain c { type nat hook postrouting priority 100; oifname " UPLINK
+                      " masquerade; }; }'",
+                      version);
+}
+
+/* Open is WireGuard's port alone. */
+static void add_firewall(const char *version)
+{
+        sandbox_shell("nft 'table %s wall { chain c { type filter hook input priority 0; iifname " UPLINK
+                      " meta l4proto udp udp dport != 51820 drop; }; }'",
+                      version);
+}
+
+static void delete_table(const char *name)
+{
+        sandbox_shell("nft delete table %s", name);
+}
+
+/* Who gets what a stranger asks, ICE or WireGuard? */
+static bool ice_is_asked(const Site *s)
+{
+        const Stun request = stun(1, "unasked-----", "abcdefgh:you");
+        struct pollfd fds[] = { { s->ice, POLLIN, 0 }, { s->wireguard, POLLIN, 0 } };
+        bool out;
+
+        send_to(s->stranger, &s->w, &request, sizeof(request));
+        cr_assert_eq(poll(fds, ELEMENTSOF(fds), (int) (SANDBOX_PATIENCE / USEC_PER_MSEC)), 1);
+        out = fds[0].revents;
+        expect(out ? s->ice : s->wireguard, &s->s, &request, sizeof(request), "a stranger's request");
+        return out;
+}
+
+static void assert_lo_is_clean(void)
+{
+        char name[BPF_OBJ_NAME_LEN];
+
+        cr_assert_eq(count_tcx(1, BPF_TCX_INGRESS, name) + count_tcx(1, BPF_TCX_EGRESS, name), 0);
+        cr_assert_null(strstr(tc("qdisc show dev lo"), "clsact"));
+}
+
+static void run_nat(bool clsact)
+{
+        Site four = open_site("192.0.2.1", "192.0.2.2"), six = open_site("2001:db8::1", "2001:db8::2");
+        RedirectSocket socket4 = describe(&four, "abcdefgh"), socket6 = describe(&six, "abcdefgh");
+        RedirectBackend *b = make(clsact);
+        bool limited;
+
+        attach(b, uplink());
+        cr_assert_eq(b->ops->add(b, &socket4), 0);
+        cr_assert_eq(b->ops->add(b, &socket6), 0);
+        cr_assert_eq(redirect_self_test_unasked(b), 0);
+
+        /* A kernel may come that does not mind. */
+        add_nat("ip");
+        limited = !ice_is_asked(&four);
+        cr_assert_eq(redirect_self_test_unasked(b), limited);
+        cr_assert(ice_is_asked(&four));
+        add_firewall("ip6");
+        cr_assert(ice_is_asked(&six), "of that version there are no rules");
+        delete_table("ip6 wall");
+        add_nat("ip6");
+        cr_assert_eq(redirect_self_test_unasked(b), limited);
+        cr_assert(ice_is_asked(&four) && ice_is_asked(&six));
+        assert_lo_is_clean();
+        cr_assert(is_attached(clsact));
+        assert_shared(&four);
+        assert_shared(&six);
+
+        /* Nothing gets through: who knows? */
+        sandbox_shell("nft 'table inet t { chain c { type filter hook input priority 0; iif lo drop; }; }'");
+        cr_assert_eq(redirect_self_test_unasked(b), -ETIMEDOUT);
+        assert_lo_is_clean();
+        cr_assert(ice_is_asked(&four) && ice_is_asked(&six));
+        delete_table("inet t");
+
+        delete_table("ip nat");
+        delete_table("ip6 nat");
+        cr_assert_eq(redirect_self_test_unasked(b), 0);
+        add_firewall("inet");
+        cr_assert(ice_is_asked(&four) && ice_is_asked(&six));
+        redirect_backend_free(b);
+        close_site(&four);
+        close_site(&six);
+}
+
+Test(redirect_ebpf, rules_of_nat_are_found_and_survived_tcx)
+{
+        run_nat(/* clsact= */ false);
+}
+
+Test(redirect_ebpf, rules_of_nat_are_found_and_survived_clsact)
+{
+        run_nat(/* clsact= */ true);
+}
+
+Test(redirect_ebpf, the_self_test_passes_with_rules_of_nat)
+{
+        Site site = open_site("192.0.2.1", "192.0.2.2");
+        RedirectSocket socket = describe(&site, "abcdefgh");
+        RedirectBackend *b = make(/* clsact= */ false);
+        _cleanup_free_ char *message = NULL;
+        bool limited;
+
+        add_nat("inet");
+        attach(b, uplink());
+        cr_assert_eq(b->ops->add(b, &socket), 0);
+        limited = !ice_is_asked(&site);
+        cr_assert_eq(redirect_self_test(b, &message), limited, "%s", strna(message));
+        attach(b, uplink());
+        assert_shared(&site);
+        delete_table("inet nat");
+        cr_assert_eq(redirect_self_test(b, &message), 0, "%s", strna(message));
+        redirect_backend_free(b);
+        close_site(&site);
 }
 
 /* As is_attached(), with few rights. */
@@ -597,7 +718,7 @@ static int work_with_few_rights(bool clsact)
                 return 2;
         if (privileges_drop() < 0 || privileges_have(CAP_BPF) || !privileges_have(CAP_NET_ADMIN))
                 return 3;
-        if (redirect_self_test(b, &message) < 0)
+        if (redirect_self_test(b, &message) != 0 || redirect_self_test_unasked(b) != 0)
                 return 4;
         if (b->ops->set_uplinks(b, &(int) { uplink() }, 1) < 0 || !is_something_attached(clsact))
                 return 5;

@@ -292,6 +292,26 @@ FOR_BOTH(asked)
         host_close(&h);
 }
 
+/* Where the broker has found that it has to be so. */
+FOR_BOTH(asked_and_rewritten)
+{
+        Host h = host_open(family, link, 0);
+        PacketSpec request = to_host(&h, stun_request(1, USERNAME));
+
+        h.redirect->bss->redirect_rewrites = family == AF_INET ? REDIRECT_REWRITES_IPV6
+                                                               : REDIRECT_REWRITES_IPV4;
+        expect_arrives(&h, &request, h.ice, W, "the other version is rewritten");
+        h.redirect->bss->redirect_rewrites = REDIRECT_REWRITES_IPV4 | REDIRECT_REWRITES_IPV6;
+        expect_arrives(&h, &request, h.ice, P, "rewritten");
+        request.message = stun_request(1, "ufrag+02:theirs");
+        expect_arrives(&h, &request, h.wireguard, W, "nobody's");
+        assert_statistics(
+                h.redirect,
+                (uint64_t[_REDIRECT_STATISTIC_MAX]) {
+                        [REDIRECT_RECEIVED] = 1, [REDIRECT_ASSIGNED] = 1, [REDIRECT_UNEXPECTED] = 1 });
+        host_close(&h);
+}
+
 /* Conntrack has forgotten it. */
 FOR_BOTH(asked_after_long)
 {

@@ -27,11 +27,13 @@ typedef struct Fake {
         RedirectKind kind;
         /* What it is to do. */
         int new_error, test_error, uplinks_error, relays_error;
-        size_t room; /* for so many sockets */
+        int unasked_error;
+        bool limited; /* what comes unasked has to be rewritten */
+        size_t room;  /* for so many sockets */
         const char *message;
         /* What it was told. */
         bool alive;
-        unsigned n_made, n_tested;
+        unsigned n_made, n_tested, n_unasked;
         uid_t user;
         RedirectSocket sockets[FAKE_SOCKETS_MAX];
         size_t n_sockets;
@@ -100,11 +102,19 @@ static RedirectBackend *fake_free(RedirectBackend *b)
         return NULL;
 }
 
+#define FAKE_OPS(kind_)                                                                                     \
+        {                                                                                                   \
+                .kind = (kind_),                                                                            \
+                .add = fake_add,                                                                            \
+                .remove = fake_remove,                                                                      \
+                .set_relays = fake_set_relays,                                                              \
+                .set_uplinks = fake_set_uplinks,                                                            \
+                .free = fake_free,                                                                          \
+        }
+
 static const RedirectBackendOps fake_ops[_REDIRECT_KIND_MAX] = {
-        [REDIRECT_NFTABLES] = { REDIRECT_NFTABLES, fake_add, fake_remove, fake_set_relays, fake_set_uplinks,
-                                fake_free },
-        [REDIRECT_EBPF] = { REDIRECT_EBPF, fake_add, fake_remove, fake_set_relays, fake_set_uplinks,
-                            fake_free },
+        [REDIRECT_NFTABLES] = FAKE_OPS(REDIRECT_NFTABLES),
+        [REDIRECT_EBPF] = FAKE_OPS(REDIRECT_EBPF),
 };
 
 static int fake_new(RedirectKind kind, RedirectBackend **ret, char **ret_message)
@@ -141,10 +151,19 @@ static int fake_self_test(void *userdata, RedirectBackend *b, char **ret_message
         f->n_tested++;
         if (f->test_error < 0 && f->message)
                 *ret_message = strdup(f->message);
-        return f->test_error;
+        return f->test_error < 0 ? f->test_error : f->limited;
 }
 
-static const BrokerRedirectFactory factory = { fake_new_ebpf, fake_new_nftables, fake_self_test, NULL };
+static int fake_test_unasked(void *userdata, RedirectBackend *b)
+{
+        Fake *f = CONTAINER_OF(b, Fake, backend);
+
+        f->n_unasked++;
+        return f->unasked_error < 0 ? f->unasked_error : f->limited;
+}
+
+static const BrokerRedirectFactory factory = { fake_new_ebpf, fake_new_nftables, fake_self_test,
+                                               fake_test_unasked, NULL };
 
 #define USER 4711U
 
@@ -251,6 +270,100 @@ Test(redirect, the_self_test_decides)
         cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, &reason), REDIRECT_PROXY);
         cr_assert_str_eq(reason, "The redirect by ebpf does not work here: nothing arrives. "
                                  "The redirect by nftables does not work here: Operation not supported.");
+        broker_redirect_free(redirect);
+}
+
+#define LIMIT                                                                                               \
+        "This host has NAT rules: with eBPF, a firewall that opens WireGuard's port alone stops checks "    \
+        "that "                                                                                             \
+        "come unasked."
+
+Test(redirect, ebpf_with_a_limit_comes_after_nftables)
+{
+        BrokerRedirect *redirect;
+        const char *reason;
+
+        EBPF->limited = true;
+        redirect = make();
+        cr_assert_eq(NFTABLES->n_tested, 1);
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, &reason), REDIRECT_NFTABLES);
+        cr_assert_str_eq(reason, LIMIT);
+        cr_assert_eq(EBPF->n_uplinks, 0);
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_EBPF, &reason), REDIRECT_EBPF);
+        cr_assert_str_eq(reason, LIMIT);
+        cr_assert_eq(EBPF->n_uplinks, 2);
+        cr_assert(!NFTABLES->alive);
+
+        NFTABLES->relays_error = -ENOSPC;
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, &reason), REDIRECT_EBPF);
+        cr_assert_str_eq(reason, LIMIT " The redirect by nftables could not be put into force: No space "
+                                       "left on device.");
+        EBPF->uplinks_error = -EPFNOSUPPORT;
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_EBPF, &reason), REDIRECT_PROXY);
+        cr_assert_str_eq(reason, LIMIT " The redirect by ebpf could not be put into force: Protocol family "
+                                       "not supported.");
+        broker_redirect_free(redirect);
+}
+
+Test(redirect, ebpf_with_a_limit_comes_before_the_proxy)
+{
+        BrokerRedirect *redirect;
+        const char *reason;
+
+        EBPF->limited = true;
+        NFTABLES->new_error = -EOPNOTSUPP;
+        redirect = make();
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, &reason), REDIRECT_EBPF);
+        cr_assert_str_eq(reason, LIMIT " The redirect by nftables does not work here: Operation not "
+                                       "supported.");
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_NFTABLES, &reason), REDIRECT_PROXY);
+        broker_redirect_free(redirect);
+}
+
+Test(redirect, a_limit_comes_and_goes)
+{
+        BrokerRedirect *redirect = make();
+        const RedirectSocket s = made_up(1, "127.0.0.1:1000", "abcdefgh");
+        const char *reason;
+
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, NULL), REDIRECT_EBPF);
+        cr_assert_eq(broker_redirect_add(redirect, &alice, &s, 1), 0);
+        cr_assert(!broker_redirect_check(redirect));
+        EBPF->limited = true;
+        cr_assert(broker_redirect_check(redirect));
+        cr_assert(!broker_redirect_check(redirect), "that is known");
+        cr_assert_eq(broker_redirect_kind(redirect), REDIRECT_EBPF, "nobody has asked for a change");
+        cr_assert_eq(EBPF->n_uplinks, 2);
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, &reason), REDIRECT_NFTABLES);
+        cr_assert_str_eq(reason, LIMIT);
+        cr_assert_eq(EBPF->n_sockets, 0);
+        cr_assert_eq(NFTABLES->n_sockets, 1);
+
+        /* Who does not know sticks to what was known. */
+        EBPF->limited = false;
+        EBPF->unasked_error = -ETIMEDOUT;
+        cr_assert(!broker_redirect_check(redirect));
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, &reason), REDIRECT_NFTABLES);
+        EBPF->unasked_error = 0;
+        cr_assert(broker_redirect_check(redirect));
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, &reason), REDIRECT_EBPF);
+        cr_assert_null(reason);
+        cr_assert_eq(EBPF->n_sockets, 1);
+        cr_assert(!NFTABLES->alive);
+        cr_assert_eq(EBPF->n_tested + NFTABLES->n_tested, 2, "once each");
+        broker_redirect_free(redirect);
+}
+
+Test(redirect, what_does_not_work_has_no_limit)
+{
+        BrokerRedirect *redirect;
+
+        EBPF->test_error = -ETIMEDOUT;
+        EBPF->limited = true;
+        redirect = make();
+        cr_assert(!broker_redirect_check(redirect));
+        cr_assert_eq(EBPF->n_unasked, 0, "there is nothing to test");
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, NULL), REDIRECT_NFTABLES);
         broker_redirect_free(redirect);
 }
 
@@ -420,6 +533,7 @@ static void start_server(void)
                      0);
         server->manager = manager;
         server->redirect = served;
+        server->redirect_checked = now(CLOCK_BOOTTIME);
 }
 
 static void start_wireguard(void)
@@ -692,5 +806,55 @@ Test(redirect_methods, a_link_without_a_port_shares_none)
         wait_for_link();
         broker_manager_find(manager, "wga")->device->listen_port = 0;
         assert_contains(call(fd, "AddSockets", ADD, &good, 1), "NoListenPort");
+        close(fd);
+}
+
+static int connect_watcher(void)
+{
+        static const char call[] = "{\"method\":\"org.icewire.Broker.WatchLinks\",\"more\":true}";
+        int fd = connect_client();
+
+        cr_assert_eq(send(fd, call, sizeof(call), MSG_NOSIGNAL), (ssize_t) sizeof(call));
+        assert_contains(receive_answer(fd), "ready");
+        return fd;
+}
+
+/* The timer's turn, before its time. */
+static void let_it_look(void)
+{
+        unsigned n = EBPF->n_unasked;
+
+        cr_assert_eq(sd_event_source_set_time_relative(server->redirect_check, 0), 0);
+        RUN_UNTIL(event, EBPF->n_unasked == n + 1);
+        run_pending(event);
+}
+
+Test(redirect_methods, a_limit_is_looked_for_now_and_then)
+{
+        int fd = connect_client(), watcher = connect_watcher(), enabled;
+
+        assert_contains(call(fd, "SetRedirect", AUTO, NULL, 0), "ebpf");
+        EBPF->limited = true;
+        assert_contains(call(fd, "SetRedirect", AUTO, NULL, 0), "ebpf");
+        cr_assert_eq(EBPF->n_unasked, 0, "it was looked a moment ago");
+        server->redirect_checked -= 10 * USEC_PER_SEC;
+        assert_contains(call(fd, "SetRedirect", AUTO, NULL, 0), "nftables");
+        assert_contains(call(fd, "SetRedirect", AUTO, NULL, 0), "NAT rules");
+        cr_assert_eq(EBPF->n_unasked, 1);
+        cr_assert(!is_readable(watcher), "who has asked has heard it");
+
+        /* The last request is followed by another look. */
+        EBPF->limited = false;
+        let_it_look();
+        cr_assert_eq(broker_redirect_kind(served), REDIRECT_NFTABLES);
+        assert_contains(receive_answer(watcher), "{\"event\":\"redirect\"}");
+        assert_contains(call(fd, "SetRedirect", AUTO, NULL, 0), "ebpf");
+        let_it_look();
+        cr_assert(!is_readable(watcher), "nothing has changed");
+
+        call(fd, "SetRedirect", "{\"mode\":\"proxy\",\"uplinks\":[],\"relays\":[]}", NULL, 0);
+        cr_assert_eq(sd_event_source_get_enabled(server->redirect_check, &enabled), 0);
+        cr_assert_eq(enabled, SD_EVENT_OFF);
+        close(watcher);
         close(fd);
 }
