@@ -16,6 +16,7 @@
 #include "log.h"
 #include "sandbox.h"
 #include "string-util.h"
+#include "uptime.h"
 #include "varlink-agent.h"
 #include "varlink-util.h"
 

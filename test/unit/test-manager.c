@@ -27,6 +27,7 @@
 #include "sharing.h"
 #include "string-util.h"
 #include "try.h"
+#include "uptime.h"
 
 #define HOST_ADDRESS "192.0.2.1"
 #define RECORD_MAX 256
