@@ -107,7 +107,7 @@ static int watch_signals(sd_event *event, BrokerManager *manager)
         return sd_event_set_watchdog(event, true);
 }
 
-/* Loads what needs rights that go right after it, and tries it out with those that are left. */
+/* Loads what needs rights that go right after it. */
 static int start_redirect(uid_t user, BrokerRedirect **ret)
 {
         int r;
@@ -125,7 +125,6 @@ static int start_redirect(uid_t user, BrokerRedirect **ret)
         r = privileges_drop();
         if (r < 0)
                 return log_error_errno(r, "Failed to drop privileges: %m");
-        broker_redirect_test(*ret);
         return 0;
 }
 
@@ -151,7 +150,6 @@ static int start(sd_event *event, const Arguments *arguments, BrokerServer **ret
                 return log_error_errno(r, "Failed to watch for links: %m");
         (*ret_server)->manager = *ret_manager;
         (*ret_server)->redirect = *ret_redirect;
-        (*ret_server)->redirect_checked = now(CLOCK_BOOTTIME);
         r = watch_signals(event, *ret_manager);
         if (r < 0)
                 return log_error_errno(r, "Failed to watch for signals: %m");
@@ -179,6 +177,9 @@ int icewire_broker_run(int argc, char *argv[])
         if (r < 0)
                 return EXIT_FAILURE;
         (void) sd_notify(0, "READY=1\nSTATUS=Following WireGuard links.");
+        /* With the rights that are left. Before anybody is served, but while icewired starts. */
+        broker_redirect_test(redirect);
+        server->redirect_checked = now(CLOCK_BOOTTIME);
         r = sd_event_loop(event);
         if (r < 0)
                 log_error_errno(r, "The event loop failed: %m");
