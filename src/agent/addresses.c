@@ -215,17 +215,27 @@ static bool contains_address(const SocketAddress *addresses, size_t n, const Soc
         return false;
 }
 
-size_t addresses_uplinks(const RtnlMonitor *monitor, const SocketAddress *addresses, size_t n, int *ret,
-                         size_t max)
+static bool link_has_any(const RtnlMonitor *monitor, int ifindex, const SocketAddress *addresses, size_t n)
 {
-        size_t n_all, k = 0;
+        size_t n_all;
         const RtnlAddress *all = rtnl_monitor_addresses(monitor, &n_all);
 
-        /* By ifindex, so that those of one interface stand together. */
-        for (size_t i = 0; i < n_all && k < max; i++)
-                if ((k == 0 || ret[k - 1] != all[i].ifindex) &&
-                    contains_address(addresses, n, &all[i].address))
-                        ret[k++] = all[i].ifindex;
+        for (size_t i = 0; i < n_all; i++)
+                if (all[i].ifindex == ifindex && contains_address(addresses, n, &all[i].address))
+                        return true;
+        return false;
+}
+
+size_t addresses_uplinks(const RtnlMonitor *monitor, const AddressPolicy *policy,
+                         const SocketAddress *addresses, size_t n, int *ret, size_t max)
+{
+        size_t n_links, k = 0;
+        const RtnlLink *links = rtnl_monitor_links(monitor, &n_links);
+
+        for (size_t i = 0; i < n_links && k < max; i++)
+                if (interface_is_uplink(links + i, links[i].default_routes > 0, policy) &&
+                    link_has_any(monitor, links[i].ifindex, addresses, n))
+                        ret[k++] = links[i].ifindex;
         return k;
 }
 

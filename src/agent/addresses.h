@@ -26,9 +26,10 @@ bool interface_is_uplink(const RtnlLink *link, bool has_default_route, const Add
 size_t addresses_collect(const RtnlMonitor *monitor, const AddressPolicy *policy, SocketAddress *ret,
                          size_t max);
 
-/* The interfaces (ifindex) that have these addresses, each once, at most `max`. Returns how many. */
-size_t addresses_uplinks(const RtnlMonitor *monitor, const SocketAddress *addresses, size_t n, int *ret,
-                         size_t max);
+/* The interfaces (ifindex) of addresses_collect() that have these addresses, each once, at most `max`;
+ * another interface with one of them (loopback, of a service's address) is none. Returns how many. */
+size_t addresses_uplinks(const RtnlMonitor *monitor, const AddressPolicy *policy,
+                         const SocketAddress *addresses, size_t n, int *ret, size_t max);
 
 /* May this be a peer's address as seen from here? Not: unspecified, loopback, multicast, IPv6 link-local,
  * IPv4-mapped, or an address inside the AllowedIPs of one of our links (it would go through the tunnel that

@@ -26,8 +26,8 @@
 /* What an answer may carry: the largest envelope. */
 #define DATA_MAX (64 * 1024)
 
-/* Calls that wait on the channel for sockets. */
-#define SOCKET_CALLS_MAX 1024U
+/* Sockets that wait with their calls: each is a descriptor more. */
+#define SOCKETS_MAX 4096U
 
 typedef enum ChannelKind {
         CHANNEL_WATCH,
@@ -608,13 +608,14 @@ static int call_with_sockets(Broker *b, const char *method, sd_json_variant *par
                              size_t n, BrokerCall *prototype, BrokerCall **ret)
 {
         size_t n_waiting = 0;
-        BrokerCall *other;
+        const BrokerCall *other;
         int r;
 
         if (n > ELEMENTSOF(prototype->fds))
                 return -E2BIG;
-        DL_COUNT(((BrokerClient *) b)->channels[CHANNEL_SOCKETS].calls, other, n_waiting);
-        if (n_waiting >= SOCKET_CALLS_MAX)
+        DL_FOREACH (((BrokerClient *) b)->channels[CHANNEL_SOCKETS].calls, other)
+                n_waiting += other->n_fds;
+        if (n > 0 && n_waiting + n > SOCKETS_MAX)
                 return -ENOBUFS;
         for (size_t i = 0; i < n; i++) {
                 prototype->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "manager.h"
 #include "peer-call.h"
+#include "reliance.h"
 #include "try.h"
 
 /* How long the session before this one stays, for what is still under way over its pair. */
@@ -97,8 +98,7 @@ static int attach_proxy(Peer *peer, Session *s)
         return proxy_set_agent(peer->proxy, s->ice);
 }
 
-/* Is the path WireGuard's own business, from the endpoint on? */
-static bool is_plain(const Peer *peer)
+bool carrier_is_plain(const Peer *peer)
 {
         return socket_address_is_set(&peer->path.endpoint) && !proxy_address_is_ours(&peer->path.endpoint);
 }
@@ -144,6 +144,19 @@ static void leave_proxy(Peer *peer)
                 peer->proxy = proxy_free(peer->proxy);
 }
 
+static bool has_our_endpoint(const Peer *peer)
+{
+        return socket_address_equal(&peer->endpoint, &peer->path.endpoint);
+}
+
+/* The proxy of the path before is still open. */
+static void consider_handover(Peer *peer)
+{
+        if (peer->proxy && carrier_is_plain(peer) && has_our_endpoint(peer) &&
+            !event_timer_is_armed(peer->handover_timer))
+                leave_proxy(peer);
+}
+
 static void on_endpoint_set(Broker *b, int error, void *userdata)
 {
         Peer *peer = peer_call_finish(userdata);
@@ -154,7 +167,8 @@ static void on_endpoint_set(Broker *b, int error, void *userdata)
                 look_later(peer);
                 return;
         }
-        if (is_plain(peer) && peer->proxy)
+        peer->follows_peer = true;
+        if (carrier_is_plain(peer) && peer->proxy)
                 leave_proxy(peer);
         link_refresh(peer->link);
 }
@@ -185,8 +199,7 @@ static void set_endpoint(Peer *peer)
 
 static bool endpoint_is_settled(const Peer *peer)
 {
-        return socket_address_equal(&peer->endpoint, &peer->path.endpoint) &&
-               peer->persistent_keepalive != 0;
+        return has_our_endpoint(peer) && peer->persistent_keepalive != 0;
 }
 
 static bool leaves_handshake_to_peer(const Peer *peer)
@@ -221,6 +234,7 @@ static int on_handshake_timer(sd_event_source *source, uint64_t t, void *userdat
         if (usec_sub(now(CLOCK_BOOTTIME), peer->handshake_wanted_since) > HANDSHAKE_TIMEOUT) {
                 /* From here on the broker tells when there is one after all. */
                 peer->handshake_overdue = true;
+                reliance_begin(peer);
                 peer_update_reason(peer);
                 return 0;
         }
@@ -325,6 +339,7 @@ void carrier_take_over(Session *s)
                 .since = now(CLOCK_BOOTTIME),
                 .round_trip_time = ice_agent_round_trip_time(s->ice),
         };
+        peer->follows_peer = has_our_endpoint(peer);
         log_peer_full(peer, LOG_INFO, 0, "Path is %s: %s to %s.", path_kind_to_string(peer->path.kind),
                       ICE_CANDIDATE_STR(&s->local), ICE_CANDIDATE_STR(&s->remote));
         peer_changed(peer);
@@ -334,6 +349,7 @@ void carrier_take_over(Session *s)
         wait_for_handshake(s);
         if (!leaves_handshake_to_peer(peer) && !endpoint_is_settled(peer))
                 set_endpoint(peer);
+        consider_handover(peer);
 }
 
 uint64_t carrier_received_packets(const Peer *peer)
@@ -364,12 +380,13 @@ void carrier_port_changed(Peer *peer)
 }
 
 /* Without a proxy WireGuard may have followed the peer, to another address of it or from its relay to it, or
- * somebody knows a better one; reliance.c sees if it is no good. */
+ * somebody knows a better one; reliance.c sees if it is no good. But what it has had since before this path
+ * is no news. */
 static void follow_peer(Peer *peer)
 {
-        if (peer->state != PEER_STATE_CONNECTED || !is_plain(peer) ||
+        if (peer->state != PEER_STATE_CONNECTED || !carrier_is_plain(peer) || !peer->follows_peer ||
             !socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint) ||
-            socket_address_equal(&peer->endpoint, &peer->path.endpoint))
+            has_our_endpoint(peer))
                 return;
         log_peer_full(peer, LOG_DEBUG, 0, "WireGuard reaches it at %s now.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
@@ -383,7 +400,7 @@ static void follow_peer(Peer *peer)
  * wish. */
 static bool endpoint_is_good(const Peer *peer)
 {
-        return socket_address_equal(&peer->endpoint, &peer->path.endpoint) &&
+        return has_our_endpoint(peer) &&
                (peer->persistent_keepalive != 0 || peer->handshake_wanted_since == 0);
 }
 
@@ -410,6 +427,8 @@ static void restore_endpoint(Peer *peer)
 static void handshake_came(Peer *peer)
 {
         stop_waiting_for_handshake(peer);
+        peer->handshakes_missed = 0;
+        peer->follows_peer = true;
         log_peer_full(peer, LOG_INFO, 0, "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
         follow_peer(peer);
@@ -424,11 +443,13 @@ bool carrier_has_session(const Peer *peer)
 
 void carrier_observe(Peer *peer)
 {
-        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before) {
+        peer->follows_peer = peer->follows_peer || has_our_endpoint(peer);
+        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before)
                 handshake_came(peer);
-                return;
+        else {
+                follow_peer(peer);
+                if (carrier_has_session(peer))
+                        restore_endpoint(peer);
         }
-        follow_peer(peer);
-        if (carrier_has_session(peer))
-                restore_endpoint(peer);
+        consider_handover(peer);
 }

@@ -16,6 +16,9 @@ void carrier_release(Peer *peer);
 /* A session is about to go; if it carries the path, nothing does from now on. */
 void carrier_forget_session(Session *session);
 
+/* Is the path WireGuard's own business, from the endpoint on? No proxy hears then that nothing comes. */
+bool carrier_is_plain(const Peer *peer);
+
 /* Is the path, if there is one, that of a session of ours? */
 bool carrier_has_session(const Peer *peer);
 

@@ -631,7 +631,7 @@ static int config_new(Config **ret)
         return 0;
 }
 
-int config_load(const char *root, Config **ret)
+int config_load(const char *root, Config **ret, unsigned *ret_n_problems)
 {
         _cleanup_(loader_done) Loader loader = {};
         int r;
@@ -647,6 +647,8 @@ int config_load(const char *root, Config **ret)
                 return r;
         drop_relays_without_credentials(&loader);
         *ret = TAKE_PTR(loader.config);
+        if (ret_n_problems)
+                *ret_n_problems = loader.n_problems;
         return 0;
 }
 

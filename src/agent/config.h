@@ -45,8 +45,9 @@ typedef struct Config {
 /* Reads /usr/lib, /run and /etc (icewire/icewire.conf and icewire.conf.d/) and the credentials. What is
  * wrong is logged with file and line and skipped; the rest is used. TURN servers for which there is no user
  * or password count as wrong. `root` is put before the three trees
- * (tests), NULL: none. -ENOMEM; other errors only if nothing could be read at all. */
-int config_load(const char *root, Config **ret);
+ * (tests), NULL: none. ret_n_problems: how many things were wrong, NULL: never mind. -ENOMEM; other
+ * errors only if nothing could be read at all. */
+int config_load(const char *root, Config **ret, unsigned *ret_n_problems);
 
 /* Like config_load(), for one text: what the fuzzer and the unit tests call. name: for messages. */
 int config_parse(const char *name, const char *text, size_t size, Config **ret, unsigned *ret_n_problems);

@@ -126,8 +126,8 @@ void link_mappings_update(Link *link, bool again)
 
 static bool needs_mappings(const Link *link)
 {
-        for (Peer *peer = link->peers; peer; peer = peer->hh.next)
-                if (peer->path.kind != PATH_DIRECT)
+        for (const Peer *peer = link->peers; peer; peer = peer->hh.next)
+                if (peer->path.kind != PATH_DIRECT || session_is_negotiating(peer->session))
                         return true;
         return false;
 }

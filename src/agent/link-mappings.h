@@ -21,7 +21,7 @@ size_t link_mappings_servers(const Manager *m, SocketAddress *ret, size_t max);
 /* The broker is gone: nothing is asked until link_mappings_update(…, again). */
 void link_mappings_lost(Link *link);
 
-/* A peer of the link has got a direct path, or has lost it. */
+/* A peer of the link has got a direct path, or looks for another one. */
 void link_mappings_consider_need(Link *link);
 
 /* Where the port is seen from outside at our address `local` (its port is ignored); NULL: unknown. */

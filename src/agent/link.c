@@ -6,7 +6,7 @@
 #include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
-#include "sharing.h"
+#include "session.h"
 #include "try.h"
 
 int link_new(Manager *manager, const char *name, Link **ret)
@@ -84,7 +84,6 @@ static void follow_public_key(Link *link, const WireguardDevice *device)
 
 static void follow_port(Link *link, const WireguardDevice *device)
 {
-        bool appeared = link->listen_port == 0, shared = sharing_is_on(link->manager);
         Peer *peer, *next;
 
         if (link->listen_port == device->listen_port)
@@ -96,12 +95,12 @@ static void follow_port(Link *link, const WireguardDevice *device)
         HASH_ITER(hh, link->peers, peer, next)
         {
                 carrier_port_changed(peer);
-                if (appeared)
-                        try_now(peer);
-                else if (shared && link->listen_port != 0)
+                if (link->listen_port == 0)
+                        peer_update_reason(peer);
+                else if (peer->session && peer->session->shared)
                         peer_reconnect(peer);
                 else
-                        peer_update_reason(peer);
+                        try_now(peer);
         }
 }
 

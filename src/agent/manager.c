@@ -4,6 +4,7 @@
 
 #include <utlist.h>
 
+#include "carrier.h"
 #include "event-util.h"
 #include "exchange.h"
 #include "link-mappings.h"
@@ -432,14 +433,17 @@ void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n)
         bool first = !m->addresses_known;
 
         n = MIN(n, ELEMENTSOF(m->addresses));
-        if (!first && addresses_equal(m, addresses, n))
+        if (!first && addresses_equal(m, addresses, n)) {
+                sharing_refresh(m);
                 return;
+        }
         if (n > 0)
                 memcpy(m->addresses, addresses, n * sizeof(*addresses));
         m->n_addresses = n;
         m->addresses_known = true;
         for (size_t i = 0; i < n; i++)
                 log_debug("Our address %s.", SOCKET_ADDRESS_IP_STR(&addresses[i]));
+        sharing_update(m);
         if (first)
                 for_each_peer(m, try_now);
         else if (n > 0)
@@ -454,10 +458,7 @@ static void collect_addresses(Manager *m)
         size_t n;
 
         n = addresses_collect(m->rtnl, &m->config->addresses, addresses, ELEMENTSOF(addresses));
-        /* Also where the addresses are the same: the interface may be another one. */
-        sharing_invalidate(m);
         manager_set_addresses(m, addresses, n);
-        sharing_update(m);
         for (size_t i = 0; i < m->n_rendezvous; i++)
                 if (m->rendezvous[i]->ops->network_changed)
                         m->rendezvous[i]->ops->network_changed(m->rendezvous[i]);
@@ -482,6 +483,8 @@ static void on_rtnl_changed(RtnlMonitor *monitor, int ifindex, int changes, void
                 return;
         if (m->addresses_due == 0)
                 m->addresses_due = t + ADDRESSES_DELAY_MAX;
+        else if (t >= m->addresses_due)
+                return; /* a timer that is set anew has to wait anew for its turn */
         r = event_arm_timer(m->event, &m->addresses_timer,
                             MIN(ADDRESSES_DELAY, usec_sub(m->addresses_due, t)), on_addresses_timer, m,
                             "manager-addresses");
@@ -560,7 +563,8 @@ static void on_resolved(int error, const SocketAddress *addresses, size_t n, voi
         for (size_t i = 0; i < n && i < ADDRESSES_PER_SERVER_MAX; i++)
                 add_server(m, lookup->server, &addresses[i]);
         server_lookup_free(lookup);
-        if (!m->lookups)
+        /* A TURN server that is known late must be known to the broker before it is used. */
+        if (!m->lookups || m->lookups_overdue)
                 lookups_settled(m);
 }
 
@@ -672,8 +676,7 @@ void manager_reload(Manager *m, Config *config)
                 log_error_errno(r, "Failed to look up the servers: %m");
         if (m->rtnl && rtnl_monitor_is_ready(m->rtnl))
                 collect_addresses(m);
-        else
-                sharing_update(m);
+        sharing_update(m);
         for_each_peer(m, try_now);
 }
 
@@ -681,7 +684,7 @@ static void say_goodbye(Peer *peer)
 {
         Message m = { .type = MESSAGE_BYE };
 
-        if (peer->signalling.peer_instance != 0 && peer->path.kind != PATH_DIRECT)
+        if (peer->signalling.peer_instance != 0 && !carrier_is_plain(peer))
                 exchange_send(peer, 0, &m);
 }
 

@@ -267,6 +267,10 @@ static int on_refresh(sd_event_source *s, uint64_t usec, void *userdata)
         Mapping *m = userdata;
         bool all = count_servers(m, has_answered) < REFRESH_SERVERS_MIN;
 
+        if (m->state == MAPPING_STATE_FAILED) {
+                mapping_share_again(m);
+                return 0;
+        }
         for (size_t i = 0; i < m->n_servers; i++) {
                 MappingServer *server = &m->servers[i];
 
@@ -290,7 +294,7 @@ void mapping_set_wanted(Mapping *m, bool wanted)
         }
         for (size_t i = 0; i < m->n_servers; i++)
                 asked = MAX(asked, m->servers[i].asked);
-        if (m->state == MAPPING_STATE_ASKING || m->state == MAPPING_STATE_SETTLED)
+        if (m->state != MAPPING_STATE_SHARING)
                 schedule_refresh(m, usec_sub(usec_add(asked, REFRESH_INTERVAL), now(CLOCK_BOOTTIME)));
 }
 
@@ -350,6 +354,7 @@ static void fail(Mapping *m, int error)
         m->state = MAPPING_STATE_FAILED;
         m->hairpin_wanted = false;
         forget_answers(m);
+        schedule_refresh(m, REFRESH_INTERVAL);
 }
 
 static void on_shared(Broker *b, int error, void *userdata)
@@ -377,10 +382,14 @@ static int share(Mapping *m)
 
 void mapping_sharing_lost(Mapping *m)
 {
-        if (!m->broker || m->n_servers == 0)
+        if (!m->broker)
                 return;
         m->call = broker_call_free(m->call);
         m->shared = false;
+        if (m->n_servers == 0) {
+                m->state = MAPPING_STATE_SETTLED;
+                return;
+        }
         m->state = MAPPING_STATE_SHARING;
         event_disarm_timer(m->patience_timer);
         event_disarm_timer(m->refresh_timer);
@@ -396,10 +405,12 @@ void mapping_share_again(Mapping *m)
 {
         int r;
 
-        if (!m->broker || m->n_servers == 0)
+        if (!m->broker)
                 return;
         mapping_sharing_lost(m);
         (void) m->broker->ops->remove_sockets(m->broker, m->ufrag); /* should it remember after all */
+        if (m->n_servers == 0)
+                return;
         r = share(m);
         if (r < 0) {
                 fail(m, r);

@@ -111,8 +111,8 @@ void mapping_set_servers(Mapping *mapping, const SocketAddress *servers, size_t 
 void mapping_sharing_lost(Mapping *mapping);
 void mapping_share_again(Mapping *mapping);
 
-/* While somebody needs it the mapping is kept alive and up to date, with a question at most every 25 s.
- * Initially not. */
+/* While somebody needs it the mapping is kept alive and up to date, with a question at most every 25 s, and
+ * FAILED tries to share again as often. Initially not. */
 void mapping_set_wanted(Mapping *mapping, bool wanted);
 
 /* Asks every server anew (unless that is under way), and tests the hairpin as well if that is wanted; FAILED

@@ -200,5 +200,6 @@ void peer_update_reason(Peer *peer)
 
 void peer_reconnect(Peer *peer)
 {
+        peer->sharing_failures = 0;
         try_again(peer);
 }

@@ -111,12 +111,16 @@ struct Peer {
         Session *session;
         Session *old_session;
         sd_event_source *old_session_timer;
+        unsigned sharing_failures; /* in a row: the broker does not share a session's sockets;
+                                      peer_reconnect() gives it another chance */
 
         /* reliance.c: is an endpoint that is not ours still good? */
         sd_event_source *reliance_timer;
-        bool stale;              /* its handshake has grown old */
-        uint64_t stale_tx_bytes; /* sent by then */
-        bool unanswered;         /* more was sent since then */
+        bool stale;                 /* its handshake has grown old */
+        uint64_t stale_tx_bytes;    /* sent by then */
+        bool unanswered;            /* more was sent since then */
+        unsigned handshakes_missed; /* paths in a row that got none; at least 1 while one is overdue */
+        usec_t goodbye;             /* CLOCK_BOOTTIME: a handshake from before proves nothing any more */
 
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;
@@ -130,6 +134,8 @@ struct Peer {
         usec_t handshake_wanted_since; /* CLOCK_BOOTTIME; 0: none is waited for */
         usec_t handshake_before;       /* last_handshake by then: another one proves the path */
         bool endpoint_is_being_set;    /* a call is under way */
+        bool follows_peer; /* WireGuard has had the path's endpoint, or proved another: where it sends now is
+                              where the peer is */
         sd_event_source *endpoint_timer;
 };
 

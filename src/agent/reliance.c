@@ -13,13 +13,28 @@
  * section 6.1). */
 #define HANDSHAKE_VALID (180 * USEC_PER_SEC)
 
-/* How often to look at a peer whose handshake is older than that. */
+/* How often to look at a peer whose handshake is older than that. When paths come one after the other and
+ * none gets a handshake (the two disagree about their keys, or WireGuard alone is filtered), twice as long
+ * each time, up to 8 min. */
 #define STALE_INTERVAL (30 * USEC_PER_SEC)
+#define HANDSHAKES_MISSED_MAX 5U
 
 static bool handshake_is_fresh(const Peer *peer)
 {
         return peer->last_handshake > 0 &&
                usec_sub(now(CLOCK_BOOTTIME), peer->handshake_at) < HANDSHAKE_VALID;
+}
+
+static usec_t handshake_patience(const Peer *peer)
+{
+        return STALE_INTERVAL << (peer->handshakes_missed - 1);
+}
+
+/* The link may be read at any time, for other peers of it. */
+static bool handshake_is_missed(const Peer *peer)
+{
+        return peer->handshake_overdue &&
+               usec_sub(now(CLOCK_BOOTTIME), peer->handshake_wanted_since) > handshake_patience(peer);
 }
 
 /* Does WireGuard get through, at an endpoint that needs no proxy? */
@@ -29,15 +44,14 @@ static bool endpoint_works(const Peer *peer)
         if (!carrier_has_session(peer) &&
             (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint)))
                 return false;
-        switch (peer->path.kind) {
-        case PATH_NONE:
-                return handshake_is_fresh(peer);
-        case PATH_DIRECT:
-                /* The first handshake over a path of ours is waited for by carrier.c. */
-                return peer->state != PEER_STATE_CONNECTED || handshake_is_fresh(peer) || !peer->unanswered;
-        default:
+        if (peer->path.kind == PATH_NONE)
+                return handshake_is_fresh(peer) && peer->handshake_at >= peer->goodbye;
+        if (!carrier_is_plain(peer))
                 return false;
-        }
+        /* The first handshake over a path of ours has its own time, in carrier.c. */
+        if (peer->state != PEER_STATE_CONNECTED)
+                return !handshake_is_missed(peer) || !peer->unanswered;
+        return handshake_is_fresh(peer) || !peer->unanswered;
 }
 
 bool peer_is_self_reliant(const Peer *peer)
@@ -56,6 +70,13 @@ static void judge(Peer *peer)
                 peer->unanswered = true;
 }
 
+void reliance_begin(Peer *peer)
+{
+        peer->stale = peer->unanswered = false;
+        peer->handshakes_missed = MIN(peer->handshakes_missed + 1, HANDSHAKES_MISSED_MAX);
+        link_refresh(peer->link);
+}
+
 static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
 {
         Peer *peer = userdata;
@@ -64,14 +85,20 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
         return 0;
 }
 
-static void arm_timer(Peer *peer)
+static usec_t interval(const Peer *peer)
 {
         usec_t age = usec_sub(now(CLOCK_BOOTTIME), peer->handshake_at);
+
+        if (peer->handshake_overdue)
+                return handshake_patience(peer);
+        return peer->stale ? STALE_INTERVAL : usec_sub(HANDSHAKE_VALID, age) + USEC_PER_SEC;
+}
+
+static void arm_timer(Peer *peer)
+{
         int r;
 
-        r = event_arm_timer_jittered(peer->link->manager->event, &peer->reliance_timer,
-                                     peer->stale ? STALE_INTERVAL
-                                                 : usec_sub(HANDSHAKE_VALID, age) + USEC_PER_SEC,
+        r = event_arm_timer_jittered(peer->link->manager->event, &peer->reliance_timer, interval(peer),
                                      on_timer, peer, "peer-reliance");
         if (r < 0)
                 log_peer_full(peer, LOG_WARNING, r, "Failed to watch the endpoint, ignoring: %m");
@@ -86,6 +113,7 @@ static void leave_alone(Peer *peer)
         peer->path.kind = PATH_DIRECT;
         peer->path.since = now(CLOCK_BOOTTIME);
         peer->path.endpoint = peer->endpoint;
+        peer->follows_peer = true;
         peer_set_state(peer, PEER_STATE_CONNECTED);
 }
 
@@ -107,8 +135,8 @@ void reliance_follow(Peer *peer)
         works = endpoint_works(peer);
         if (works && peer->path.kind == PATH_NONE && !session_is_negotiating(peer->session))
                 leave_alone(peer);
-        else if (!works && peer->path.kind == PATH_DIRECT)
+        else if (!works && carrier_is_plain(peer))
                 take_care(peer);
-        if (works && peer->state == PEER_STATE_CONNECTED)
+        if (works && (peer->state == PEER_STATE_CONNECTED || peer->handshake_overdue))
                 arm_timer(peer);
 }

@@ -9,5 +9,8 @@
  * as it does when there is nothing to say. So when it is old, the link is read now and then, and only what
  * was sent since then without an answer is a sign of death. */
 
+/* A handshake is overdue: what is sent from now on must be answered. */
+void reliance_begin(Peer *peer);
+
 /* A new reading of the peer is in. */
 void reliance_follow(Peer *peer);

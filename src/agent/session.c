@@ -22,6 +22,9 @@
  * pair take with the retransmissions of RFC 8489 (RFC 8863 section 4). */
 #define PATIENCE (39500 * USEC_PER_MSEC)
 
+/* When the broker has refused so many sessions' sockets in a row, the proxy serves. */
+#define SHARING_FAILURES_MAX 2
+
 static int on_timer(sd_event_source *source, uint64_t t, void *userdata);
 
 static void fill_description(const Session *s, SdpDescription *d)
@@ -131,6 +134,14 @@ static void deliver_early_data(Session *s)
                 proxy_deliver(s->peer->proxy, data, s->early_size);
 }
 
+/* libnice knows no candidate at the link's port, so it has discovered what leaves from there. A pair of a
+ * candidate that it knows goes by an interface where nothing is shared (the route to the peer is not by the
+ * address's own interface): WireGuard would leave from another port than the one that works. */
+static bool leaves_from_link_port(const IceCandidate *local)
+{
+        return local->type == ICE_CANDIDATE_PRFLX && local->transport == ICE_TRANSPORT_UDP;
+}
+
 static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandidate *remote, void *userdata)
 {
         Session *s = userdata;
@@ -138,7 +149,8 @@ static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandi
         s->selected = true;
         s->local = *local;
         s->remote = *remote;
-        if (s->shared)
+        s->pair_shared = s->shared && leaves_from_link_port(local);
+        if (s->pair_shared)
                 shared_candidates_name(s->peer->link, s->candidates, s->n_candidates, &s->local);
         event_disarm_timer(s->timer);
         carrier_take_over(s);
@@ -248,8 +260,7 @@ void session_share_again(Session *s)
 
 bool session_is_plain(const Session *s)
 {
-        return s->shared && s->selected && s->local.transport == ICE_TRANSPORT_UDP &&
-               s->remote.transport == ICE_TRANSPORT_UDP && s->local.type != ICE_CANDIDATE_RELAY;
+        return s->selected && s->pair_shared && s->remote.transport == ICE_TRANSPORT_UDP;
 }
 
 /* libnice's own sockets carry STUN, and the data of relayed pairs. */
@@ -276,7 +287,7 @@ static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, bool con
         s->peer_instance = peer_instance;
         s->controlling = controlling;
         s->started = now(CLOCK_BOOTTIME);
-        s->shared = sharing_is_on(peer->link->manager);
+        s->shared = sharing_is_on(peer->link->manager) && peer->sharing_failures < SHARING_FAILURES_MAX;
         r = make_agent(s);
         if (r < 0)
                 return r;
@@ -404,26 +415,35 @@ static int begin_answer(Session *s)
         return r;
 }
 
+static int begin(Session *s)
+{
+        return s->controlling ? begin_offer(s) : begin_answer(s);
+}
+
 static void on_shared(Broker *b, int error, void *userdata)
 {
         Session *s = userdata;
-        int r = error;
+        int r;
 
         s->sharing = NULL;
-        if (r >= 0)
-                r = s->controlling ? begin_offer(s) : begin_answer(s);
-        if (r >= 0)
+        if (error < 0) {
+                log_peer_full(s->peer, LOG_WARNING, error, "Failed to share WireGuard's port: %m");
+                s->peer->sharing_failures += error != -ECONNRESET;
+                try_session_aborted(s);
                 return;
-        log_peer_full(s->peer, LOG_WARNING, r, "Failed to share WireGuard's port: %m");
-        try_session_aborted(s);
+        }
+        s->peer->sharing_failures = 0;
+        r = begin(s);
+        if (r < 0) {
+                log_peer_full(s->peer, LOG_WARNING, r, "Failed to begin the session: %m");
+                try_session_aborted(s);
+        }
 }
 
 /* Everything that anybody else gets to see, now or when the sockets share the link's port. */
 static int session_begin(Session *s)
 {
-        if (s->shared)
-                return share_sockets(s, on_shared, &s->sharing);
-        return s->controlling ? begin_offer(s) : begin_answer(s);
+        return s->shared ? share_sockets(s, on_shared, &s->sharing) : begin(s);
 }
 
 int session_new_offer(Peer *peer, uint64_t peer_instance, Session **ret)

@@ -28,6 +28,7 @@ struct Session {
         sd_event_source *trickle; /* tells it, once per turn */
 
         bool selected;
+        bool pair_shared; /* what it sends leaves from WireGuard's port */
         IceCandidate local, remote;
         void *early; /* what the peer's WireGuard sent before we had a pair; the last of it, NULL: nothing */
         size_t early_size;

@@ -21,8 +21,8 @@ static void make_wish(const Manager *m, Wish *ret)
                 if (m->ice_servers[i].kind == ICE_SERVER_TURN_UDP)
                         w.relays[w.n_relays++] = m->ice_servers[i].address;
         if (m->rtnl)
-                w.n_uplinks = addresses_uplinks(m->rtnl, m->addresses, m->n_addresses, w.uplinks,
-                                                ELEMENTSOF(w.uplinks));
+                w.n_uplinks = addresses_uplinks(m->rtnl, &m->config->addresses, m->addresses, m->n_addresses,
+                                                w.uplinks, ELEMENTSOF(w.uplinks));
         *ret = w;
 }
 
@@ -39,6 +39,7 @@ static void log_news(RedirectKind kind, const char *reason)
 static void settle(Manager *m, RedirectKind kind, const char *reason)
 {
         bool news = m->redirect_kind != kind || !streq_ptr(m->redirect_reason, reason);
+        bool awaited = !m->redirect_settled;
 
         if (news || !m->redirect_told)
                 log_news(kind, reason);
@@ -46,7 +47,9 @@ static void settle(Manager *m, RedirectKind kind, const char *reason)
         (void) free_and_strdup(&m->redirect_reason, reason);
         m->redirect_kind = kind;
         m->redirect_settled = true;
-        manager_sharing_settled(m, TAKE_GENERIC(m->redirect_forgotten, false));
+        /* Nobody is woken because a container has come or gone. */
+        if (news || awaited)
+                manager_sharing_settled(m, TAKE_GENERIC(m->redirect_forgotten, false));
 }
 
 static void on_redirect(Broker *b, int error, RedirectKind kind, const char *reason, void *userdata)
@@ -57,7 +60,7 @@ static void on_redirect(Broker *b, int error, RedirectKind kind, const char *rea
         if (error == -ECONNRESET)
                 return; /* asked again when it is back */
         if (m->redirect_again) {
-                sharing_update(m);
+                sharing_refresh(m);
                 return;
         }
         if (error < 0) {
@@ -68,13 +71,12 @@ static void on_redirect(Broker *b, int error, RedirectKind kind, const char *rea
         settle(m, kind, reason);
 }
 
-void sharing_update(Manager *m)
+void sharing_refresh(Manager *m)
 {
         Broker *b = m->broker;
         Wish w;
         int r;
 
-        m->redirect_settled = false;
         m->redirect_again = m->redirect_call;
         if (m->redirect_call || !m->broker_ready || !b->connected)
                 return;
@@ -85,6 +87,12 @@ void sharing_update(Manager *m)
                 log_warning_errno(r, "Failed to ask icewire-broker to share WireGuard's ports: %m");
                 settle(m, REDIRECT_PROXY, "icewire-broker could not be asked to");
         }
+}
+
+void sharing_update(Manager *m)
+{
+        m->redirect_settled = false;
+        sharing_refresh(m);
 }
 
 void sharing_lost(Manager *m)

@@ -9,15 +9,12 @@
 
 #define SHARING_RELAYS_MAX 64
 
-/* Uplinks, servers, the configuration or the broker may have changed: nothing is known until the broker has
- * answered. */
+/* Addresses, servers, the configuration or the broker may have changed: nothing is known until the broker
+ * has answered. */
 void sharing_update(Manager *m);
 
-/* The same, where sharing_update() follows in this turn. */
-static inline void sharing_invalidate(Manager *m)
-{
-        m->redirect_settled = false;
-}
+/* Other interfaces may have the addresses now: what is known is good until the broker says otherwise. */
+void sharing_refresh(Manager *m);
 
 /* The broker is gone, and what it shared with it. */
 void sharing_lost(Manager *m);

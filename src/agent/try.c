@@ -65,6 +65,7 @@ void try_drop_path(Peer *peer)
 static void step_back(Peer *peer)
 {
         peer->session = TAKE_PTR(peer->old_session);
+        peer_changed(peer);
         if (!peer->session && !has_path(peer))
                 peer_set_state(peer, PEER_STATE_WAITING);
 }
@@ -81,6 +82,7 @@ static void start_session(Peer *peer, uint64_t instance, const Message *offer)
                 step_back(peer);
                 return;
         }
+        peer_changed(peer);
         if (!has_path(peer))
                 peer_set_state(peer, PEER_STATE_NEGOTIATING);
 }
@@ -280,6 +282,7 @@ static void handle_bye(Peer *peer, const Message *m)
                 return;
         log_peer_full(peer, LOG_INFO, 0, "Said goodbye.");
         peer->silent = true;
+        peer->goodbye = now(CLOCK_BOOTTIME);
         try_drop_path(peer);
         arm_retry(peer);
 }
@@ -331,7 +334,7 @@ static void suspect_path(Peer *peer)
         if (peer->suspect)
                 return;
         /* WireGuard needs no checks of ours: reliance.c sees when it no longer gets through. */
-        if (peer->path.kind == PATH_DIRECT) {
+        if (carrier_is_plain(peer)) {
                 try_again(peer);
                 return;
         }

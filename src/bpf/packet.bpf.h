@@ -123,8 +123,8 @@ static __always_inline bool packet_walk_ipv4(struct __sk_buff *skb, struct packe
 {
         struct iphdr ip;
 
-        if (!packet_read(skb, packet->network, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
-            ip.protocol != IPPROTO_UDP || ip.frag_off & IPV4_FRAGMENT)
+        if (!packet_read(skb, packet->network, &ip, sizeof(ip)) || ip.protocol != IPPROTO_UDP ||
+            ip.frag_off & IPV4_FRAGMENT)
                 return false;
         packet->transport = packet->network + ip.ihl * 4;
         return true;
@@ -136,7 +136,7 @@ static __always_inline bool packet_walk_ipv6(struct __sk_buff *skb, struct packe
         struct ipv6_opt_hdr extension;
         __u8 protocol;
 
-        if (!packet_read(skb, packet->network, &ip, sizeof(ip)) || ip.version != 6)
+        if (!packet_read(skb, packet->network, &ip, sizeof(ip)))
                 return false;
         packet->transport = packet->network + sizeof(ip);
         protocol = ip.nexthdr;
@@ -150,7 +150,9 @@ static __always_inline bool packet_walk_ipv6(struct __sk_buff *skb, struct packe
         return protocol == IPPROTO_UDP;
 }
 
-/* Finds the UDP header of an odd packet; `network` is where the first look took the IP header to be. */
+/* Finds the UDP header of an odd packet; `network` is where the first look took the IP header to be. Where
+ * an IP header lies about its version or size, this reads nonsense, and the kernel drops the packet anyway.
+ */
 static __always_inline bool packet_walk(struct __sk_buff *skb, __u32 network, struct packet *ret)
 {
         __u16 protocol;

@@ -180,10 +180,21 @@ int verb_status(const Ctl *ctl, int argc, char *argv[])
 
 int verb_reload(const Ctl *ctl, int argc, char *argv[])
 {
+        _cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
         _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
+        uint64_t n;
         int r;
 
         r = ctl_connect(ctl, &link);
-        return r < 0 ? r
-                     : ctl_call(link, "org.icewire.Agent.Reload", /* parameters= */ NULL, /* ret= */ NULL);
+        if (r < 0)
+                return r;
+        r = ctl_call(link, "org.icewire.Agent.Reload", /* parameters= */ NULL, &reply);
+        if (r < 0)
+                return r;
+        n = member_unsigned(reply, "problems");
+        if (n > 0)
+                log_warning("The new configuration is in force, but for %" PRIu64
+                            " of its settings, which make no sense: journalctl -u icewired",
+                            n);
+        return 0;
 }

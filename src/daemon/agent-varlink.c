@@ -507,6 +507,7 @@ static int on_reload(sd_varlink *link, sd_json_variant *parameters, sd_varlink_m
         };
         _cleanup_free_ char *message = NULL;
         AgentVarlink *v = userdata;
+        unsigned n_problems = 0;
         bool interactive = false;
         int r;
 
@@ -516,9 +517,9 @@ static int on_reload(sd_varlink *link, sd_json_variant *parameters, sd_varlink_m
         r = authorise(link, interactive);
         if (r != 0)
                 return r;
-        r = v->reload(v->reload_userdata, &message);
+        r = v->reload(v->reload_userdata, &n_problems, &message);
         if (r >= 0)
-                return sd_varlink_reply(link, /* parameters= */ NULL);
+                return sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_UNSIGNED("problems", n_problems));
         return sd_varlink_errorbo(link, AGENT_ERROR_CONFIGURATION_INVALID,
                                   SD_JSON_BUILD_PAIR_STRING("message", message ?: strerror(-r)));
 }

@@ -8,9 +8,9 @@
 
 typedef struct AgentVarlink AgentVarlink;
 
-/* How Reload is done. 0; negative if the configuration could not be read, with what was wrong in
- * *ret_message (caller owns; may stay NULL). */
-typedef int (*agent_reload_t)(void *userdata, char **ret_message);
+/* How Reload is done. 0, and how much of the configuration was wrong and skipped in *ret_n_problems;
+ * negative if it could not be read, with what was wrong in *ret_message (caller owns; may stay NULL). */
+typedef int (*agent_reload_t)(void *userdata, unsigned *ret_n_problems, char **ret_message);
 
 /* Listens on the sockets that systemd passed, or else at `address`. The manager is borrowed and must outlive
  * it. sd-varlink's errors. */

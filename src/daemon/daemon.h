@@ -21,4 +21,4 @@ typedef struct Daemon {
 int daemon_set_up_rendezvous(Daemon *d);
 
 /* Reads the configuration again and puts it in force: an agent_reload_t. */
-int daemon_reload(void *userdata, char **ret_message);
+int daemon_reload(void *userdata, unsigned *ret_n_problems, char **ret_message);

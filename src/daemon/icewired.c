@@ -177,8 +177,9 @@ static int on_terminate(sd_event_source *s, const struct signalfd_siginfo *info,
 static int on_hangup(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata)
 {
         _cleanup_free_ char *message = NULL;
+        unsigned n_problems;
 
-        (void) daemon_reload(userdata, &message);
+        (void) daemon_reload(userdata, &n_problems, &message);
         return 0;
 }
 
@@ -213,7 +214,7 @@ static int set_up_manager(Daemon *d)
         _cleanup_(config_freep) Config *config = NULL;
         int r;
 
-        r = config_load(/* root= */ NULL, &config);
+        r = config_load(/* root= */ NULL, &config, /* ret_n_problems= */ NULL);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the configuration: %m");
         if (!getenv("ICEWIRE_LOG_LEVEL"))

@@ -83,12 +83,12 @@ int daemon_set_up_rendezvous(Daemon *d)
         return 0;
 }
 
-static int load(Daemon *d)
+static int load(Daemon *d, unsigned *ret_n_problems)
 {
         Config *config = NULL;
         int r;
 
-        r = config_load(/* root= */ NULL, &config);
+        r = config_load(/* root= */ NULL, &config, ret_n_problems);
         if (r < 0)
                 return r;
         apply_log_level(config);
@@ -96,7 +96,7 @@ static int load(Daemon *d)
         return daemon_set_up_rendezvous(d);
 }
 
-int daemon_reload(void *userdata, char **ret_message)
+int daemon_reload(void *userdata, unsigned *ret_n_problems, char **ret_message)
 {
         Daemon *d = userdata;
         int r;
@@ -104,7 +104,7 @@ int daemon_reload(void *userdata, char **ret_message)
         (void) sd_notifyf(/* unset_environment= */ false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
                           now(CLOCK_MONOTONIC));
         log_info("Reading the configuration again.");
-        r = load(d);
+        r = load(d, ret_n_problems);
         if (r < 0) {
                 log_error_errno(r, "Failed to read the configuration, keeping the one before: %m");
                 *ret_message = asprintf_safe("The configuration cannot be read: %s", strerror(-r));

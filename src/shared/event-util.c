@@ -41,6 +41,13 @@ void event_disarm_timer(sd_event_source *s)
                 (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
 }
 
+bool event_timer_is_armed(sd_event_source *s)
+{
+        int enabled;
+
+        return s && sd_event_source_get_enabled(s, &enabled) > 0;
+}
+
 int event_defer_once(sd_event *event, sd_event_source **s, sd_event_handler_t callback, void *userdata,
                      const char *name)
 {

@@ -27,6 +27,9 @@ int event_arm_timer_jittered(sd_event *event, sd_event_source **s, usec_t delay,
 /* Turns an armed timer off and keeps the source for the next time; NULL is allowed. */
 void event_disarm_timer(sd_event_source *s);
 
+/* Will it fire? Not while its callback runs, unless that has armed it again; not if it is NULL. */
+bool event_timer_is_armed(sd_event_source *s);
+
 /* Makes *s (created on first use, one-shot) run `callback` once before the loop sleeps again: after what was
  * pending before, and before what comes later. */
 int event_defer_once(sd_event *event, sd_event_source **s, sd_event_handler_t callback, void *userdata,

@@ -705,14 +705,14 @@ void mqtt_check_address(Mqtt *m)
 /* ---- Talking ---- */
 
 /* After a request: what libmosquitto could not write goes when the socket has room; what it could not write
- * for good is the end. */
+ * for good is the end. A request may be what drives the handshake on. */
 static int mqtt_sent(Mqtt *m, int rc)
 {
         int r = mosquitto_error_to_errno(rc), error = errno;
 
         m->last_out = now(CLOCK_BOOTTIME);
         if (r == -EIO)
-                mqtt_close_library(m, rc, error, /* handshake= */ false);
+                mqtt_close_library(m, rc, error, /* handshake= */ m->tls && tls_context_refusal(m->tls));
         mqtt_update_events(m);
         return r;
 }

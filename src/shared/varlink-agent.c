@@ -333,7 +333,9 @@ static SD_VARLINK_DEFINE_METHOD(Reconnect,
         INTERACTIVE);
 
 static SD_VARLINK_DEFINE_METHOD(Reload,
-        INTERACTIVE);
+        INTERACTIVE,
+        COMMENT("How many settings made no sense and were skipped; the journal names each with file and line"),
+        SD_VARLINK_DEFINE_OUTPUT(problems, SD_VARLINK_INT, 0));
 
 static SD_VARLINK_DEFINE_ERROR(NoSuchLink, SD_VARLINK_DEFINE_FIELD(link, SD_VARLINK_STRING, 0));
 static SD_VARLINK_DEFINE_ERROR(NoSuchPeer, SD_VARLINK_DEFINE_FIELD(peer, SD_VARLINK_STRING, 0));

@@ -32,7 +32,9 @@ def run(lab):
     lab.say("a file that is no configuration at all, and a reload")
     sites.a.write(BROKEN, "\x01\x02 neither = [section\n[\n" + "x" * 10000 + "\n")
     before = len(sites.a.agent.output())
-    sites.a.ctl("reload", check=False)
+    told = sites.a.run(lab.binary("icewirectl"), "reload", check=False).stderr
+    if "make no sense" not in told:
+        raise LabError(f"icewirectl reload does not say that something was skipped: {told}")
     lab.wait_until(lambda: "50-broken.conf" in sites.a.agent.output()[before:], "the broken file is named after the reload")
     sites.wait_connected()
     sites.ping()

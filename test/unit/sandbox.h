@@ -6,7 +6,6 @@
  * are gone with it, however it ends: Criterion runs each test in its own process. */
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -75,25 +74,6 @@ static inline void sandbox_need_root(void)
                 cr_skip_test("needs to be root");
 }
 
-#ifndef CLONE_NEWTIME /* glibc 2.37 */
-#define CLONE_NEWTIME 0x80
-#endif
-
-/* This machine has been up for a day more than it has: what a test puts into the past is after the boot
- * then. Where there are no time namespaces, it is up as long as it is. */
-static inline void sandbox_age(void)
-{
-        int fd;
-
-        if (unshare(CLONE_NEWTIME) < 0)
-                return;
-        sandbox_write("/proc/self/timens_offsets", "boottime 86400 0\n");
-        fd = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
-        cr_assert_geq(fd, 0);
-        (void) setns(fd, CLONE_NEWTIME);
-        close(fd);
-}
-
 /* With the network as the kernel makes it: loopback is down. Without root, root of a user namespace. */
 static inline void sandbox_enter_bare(void)
 {
@@ -105,7 +85,6 @@ static inline void sandbox_enter_bare(void)
                 cr_skip_test("no namespaces here");
         if (!root)
                 sandbox_write("/proc/self/uid_map", map);
-        sandbox_age();
         cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0, "%m");
         cr_assert_eq(mount("tmpfs", SANDBOX_DIR, "tmpfs", 0, "mode=1777"), 0, "%m");
         cr_assert_eq(chdir(SANDBOX_DIR), 0);

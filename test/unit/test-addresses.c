@@ -204,12 +204,15 @@ Test(collect, interfaces_of_addresses)
         feed_address(m, 3, "172.17.0.1", 0);
         feed_link(m, .ifindex = 4, .name = "wlan0", .flags = RUNNING);
         feed_address(m, 4, "198.51.100.4", 0);
+        /* A server behind a load balancer has the service's address on loopback as well. */
+        feed_link(m, .ifindex = 1, .name = "lo", .flags = RUNNING | IFF_LOOPBACK, .type = ARPHRD_LOOPBACK);
+        feed_address(m, 1, "198.51.100.4", 0);
         n = addresses_collect(m, NULL, addresses, ELEMENTSOF(addresses));
-        cr_assert_eq(addresses_uplinks(m, addresses, n, uplinks, ELEMENTSOF(uplinks)), 2);
+        cr_assert_eq(addresses_uplinks(m, NULL, addresses, n, uplinks, ELEMENTSOF(uplinks)), 2);
         cr_assert_eq(uplinks[0], 2);
         cr_assert_eq(uplinks[1], 4);
-        cr_assert_eq(addresses_uplinks(m, addresses, n, uplinks, 1), 1);
-        cr_assert_eq(addresses_uplinks(m, addresses, 0, uplinks, ELEMENTSOF(uplinks)), 0);
+        cr_assert_eq(addresses_uplinks(m, NULL, addresses, n, uplinks, 1), 1);
+        cr_assert_eq(addresses_uplinks(m, NULL, addresses, 0, uplinks, ELEMENTSOF(uplinks)), 0);
 }
 
 Test(collect, leaves_out_what_cannot_be_used)

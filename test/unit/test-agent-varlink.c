@@ -16,6 +16,7 @@
 #include "log.h"
 #include "sandbox.h"
 #include "string-util.h"
+#include "uptime.h"
 #include "varlink-agent.h"
 #include "varlink-util.h"
 
@@ -127,9 +128,10 @@ static const ManagerCallbacks manager_callbacks = {
         .rendezvous_changed = on_rendezvous_changed,
 };
 
-static int on_reload(void *userdata, char **ret_message)
+static int on_reload(void *userdata, unsigned *ret_n_problems, char **ret_message)
 {
         n_reloads++;
+        *ret_n_problems = 3;
         if (reload_result < 0)
                 *ret_message = strdup("it is on fire");
         return reload_result;
@@ -499,6 +501,7 @@ Test(agent_varlink, reload)
         client_open(&c);
         ask(&c, "org.icewire.Agent.Reload", "{\"allowInteractiveAuthentication\":true}");
         cr_assert_null(c.error);
+        cr_assert_eq(number_at(c.replies[0], "problems"), 3);
         cr_assert_eq(n_reloads, 1);
         reload_result = -EIO;
         ask(&c, "org.icewire.Agent.Reload", NULL);

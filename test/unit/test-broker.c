@@ -1090,6 +1090,35 @@ Test(broker, buffers_grow)
         b = broker_free(b);
 }
 
+static void done_nothing(Broker *b, int error, void *userdata)
+{
+}
+
+static void told_nothing(Broker *b, int error, RedirectKind kind, const char *reason, void *userdata)
+{
+}
+
+/* Many sessions begin at once: their descriptors are counted, but nothing else is lost for it. */
+Test(broker, descriptors_that_wait_are_bounded)
+{
+        Broker *b = connect_client();
+        int fds[16];
+        BrokerCall *c;
+
+        start_broker();
+        WAIT_FOR(seen.n_ready == 1);
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                fds[i] = socket(AF_INET, SOCK_DGRAM, 0);
+        while (b->ops->grow_buffers(b, fds, ELEMENTSOF(fds)) == 0)
+                ;
+        cr_assert_eq(b->ops->add_sockets(b, "wg0", "abcdefgh", true, fds, 1, done_nothing, NULL, &c),
+                     -ENOBUFS);
+        cr_assert_eq(b->ops->remove_sockets(b, "abcdefgh"), 0);
+        cr_assert_eq(b->ops->set_redirect(b, REDIRECT_MODE_AUTO, NULL, 0, NULL, 0, told_nothing, NULL, &c),
+                     0);
+        b = broker_free(b);
+}
+
 Test(broker, only_udp_sockets_grow)
 {
         static const char call[] = "{\"method\":\"org.icewire.Broker.GrowBuffers\"}";

@@ -400,7 +400,7 @@ static Config *load(void)
 {
         Config *config = NULL;
 
-        cr_assert_eq(config_load(root, &config), 0);
+        cr_assert_eq(config_load(root, &config, NULL), 0);
         return config;
 }
 

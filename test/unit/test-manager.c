@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "carrier.h"
 #include "envelope.h"
 #include "event-util.h"
 #include "exchange.h"
@@ -27,6 +28,7 @@
 #include "sharing.h"
 #include "string-util.h"
 #include "try.h"
+#include "uptime.h"
 
 #define HOST_ADDRESS "192.0.2.1"
 #define RECORD_MAX 256
@@ -82,8 +84,11 @@ struct Side {
         sd_event_source *initiation, *response; /* under way */
         bool answers_handshakes;
         bool refuses_endpoints;
-        bool initiated;     /* an initiation of ours waits for its answer */
-        unsigned n_packets; /* data received */
+        bool shares_nothing;       /* its kernel has no redirect */
+        bool leaves_elsewhere;     /* its packets go by an interface without the redirect's programs */
+        unsigned n_redirect_calls; /* how often the broker was asked for the redirect */
+        bool initiated;            /* an initiation of ours waits for its answer */
+        unsigned n_packets;        /* data received */
 };
 
 typedef struct Delivery {
@@ -300,9 +305,9 @@ static int set_endpoint_now(BrokerCall *c)
         return 0;
 }
 
-static bool shares(const World *w)
+static bool shares(const Side *side)
 {
-        return w->redirect && !w->redirect_withdrawn;
+        return side->world->redirect && !side->world->redirect_withdrawn && !side->shares_nothing;
 }
 
 static int on_call(sd_event_source *source, void *userdata)
@@ -320,8 +325,8 @@ static int on_call(sd_event_source *source, void *userdata)
         else if (c->on_device)
                 c->on_device(b, c->error, side->device, c->userdata);
         else if (c->on_redirect)
-                c->on_redirect(b, 0, shares(side->world) ? REDIRECT_EBPF : REDIRECT_PROXY,
-                               shares(side->world) ? NULL : "the test shares nothing", c->userdata);
+                c->on_redirect(b, 0, shares(side) ? REDIRECT_EBPF : REDIRECT_PROXY,
+                               shares(side) ? NULL : "the test shares nothing", c->userdata);
         else if (c->on_done)
                 c->on_done(b, c->sets_endpoint ? set_endpoint_now(c) : c->error, c->userdata);
         broker_call_free(c);
@@ -492,14 +497,15 @@ static int fake_set_redirect(Broker *b, RedirectMode mode, const int *uplinks, s
 {
         BrokerCall *c = call_new(b, userdata);
 
+        c->side->n_redirect_calls++;
         c->on_redirect = callback;
         *ret = c;
         return 0;
 }
 
-static RedirectSocket describe_socket(Side *side, int fd, const char *ufrag)
+static RedirectSocket describe_socket(Side *side, int fd, const char *ufrag, bool keeps_relays)
 {
-        RedirectSocket s = { .wireguard_port = side->device->listen_port, .keeps_relays = true };
+        RedirectSocket s = { .wireguard_port = side->device->listen_port, .keeps_relays = keeps_relays };
         socklen_t size = sizeof(s.local), cookie_size = sizeof(s.cookie);
 
         cr_assert_geq(getsockname(fd, &s.local.sa, &size), 0);
@@ -518,9 +524,8 @@ static int fake_add_sockets(Broker *b, const char *link, const char *ufrag, bool
 
         cr_assert_not_null(w->redirect);
         cr_assert_str_eq(link, "wg0");
-        cr_assert(keeps_relays);
-        for (size_t i = 0; i < n; i++) {
-                RedirectSocket s = describe_socket(c->side, fds[i], ufrag);
+        for (size_t i = 0; i < n && !c->side->leaves_elsewhere; i++) {
+                RedirectSocket s = describe_socket(c->side, fds[i], ufrag, keeps_relays);
 
                 cr_assert_lt(w->n_shared, ELEMENTSOF(w->shared));
                 c->error = w->refuses_sockets ? -ENOSPC : w->redirect->ops->add(w->redirect, &s);
@@ -1006,26 +1011,43 @@ static bool uses_its_path(Side *side)
         return socket_address_equal(&side->device->peers[0].endpoint, &peer_of(side)->path.endpoint);
 }
 
-/* The side is killed: nobody hears of it. Then it starts anew, and both find each other. */
-static void check_restart(World *w, Side *side)
+static Side *other_side(Side *side)
 {
-        Side *other = side == &w->a ? &w->b : &w->a;
-        uint64_t before;
+        return side == &side->world->a ? &side->world->b : &side->world->a;
+}
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
-        before = peer_of(other)->session->id;
+/* Nobody hears of it. */
+static void kill_side(Side *side)
+{
+        World *w = side->world;
+
         w->lose = UINT32_MAX;
         stop(side);
         settle(w);
         w->lose = 0;
+}
+
+/* The side is killed and starts anew, and both find each other. */
+static void check_comes_back(World *w, Side *side)
+{
+        Side *other = other_side(side);
+        uint64_t before = peer_of(other)->session->id;
+
+        kill_side(side);
         start(side);
         RUN_UNTIL(w->event, both_connected(w));
         RUN_UNTIL(w->event, has_selected_after(other, before));
         /* The handshake from before is proof enough, so that they were connected before this: */
         RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
         check_traffic(w);
+}
+
+static void check_restart(World *w, Side *side)
+{
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        check_comes_back(w, side);
 }
 
 Test(manager, controlling_side_is_killed_and_comes_back)
@@ -1949,5 +1971,368 @@ Test(manager, notices_a_direct_path_that_dies)
         wireguard_initiate(&w->a); /* as WireGuard does every 5 s while it has something to send */
         RUN_UNTIL(w->event, both_direct(w));
         check_traffic(w);
+        world_free(w);
+}
+
+/* --- one host shares its port, the other has only the proxy --- */
+
+static World *connect_unequal(bool a_is_proxied, Side **ret_proxied, Side **ret_direct)
+{
+        World *w = world_new_shared();
+        Side *proxied = a_is_proxied ? &w->a : &w->b;
+
+        proxied->shares_nothing = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        *ret_proxied = proxied;
+        *ret_direct = other_side(proxied);
+        cr_assert_eq(peer_of(*ret_proxied)->path.kind, PATH_PROXIED);
+        cr_assert_eq(peer_of(*ret_direct)->path.kind, PATH_DIRECT);
+        check_traffic(w);
+        return w;
+}
+
+static void check_proxied_side_is_killed(bool a_is_proxied)
+{
+        Side *proxied, *direct;
+        World *w = connect_unequal(a_is_proxied, &proxied, &direct);
+
+        check_comes_back(w, proxied);
+        cr_assert_eq(peer_of(proxied)->path.kind, PATH_PROXIED);
+        cr_assert_eq(peer_of(direct)->path.kind, PATH_DIRECT);
+        world_free(w);
+}
+
+Test(manager, proxied_side_of_two_is_killed_and_comes_back)
+{
+        check_proxied_side_is_killed(/* a_is_proxied= */ true);
+}
+
+Test(manager, proxied_and_controlled_side_of_two_is_killed_and_comes_back)
+{
+        check_proxied_side_is_killed(/* a_is_proxied= */ false);
+}
+
+static void check_direct_side_is_killed(bool a_is_proxied)
+{
+        Side *proxied, *direct;
+        World *w = connect_unequal(a_is_proxied, &proxied, &direct);
+
+        kill_side(direct);
+        check_traffic(w);
+        start(direct);
+        settle(w);
+        cr_assert(both_connected(w));
+        cr_assert_eq(peer_of(direct)->counters.sessions, 0);
+        cr_assert_eq(peer_of(proxied)->counters.sessions, 1);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, direct_side_of_two_is_killed_and_comes_back)
+{
+        check_direct_side_is_killed(/* a_is_proxied= */ true);
+}
+
+Test(manager, direct_and_controlling_side_of_two_is_killed_and_comes_back)
+{
+        check_direct_side_is_killed(/* a_is_proxied= */ false);
+}
+
+static void say_goodbye(World *w, Side *side)
+{
+        stopping_world = w;
+        manager_stop(side->manager, on_stopped);
+        RUN_UNTIL(w->event, on_stopped_called(w));
+        settle(w);
+        stop(side);
+}
+
+/* WireGuard's last handshake is young, but nobody carries the peer's packets any more. */
+Test(manager, goodbye_of_a_proxied_peer_ends_a_direct_path)
+{
+        Side *proxied, *direct;
+        World *w = connect_unequal(/* a_is_proxied= */ true, &proxied, &direct);
+
+        say_goodbye(w, proxied);
+        cr_assert_eq(peer_of(direct)->path.kind, PATH_NONE);
+        tell_link(direct);
+        cr_assert_eq(peer_of(direct)->path.kind, PATH_NONE);
+        cr_assert_eq(peer_of(direct)->reason, PEER_REASON_PEER_SILENT);
+        start(proxied);
+        RUN_UNTIL(w->event, both_connected(w));
+        RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, direct_side_goes_without_a_word)
+{
+        Side *proxied, *direct;
+        World *w = connect_unequal(/* a_is_proxied= */ true, &proxied, &direct);
+
+        say_goodbye(w, direct);
+        cr_assert_eq(peer_of(proxied)->path.kind, PATH_PROXIED);
+        check_traffic(w);
+        world_free(w);
+}
+
+/* --- from the proxy to WireGuard itself --- */
+
+/* Both have been proxied, and are direct now. */
+static World *connect_proxied_then_directly(void)
+{
+        World *w = world_new_shared();
+
+        w->redirect_withdrawn = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w) && both_proxied(w));
+        settle(w);
+        w->redirect_withdrawn = false;
+        sharing_update(w->a.manager);
+        sharing_update(w->b.manager);
+        RUN_UNTIL(w->event, both_direct(w));
+        return w;
+}
+
+/* The peer was first to leave its proxy, and WireGuard has followed it before we could set anything. */
+Test(manager, proxy_is_closed_where_wireguard_has_followed_the_peer)
+{
+        World *w = connect_proxied_then_directly();
+        Peer *peer = peer_of(&w->a);
+
+        RUN_UNTIL(w->event, !peer->proxy);
+        settle(w);
+        cr_assert_geq(proxy_new(w->a.manager->proxies, w->a.device->listen_port, &peer->proxy), 0);
+        carrier_take_over(peer->session);
+        RUN_UNTIL(w->event, !peer->proxy);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, proxy_is_closed_although_the_broker_was_away)
+{
+        World *w = connect_proxied_then_directly();
+        Peer *peer = peer_of(&w->a);
+
+        RUN_UNTIL(w->event, uses_its_path(&w->a));
+        cr_assert_not_null(peer->proxy);
+        RUN_UNTIL(w->event, peer->handover_timer);
+        w->a.broker->b.connected = false;
+        manager_broker_callbacks.lost(&w->a.broker->b, -ECONNRESET, w->a.manager);
+        peer->proxy->counters.in_packets++; /* late */
+        elapse(peer->handover_timer);
+        settle(w);
+        cr_assert_not_null(peer->proxy);
+        w->a.broker->b.connected = true;
+        tell_link(&w->a);
+        manager_broker_callbacks.ready(&w->a.broker->b, w->a.manager);
+        RUN_UNTIL(w->event, !peer->proxy);
+        world_free(w);
+}
+
+/* --- direct paths that are none --- */
+
+/* A better pair was found, but what WireGuard has is from before. */
+Test(manager, endpoint_of_a_better_pair_is_set_when_the_broker_is_back)
+{
+        World *w = connect_directly();
+        Peer *peer = peer_of(&w->a);
+        SocketAddress *endpoint = &w->a.device->peers[0].endpoint;
+
+        w->a.broker->b.connected = false;
+        cr_assert_geq(socket_address_from_string("192.0.2.200:4000", &peer->session->remote.address), 0);
+        carrier_take_over(peer->session);
+        settle(w);
+        cr_assert_str_neq(SOCKET_ADDRESS_STR(endpoint), "192.0.2.200:4000");
+        w->a.broker->b.connected = true;
+        tell_link(&w->a);
+        settle(w);
+        cr_assert_str_eq(SOCKET_ADDRESS_STR(endpoint), "192.0.2.200:4000");
+        world_free(w);
+}
+
+/* STUN gets through, WireGuard does not. */
+Test(manager, direct_path_without_a_handshake_is_given_up)
+{
+        World *w = world_new_shared();
+        Peer *peer;
+
+        w->a.answers_handshakes = w->b.answers_handshakes = false;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, peer_of(&w->a) && peer_of(&w->a)->path.kind == PATH_DIRECT);
+        peer = peer_of(&w->a);
+        RUN_UNTIL(w->event, uses_its_path(&w->a));
+        w->a.device->peers[0].tx_bytes += 148;
+        peer->handshake_wanted_since -= 17 * USEC_PER_SEC;
+        RUN_UNTIL(w->event, a_has_no_handshake(w));
+        settle(w);
+        w->a.device->peers[0].tx_bytes += 148;
+        tell_link(&w->a);
+        settle(w);
+        cr_assert_eq(peer->counters.sessions, 1, "not at once");
+        peer->handshake_wanted_since -= 30 * USEC_PER_SEC;
+        elapse(peer->reliance_timer);
+        RUN_UNTIL(w->event, peer->counters.sessions > 1);
+        w->a.answers_handshakes = w->b.answers_handshakes = true;
+        RUN_UNTIL(w->event, peer->path.kind == PATH_DIRECT);
+        wireguard_initiate(&w->a);
+        RUN_UNTIL(w->event, is_direct(&w->a));
+        world_free(w);
+}
+
+/* To the peer's relay WireGuard sends by itself: no proxy hears that nothing comes back. */
+static World *connect_to_a_relay(void)
+{
+        World *w = connect_directly();
+        Peer *peer = peer_of(&w->a);
+
+        peer->session->remote.type = ICE_CANDIDATE_RELAY;
+        carrier_take_over(peer->session);
+        settle(w);
+        cr_assert_eq(peer->path.kind, PATH_RELAYED);
+        cr_assert_eq(peer->state, PEER_STATE_CONNECTED);
+        return w;
+}
+
+Test(manager, notices_a_relay_that_dies)
+{
+        World *w = connect_to_a_relay();
+        WireguardPeer *peer = &w->a.device->peers[0];
+
+        peer->last_handshake = now(CLOCK_REALTIME) - 200 * USEC_PER_SEC;
+        tell_link(&w->a);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_RELAYED, "nothing was sent, so nothing is missing");
+        peer->tx_bytes += 148;
+        tell_link(&w->a);
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_NONE);
+        world_free(w);
+}
+
+Test(manager, suspicion_leaves_a_relay_to_wireguard)
+{
+        World *w = connect_to_a_relay();
+
+        try_session_failed(peer_of(&w->a)->session, /* answered= */ true);
+        cr_assert(!peer_of(&w->a)->suspect);
+        cr_assert(peer_of(&w->a)->renew);
+        world_free(w);
+}
+
+/* A path to the peer's relay needs nobody on this side. */
+Test(manager, goodbye_is_not_said_to_a_relay)
+{
+        World *w = connect_to_a_relay();
+
+        say_goodbye(w, &w->a);
+        cr_assert(is_direct(&w->b));
+        check_traffic(w);
+        world_free(w);
+}
+
+/* What leaves by another interface than the uplinks keeps its port: so does WireGuard's data, through the
+ * proxy. */
+static void check_leaves_elsewhere(bool a_leaves_elsewhere)
+{
+        World *w = world_new_shared();
+        Side *side = a_leaves_elsewhere ? &w->a : &w->b;
+
+        side->leaves_elsewhere = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        cr_assert_eq(peer_of(side)->path.kind, PATH_PROXIED);
+        cr_assert_neq(socket_address_port(&peer_of(side)->path.local.address), side->device->listen_port);
+        cr_assert_eq(peer_of(other_side(side))->path.kind, PATH_DIRECT);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(manager, what_leaves_by_another_interface_is_proxied)
+{
+        check_leaves_elsewhere(/* a_leaves_elsewhere= */ true);
+}
+
+Test(manager, what_leaves_the_controlled_side_by_another_interface_is_proxied)
+{
+        check_leaves_elsewhere(/* a_leaves_elsewhere= */ false);
+}
+
+/* --- what the broker says --- */
+
+Test(manager, proxy_serves_where_sockets_are_refused_for_good)
+{
+        World *w = world_new_shared();
+
+        w->refuses_sockets = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        cr_assert(both_proxied(w));
+        check_traffic(w);
+        /* But not for ever. */
+        w->refuses_sockets = false;
+        peer_reconnect(peer_of(&w->a));
+        peer_reconnect(peer_of(&w->b));
+        RUN_UNTIL(w->event, both_direct(w));
+        check_traffic(w);
+        world_free(w);
+}
+
+/* Containers come and go, and no peer is called oftener for it. */
+Test(manager, other_interfaces_wake_nobody)
+{
+        World *w = world_new_shared();
+        unsigned n_calls;
+
+        start(&w->a);
+        settle(w);
+        n_calls = w->a.n_redirect_calls;
+        peer_of(&w->a)->retry_step = 5;
+        manager_set_addresses(w->a.manager, w->a.manager->addresses, w->a.manager->n_addresses);
+        cr_assert(manager_can_negotiate(w->a.manager), "nobody waits for the answer");
+        settle(w);
+        cr_assert_eq(w->a.n_redirect_calls, n_calls + 1);
+        cr_assert_eq(peer_of(&w->a)->retry_step, 5);
+        /* But what is different is followed. */
+        w->redirect_withdrawn = true;
+        manager_set_addresses(w->a.manager, w->a.manager->addresses, w->a.manager->n_addresses);
+        RUN_UNTIL(w->event, w->a.manager->redirect_kind == REDIRECT_PROXY);
+        world_free(w);
+}
+
+/* Where the port is seen from outside matters to nobody who is direct, until another path is looked for. */
+Test(manager, mappings_are_kept_while_a_path_is_looked_for)
+{
+        World *w = connect_directly();
+        const Link *link = w->a.manager->links;
+
+        manager_reload(w->a.manager, config_from("[ICE]\nSTUNServers=" HOST_ADDRESS ":3478\n"));
+        RUN_UNTIL(w->event, link->n_mappings == 1);
+        settle(w);
+        cr_assert(!link->mappings[0]->wanted);
+        peer_reconnect(peer_of(&w->a));
+        cr_assert(link->mappings[0]->wanted);
+        RUN_UNTIL(w->event, !link->mappings[0]->wanted);
+        cr_assert_eq(peer_of(&w->a)->counters.paths, 2);
+        world_free(w);
+}
+
+Test(manager, another_port_after_none_is_negotiated)
+{
+        World *w = connect_directly();
+        uint16_t port = w->a.device->listen_port;
+
+        w->a.device->listen_port = 0;
+        tell_link(&w->a);
+        settle(w);
+        w->a.device->listen_port = (uint16_t) (port ^ 1);
+        tell_link(&w->a);
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.sessions > 1);
         world_free(w);
 }

@@ -398,6 +398,34 @@ Test(mapping_life, the_broker_refuses)
         cr_assert_eq(mapping->error, 0);
 }
 
+Test(mapping_life, a_refusal_is_not_for_ever)
+{
+        share_error = -ENOSPC;
+        make(&broker, 1);
+        mapping_set_wanted(mapping, true);
+        RUN_UNTIL(event, mapping->state == MAPPING_STATE_FAILED);
+        share_error = 0;
+        cr_assert_geq(sd_event_source_set_time_relative(mapping->refresh_timer, 0), 0);
+        answer(0, OUT);
+        RUN_UNTIL(event, mapping->state == MAPPING_STATE_SETTLED);
+        cr_assert(is_mapped(OUT));
+}
+
+/* It has forgotten the socket also where there was nobody to ask in the meantime. */
+Test(mapping_life, the_broker_is_gone_while_there_are_no_servers)
+{
+        settle(1);
+        mapping_set_servers(mapping, NULL, 0);
+        RUN_UNTIL(event, mapping->kind == MAPPING_UNKNOWN);
+        mapping_sharing_lost(mapping);
+        cr_assert_eq(mapping->state, MAPPING_STATE_SETTLED);
+        n_added = 0;
+        mapping_set_servers(mapping, addresses, 1);
+        cr_assert_eq(n_added, 1);
+        answer(0, OUT);
+        RUN_UNTIL(event, is_mapped(OUT));
+}
+
 Test(mapping_life, the_broker_is_gone_for_a_while)
 {
         settle(2);

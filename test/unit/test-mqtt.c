@@ -339,6 +339,39 @@ Test(mqtt, tls_wrong_ca)
         expect_refused("broker.test", true, "cannot use the CA file openssl.log: it holds no certificate");
 }
 
+static unsigned n_refusals;
+
+static void on_refused(Mqtt *m, int error, const char *reason, void *userdata)
+{
+        n_refusals++;
+        cr_assert_eq(error, -EKEYREJECTED);
+        cr_assert_str_eq(reason, "certificate verification failed: hostname mismatch");
+}
+
+/* Each request writes, and so drives the handshake on: here one of them meets the certificate. */
+Test(mqtt, tls_wrong_name_while_subscribing)
+{
+        const MqttCallbacks refused = { .closed = on_refused };
+        MqttParameters parameters = { .tls_name = "broker.test",
+                                      .ca_file = "ca.pem",
+                                      .connect_timeout = USEC_PER_MINUTE };
+        const char *topic = "topic";
+        int mid, r;
+        Mqtt *m;
+
+        make_certificates();
+        broker_start(TLS("wrong"));
+        cr_assert_geq(socket_address_from_ip("127.0.0.1", PORT, &parameters.address), 0);
+        cr_assert_geq(mqtt_connect(event, &parameters, &refused, NULL, &m), 0);
+        cr_assert_gt(sd_event_run(event, UINT64_MAX), 0);
+        do
+                r = mqtt_subscribe(m, &topic, 1, &mid);
+        while (r >= 0);
+        cr_assert(r == -EIO || r == -ENOTCONN, "the server may have been that quick");
+        RUN_UNTIL(event, n_refusals > 0);
+        mqtt_free(m);
+}
+
 Test(mqtt, tls_against_plain)
 {
         broker_start(PLAIN);

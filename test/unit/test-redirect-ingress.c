@@ -79,7 +79,7 @@ static struct redirect_bpf *load_receiver(void)
 {
         struct redirect_bpf *redirect = redirect_load();
 
-        redirect_add_wireguard(redirect, W);
+        redirect_add_socket(redirect, UINT64_MAX, P, W, 0);
         redirect_add_transaction(redirect, ID, P, W);
         for (int i = 0; i < 2; i++) {
                 int family = i == 0 ? AF_INET : AF_INET6;
@@ -397,10 +397,14 @@ TEST_INGRESS(attribute_too_long, AF_INET, with_attributes(1, 4), unexpected,
 TEST_INGRESS(attribute_longest, AF_INET, with_attributes(1, 4), unexpected,
              stun_add_username(&spec.message, USERNAME);
              put16(spec.message.bytes + 22, 0xffff););
+/* The colon is the next attribute's. */
+TEST_INGRESS(username_short_before_a_colon, AF_INET, with_attributes(0, 0), unexpected,
+             stun_add_username(&spec.message, UFRAG);
+             stun_add(&spec.message, ':' << 8, "", 0););
 /* It says more than there is, and what there is behind the datagram would make it right. */
 TEST_INGRESS(username_beyond_the_end, AF_INET, with_attributes(0, 0), unexpected,
-             stun_add(&spec.message, STUN_USERNAME, UFRAG, 8);
-             put16(spec.message.bytes + 22, 9); spec.padding = 8;);
+             stun_add_username(&spec.message, UFRAG);
+             put16(spec.message.bytes + 22, 9); spec.padding = 8; spec.filler = ':';);
 
 Test(ingress, checksum_that_becomes_zero)
 {

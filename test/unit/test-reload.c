@@ -3,6 +3,7 @@
 /* icewired's rendezvous follow its configuration. */
 
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <sys/stat.h>
 
 #include "daemon.h"
@@ -28,19 +29,22 @@ static void start(const char *text)
         unsetenv("ICEWIRE_LOG_LEVEL");
         configure(text);
         cr_assert_geq(sd_event_new(&d.event), 0);
-        cr_assert_eq(config_load(NULL, &config), 0);
+        cr_assert_eq(config_load(NULL, &config, NULL), 0);
         cr_assert_eq(manager_new(d.event, config, &d.manager), 0);
         cr_assert_geq(manager_start(d.manager), 0);
         cr_assert_eq(daemon_set_up_rendezvous(&d), 0);
 }
 
-static void reload(const char *text)
+/* Returns how many settings were skipped. */
+static unsigned reload(const char *text)
 {
         char *message = NULL;
+        unsigned n_problems = UINT_MAX;
 
         configure(text);
-        cr_assert_eq(daemon_reload(&d, &message), 0, "%s", message);
+        cr_assert_eq(daemon_reload(&d, &n_problems, &message), 0, "%s", message);
         cr_assert_null(message);
+        return n_problems;
 }
 
 static void stop(void)
@@ -85,6 +89,14 @@ Test(reload, what_has_not_changed_stays)
         /* Which interfaces may be used concerns multicast. */
         reload(SERVER "Multicast=no\n[ICE]\nInterfaces=eth0\n");
         cr_assert_eq(d.manager->rendezvous[0]->counters.sent, 0);
+        stop();
+}
+
+Test(reload, says_how_much_is_skipped)
+{
+        start(SERVER);
+        cr_assert_eq(reload(SERVER "Multicast=perhaps\n[ICE]\nRedirect=yes\n"), 2);
+        cr_assert_eq(reload(SERVER), 0);
         stop();
 }
 

@@ -134,7 +134,8 @@ typedef struct PacketSpec {
         uint8_t protocol;
         unsigned id; /* IPv4's identification, above the first one */
         bool no_checksum;
-        unsigned padding; /* behind the IP packet */
+        unsigned padding; /* bytes behind the IP packet */
+        uint8_t filler;   /* what they are */
 } PacketSpec;
 
 static inline uint32_t sum16(const void *p, size_t size, uint32_t sum)
@@ -268,7 +269,7 @@ static inline Packet packet_build(const PacketSpec *spec)
         packet_put(&p, spec->message.bytes, spec->message.size);
         if (!spec->no_checksum)
                 put16(udp + 6, udp_checksum(&spec->source, &spec->destination, udp, size));
-        packet_put(&p, NULL, spec->padding);
+        memset(packet_put(&p, NULL, spec->padding), spec->filler, spec->padding);
         return p;
 }
 
