@@ -30,7 +30,7 @@
 
 enum packet_look {
         PACKET_OTHER, /* no UDP, or a fragment: none of our business */
-        PACKET_UDP,   /* plain; `ret_udp` may be read, and `payload` bytes behind it */
+        PACKET_UDP,   /* plain; `ret_udp` may be read */
         PACKET_ODD,   /* to be seen by packet_walk() */
 };
 
@@ -65,25 +65,31 @@ static __always_inline enum packet_look packet_look_ipv6(const struct ipv6hdr *i
 
 /* The first look, at a packet whose IP header is at `network`, a constant. */
 static __always_inline enum packet_look packet_look(const struct __sk_buff *skb, const __u32 network,
-                                                    const __u32 payload, const struct udphdr **ret_udp)
+                                                    const struct udphdr **ret_udp)
 {
         const void *ip = packet_data(skb) + network, *end = packet_end(skb);
 
         if (skb->protocol == bpf_htons(ETH_P_IP)) {
                 *ret_udp = ip + sizeof(struct iphdr);
-                return ip + sizeof(struct iphdr) + sizeof(struct udphdr) + payload <= end
-                               ? packet_look_ipv4(ip)
-                               : PACKET_ODD;
+                return ip + sizeof(struct iphdr) + sizeof(struct udphdr) <= end ? packet_look_ipv4(ip)
+                                                                                : PACKET_ODD;
         }
         if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
                 *ret_udp = ip + sizeof(struct ipv6hdr);
-                return ip + sizeof(struct ipv6hdr) + sizeof(struct udphdr) + payload <= end
-                               ? packet_look_ipv6(ip)
-                               : PACKET_ODD;
+                return ip + sizeof(struct ipv6hdr) + sizeof(struct udphdr) <= end ? packet_look_ipv6(ip)
+                                                                                  : PACKET_ODD;
         }
         return skb->protocol == bpf_htons(ETH_P_8021Q) || skb->protocol == bpf_htons(ETH_P_8021AD)
                        ? PACKET_ODD
                        : PACKET_OTHER;
+}
+
+/* Where the UDP header of PACKET_UDP is. The difference of two pointers would be as good, did not clang make
+ * 32-bit numbers of them, which the verifier does not take for pointers any more. */
+static __always_inline __u32 packet_plain_transport(const struct __sk_buff *skb, const __u32 network)
+{
+        return network +
+               (skb->protocol == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 }
 
 /* Offsets of the two headers. */

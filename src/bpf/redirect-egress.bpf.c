@@ -75,11 +75,11 @@ static __always_inline int egress(struct __sk_buff *skb, const __u32 network)
 {
         const struct udphdr *udp;
 
-        switch (packet_look(skb, network, /* payload= */ 0, &udp)) {
+        switch (packet_look(skb, network, &udp)) {
         case PACKET_UDP:
                 if (!(redirect_ports[udp->source] & REDIRECT_PORT_SOCKET))
                         return TCX_NEXT;
-                return egress_port(skb, network, (const void *) udp - packet_data(skb));
+                return egress_port(skb, network, packet_plain_transport(skb, network));
         case PACKET_ODD:
                 return egress_odd(skb, network);
         default:

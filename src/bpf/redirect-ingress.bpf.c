@@ -170,20 +170,36 @@ static __noinline int ingress_odd(struct __sk_buff *skb, __u32 network)
         return ingress_stun(skb, packet.network, packet.transport);
 }
 
+/* Is what is behind the plain UDP header STUN? Many a network card leaves no more than the headers in the
+ * linear part, and so do trains of segments. */
+static __always_inline bool ingress_is_stun(struct __sk_buff *skb, __u32 transport, const struct udphdr *udp)
+{
+        const struct incoming_start *start = (const void *) udp;
+        __be32 cookie;
+
+        if ((const void *) (start + 1) <= packet_end(skb))
+                return start->cookie == STUN_COOKIE;
+        return packet_read(skb, transport + offsetof(struct incoming_start, cookie), &cookie,
+                           sizeof(cookie)) &&
+               cookie == STUN_COOKIE;
+}
+
 static __always_inline int ingress(struct __sk_buff *skb, const __u32 network)
 {
         const struct udphdr *udp;
+        __u32 transport;
 
-        switch (packet_look(skb, network, sizeof(struct incoming_start) - sizeof(*udp), &udp)) {
+        switch (packet_look(skb, network, &udp)) {
         case PACKET_UDP:
                 if (!(redirect_ports[udp->dest] & REDIRECT_PORT_WIREGUARD))
                         return TCX_NEXT;
-                if (((const struct incoming_start *) udp)->cookie != STUN_COOKIE) {
+                transport = packet_plain_transport(skb, network);
+                if (!ingress_is_stun(skb, transport, udp)) {
                         if (skb->gso_size)
                                 redirect_count(REDIRECT_TRAIN);
                         return TCX_NEXT;
                 }
-                return ingress_stun(skb, network, (const void *) udp - packet_data(skb));
+                return ingress_stun(skb, network, transport);
         case PACKET_ODD:
                 return ingress_odd(skb, network);
         default:

@@ -60,6 +60,11 @@ def main(function):
         sys.exit("bench: interrupted")
 
 
+def alternated(i, *what):
+    """The order of the i-th pair: every other one is the other way round, so that a drift does not favour any."""
+    return what if i % 2 == 0 else what[::-1]
+
+
 def percentile(values, percent):
     """By nearest rank; None of nothing."""
     ordered = sorted(values)
