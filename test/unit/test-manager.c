@@ -1819,6 +1819,27 @@ Test(manager, a_direct_path_needs_nobody_and_is_known_again)
         world_free(w);
 }
 
+/* WireGuard has not to find the peer from another address by itself. */
+Test(manager, who_is_content_asks_when_its_address_has_gone)
+{
+        World *w = connect_directly();
+        SocketAddress address;
+
+        kill_side(&w->a);
+        start(&w->a);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 0);
+        sandbox_shell("ip address add 192.0.2.2/32 dev lo");
+        cr_assert_geq(socket_address_from_ip("192.0.2.2", 0, &address), 0);
+        manager_set_addresses(w->a.manager, &address, 1);
+        cr_assert(is_direct(&w->a), "it may be good");
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths == 1 && peer_of(&w->b)->counters.paths == 2);
+        cr_assert_str_eq(SOCKET_ADDRESS_IP_STR(&peer_of(&w->b)->path.endpoint), "192.0.2.2");
+        RUN_UNTIL(w->event, uses_its_path(&w->b));
+        check_traffic(w);
+        world_free(w);
+}
+
 /* One side knows only that WireGuard works; the other has moved, and asks. */
 Test(manager, who_is_content_answers_nevertheless)
 {
