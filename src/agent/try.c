@@ -196,6 +196,14 @@ static bool was_satisfied(const Peer *peer, const Message *m)
         return s && s->peer_instance == m->instance && s->answered && m->sequence < s->answer;
 }
 
+/* A hello that was sent after the answer to our offer: over there, what is being negotiated was dropped. */
+static bool has_given_up(const Peer *peer, const Message *m)
+{
+        const Session *s = peer->session;
+
+        return s->answered && m->sequence > s->answer;
+}
+
 static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict)
 {
         bool proven = verdict != SIGNALLING_ANSWER_HELLO;
@@ -207,7 +215,8 @@ static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict
                         exchange_send_hello(peer, m->instance);
                 return;
         }
-        if (negotiating && peer->session->peer_instance == m->instance) {
+        if (negotiating && peer->session->peer_instance == m->instance &&
+            !(proven && has_given_up(peer, m))) {
                 /* It was not there when we offered. */
                 if (!proven && !peer->session->answered)
                         session_repeat_description(peer->session);

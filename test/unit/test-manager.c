@@ -1980,6 +1980,28 @@ Test(manager, a_negotiation_follows_the_redirect)
         world_free(w);
 }
 
+/* The side that answers drops a negotiation that it has answered: the other one does not wait until that
+ * fails. */
+Test(manager, a_negotiation_that_the_peer_drops_begins_anew)
+{
+        World *w = connect_directly();
+        bool a_offers = peer_of(&w->a)->signalling.controlling;
+        Peer *offers = peer_of(a_offers ? &w->a : &w->b), *answers = peer_of(a_offers ? &w->b : &w->a);
+        uint64_t id, unproven = offers->signalling.counters[SIGNALLING_ANSWER_HELLO];
+
+        peer_reconnect(offers);
+        RUN_UNTIL(w->event, session_is_negotiating(offers->session) && offers->session->answered);
+        id = offers->session->id;
+        peer_reconnect(answers);
+        cr_assert_null(answers->old_session);
+        RUN_UNTIL(w->event, offers->session->id != id);
+        cr_assert_eq(offers->signalling.counters[SIGNALLING_ANSWER_HELLO], unproven,
+                     "the first hello is enough");
+        RUN_UNTIL(w->event, offers->session->selected && answers->session->selected);
+        check_traffic(w);
+        world_free(w);
+}
+
 /* ICE's pair may be as good as ever: WireGuard's handshakes tell. */
 Test(manager, notices_a_direct_path_that_dies)
 {
