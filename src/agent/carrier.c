@@ -20,8 +20,11 @@
 /* Two initiations that cross undo each other: each side takes the other's, forgets its own, and refuses the
  * answer to it; WireGuard tries again after 5 s. So the controlled side, which selects its pair last,
  * begins; the controlling one learns the endpoint from its packet, and sets it itself only if nothing has
- * come by then. */
-#define HANDSHAKE_COURTESY USEC_PER_SEC
+ * come by then. Often nothing does: a WireGuard in userspace that had something to send before there was an
+ * endpoint has wasted its initiation, and makes no other for 5 s. What a negotiation takes, a round trip
+ * over the path and more, is time enough for a packet to come. */
+#define HANDSHAKE_COURTESY_MIN (100 * USEC_PER_MSEC)
+#define HANDSHAKE_COURTESY_MAX USEC_PER_SEC
 #define INITIATION_SIZE 148
 
 /* How long WireGuard may take for its handshake on a new path: it tries again every 5 s (Rekey-Timeout), so
@@ -202,20 +205,29 @@ static bool endpoint_is_settled(const Peer *peer)
         return has_our_endpoint(peer) && peer->persistent_keepalive != 0;
 }
 
+/* For how long the handshake is still left to the peer. */
+static usec_t courtesy_left(const Peer *peer)
+{
+        if (peer->handshake_wanted_since == 0)
+                return 0;
+        return usec_sub(peer->handshake_courtesy,
+                        usec_sub(now(CLOCK_BOOTTIME), peer->handshake_wanted_since));
+}
+
 static bool leaves_handshake_to_peer(const Peer *peer)
 {
-        return peer->handshake_is_peers && peer->handshake_wanted_since != 0 &&
-               usec_sub(now(CLOCK_BOOTTIME), peer->handshake_wanted_since) < HANDSHAKE_COURTESY;
+        return courtesy_left(peer) > 0;
 }
 
 static void arm_handshake_timer(Peer *peer)
 {
+        usec_t wait = HANDSHAKE_POLL_FIRST << MIN(peer->handshake_step, (unsigned) HANDSHAKE_STEPS_MAX);
         int r;
 
-        r = event_arm_timer(peer->link->manager->event, &peer->handshake_timer,
-                            HANDSHAKE_POLL_FIRST
-                                    << MIN(peer->handshake_step, (unsigned) HANDSHAKE_STEPS_MAX),
-                            on_handshake_timer, peer, "peer-handshake");
+        if (leaves_handshake_to_peer(peer))
+                wait = MIN(wait, courtesy_left(peer));
+        r = event_arm_timer(peer->link->manager->event, &peer->handshake_timer, wait, on_handshake_timer,
+                            peer, "peer-handshake");
         if (r < 0)
                 log_peer_full(peer, LOG_WARNING, r, "Failed to wait for the handshake, ignoring: %m");
 }
@@ -251,6 +263,18 @@ static bool is_initiation(const void *packet, size_t size)
         return packet && size == INITIATION_SIZE && memcmp(packet, (const uint8_t[]) { 1, 0, 0, 0 }, 4) == 0;
 }
 
+/* How long the handshake is left to the peer. One that has begun already has all the time. */
+static usec_t courtesy(const Session *s)
+{
+        usec_t took = usec_sub(now(CLOCK_BOOTTIME), s->started);
+
+        if (is_initiation(s->early, s->early_size))
+                return HANDSHAKE_COURTESY_MAX;
+        if (!s->peer->signalling.controlling)
+                return 0;
+        return CLAMP(took, HANDSHAKE_COURTESY_MIN, HANDSHAKE_COURTESY_MAX);
+}
+
 static void wait_for_handshake(Session *s)
 {
         Peer *peer = s->peer;
@@ -264,7 +288,7 @@ static void wait_for_handshake(Session *s)
         }
         peer->handshake_wanted_since = t;
         peer->handshake_before = peer->last_handshake;
-        peer->handshake_is_peers = peer->signalling.controlling || is_initiation(s->early, s->early_size);
+        peer->handshake_courtesy = courtesy(s);
         peer->handshake_overdue = false;
         peer->handshake_step = 0;
         arm_handshake_timer(peer);

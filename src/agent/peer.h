@@ -131,7 +131,7 @@ struct Peer {
         unsigned handshake_step;
         RateLimit endpoint_limit; /* how often we insist on ours */
         bool handshake_overdue;
-        bool handshake_is_peers;       /* it begins, not we */
+        usec_t handshake_courtesy;     /* for how long it is left to the peer to begin; 0: we begin */
         usec_t handshake_wanted_since; /* CLOCK_BOOTTIME; 0: none is waited for */
         usec_t handshake_before;       /* last_handshake by then: another one proves the path */
         bool endpoint_is_being_set;    /* a call is under way */

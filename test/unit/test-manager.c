@@ -88,6 +88,7 @@ struct Side {
         bool leaves_elsewhere;     /* its packets go by an interface without the redirect's programs */
         unsigned n_redirect_calls; /* how often the broker was asked for the redirect */
         bool initiated;            /* an initiation of ours waits for its answer */
+        bool tired;                /* has tried in vain not long ago, and does not initiate */
         unsigned n_packets;        /* data received */
 };
 
@@ -427,6 +428,8 @@ static int on_response(sd_event_source *source, uint64_t t, void *userdata)
 
 static void wireguard_initiate(Side *side)
 {
+        if (side->tired)
+                return;
         side->initiated = true;
         cr_assert_geq(event_arm_timer(side->world->event, &side->initiation, side->world->delay,
                                       on_initiation, side, "initiation"),
@@ -458,7 +461,8 @@ static void wireguard_receive(Side *side, uint8_t type, const SocketAddress *fro
         /* Either side is sure with what it gets after its own message. */
         if (type == TYPE_RESPONSE || type == TYPE_KEEPALIVE)
                 peer->last_handshake = now(CLOCK_REALTIME);
-        side->initiated = false;
+        if (type == TYPE_INITIATION || type == TYPE_RESPONSE)
+                side->initiated = false;
 }
 
 static int on_wireguard(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -851,10 +855,29 @@ Test(manager, initiations_do_not_cross)
 {
         World *w = world_new();
 
-        w->delay = 300 * USEC_PER_MSEC;
+        w->delay = 20 * USEC_PER_MSEC;
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
+        check_traffic(w);
+        world_free(w);
+}
+
+/* The controlling side is as patient as the negotiation was long, not more. */
+Test(manager, peer_whose_wireguard_cannot_begin)
+{
+        World *w = world_new();
+        const Peer *peer;
+
+        w->b.tired = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        peer = peer_of(&w->a);
+        cr_assert(peer->signalling.controlling);
+        cr_assert_gt(peer->handshake_courtesy, 0);
+        cr_assert_leq(peer->handshake_courtesy,
+                      MAX(100 * USEC_PER_MSEC, now(CLOCK_BOOTTIME) - peer->session->started));
         check_traffic(w);
         world_free(w);
 }
@@ -901,6 +924,7 @@ static void send_before_b_has_its_pair(World *w, uint8_t type)
         RUN_UNTIL(w->event, a_has_a_path(w));
         w->a.device->peers[0].endpoint = *proxy_endpoint(peer_of(&w->a)->proxy);
         w->a.initiated = type == TYPE_INITIATION;
+        w->a.tired = true;
         wireguard_send(&w->a, type);
         run_for(w, 100 * USEC_PER_MSEC);
         cr_assert_eq(peer_of(&w->b)->path.kind, PATH_NONE);
