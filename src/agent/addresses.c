@@ -207,21 +207,13 @@ size_t addresses_collect(const RtnlMonitor *monitor, const AddressPolicy *policy
         return c.n;
 }
 
-static bool contains_address(const SocketAddress *addresses, size_t n, const SocketAddress *a)
-{
-        for (size_t i = 0; i < n; i++)
-                if (socket_address_ip_equal(addresses + i, a))
-                        return true;
-        return false;
-}
-
 static bool link_has_any(const RtnlMonitor *monitor, int ifindex, const SocketAddress *addresses, size_t n)
 {
         size_t n_all;
         const RtnlAddress *all = rtnl_monitor_addresses(monitor, &n_all);
 
         for (size_t i = 0; i < n_all; i++)
-                if (all[i].ifindex == ifindex && contains_address(addresses, n, &all[i].address))
+                if (all[i].ifindex == ifindex && socket_addresses_contain_ip(addresses, n, &all[i].address))
                         return true;
         return false;
 }

@@ -56,21 +56,16 @@ static Mapping *find_mapping(const Link *link, const SocketAddress *local)
         return NULL;
 }
 
-static bool is_ours(const Manager *m, const SocketAddress *a)
-{
-        for (size_t i = 0; i < m->n_addresses; i++)
-                if (socket_address_ip_equal(&m->addresses[i], a))
-                        return true;
-        return false;
-}
-
 /* Of an address that has gone, or of a port that the link no longer has. */
 static void remove_stale(Link *link)
 {
+        const Manager *m = link->manager;
+
         for (size_t i = link->n_mappings; i > 0; i--) {
                 const SocketAddress *local = &link->mappings[i - 1]->local;
 
-                if (socket_address_port(local) != link->listen_port || !is_ours(link->manager, local))
+                if (socket_address_port(local) != link->listen_port ||
+                    !socket_addresses_contain_ip(m->addresses, m->n_addresses, local))
                         remove_mapping(link, i - 1);
         }
 }

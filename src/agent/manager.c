@@ -434,6 +434,20 @@ static bool addresses_equal(const Manager *m, const SocketAddress *addresses, si
         return true;
 }
 
+static bool any_address_goes(const Manager *m, const SocketAddress *addresses, size_t n)
+{
+        for (size_t i = 0; i < m->n_addresses; i++)
+                if (!socket_addresses_contain_ip(addresses, n, &m->addresses[i]))
+                        return true;
+        return false;
+}
+
+/* WireGuard may find its way from another address by itself, or may not: its next handshake tells. */
+static void doubt_handshake(Peer *peer)
+{
+        peer->doubted = now(CLOCK_BOOTTIME);
+}
+
 void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n)
 {
         bool first = !m->addresses_known;
@@ -443,6 +457,8 @@ void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n)
                 sharing_refresh(m);
                 return;
         }
+        if (any_address_goes(m, addresses, n))
+                for_each_peer(m, doubt_handshake);
         if (n > 0)
                 memcpy(m->addresses, addresses, n * sizeof(*addresses));
         m->n_addresses = n;

@@ -120,7 +120,8 @@ struct Peer {
         uint64_t stale_tx_bytes;    /* sent by then */
         bool unanswered;            /* more was sent since then */
         unsigned handshakes_missed; /* paths in a row that got none; at least 1 while one is overdue */
-        usec_t goodbye;             /* CLOCK_BOOTTIME: a handshake from before proves nothing any more */
+        usec_t doubted; /* CLOCK_BOOTTIME: a handshake from before proves nothing; the peer has said
+                           goodbye, or an address of ours has gone */
 
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;

@@ -25,6 +25,11 @@ static bool handshake_is_fresh(const Peer *peer)
                usec_sub(now(CLOCK_BOOTTIME), peer->handshake_at) < HANDSHAKE_VALID;
 }
 
+static bool handshake_is_doubtful(const Peer *peer)
+{
+        return peer->handshake_at < peer->doubted;
+}
+
 static usec_t handshake_patience(const Peer *peer)
 {
         return STALE_INTERVAL << (peer->handshakes_missed - 1);
@@ -45,7 +50,7 @@ static bool endpoint_works(const Peer *peer)
             (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint)))
                 return false;
         if (peer->path.kind == PATH_NONE)
-                return handshake_is_fresh(peer) && peer->handshake_at >= peer->goodbye;
+                return handshake_is_fresh(peer) && !handshake_is_doubtful(peer);
         if (!carrier_is_plain(peer))
                 return false;
         /* The first handshake over a path of ours has its own time, in carrier.c. */
@@ -56,7 +61,7 @@ static bool endpoint_works(const Peer *peer)
 
 bool peer_is_self_reliant(const Peer *peer)
 {
-        return !carrier_has_session(peer) && endpoint_works(peer);
+        return !carrier_has_session(peer) && !handshake_is_doubtful(peer) && endpoint_works(peer);
 }
 
 static void judge(Peer *peer)

@@ -282,7 +282,7 @@ static void handle_bye(Peer *peer, const Message *m)
                 return;
         log_peer_full(peer, LOG_INFO, 0, "Said goodbye.");
         peer->silent = true;
-        peer->goodbye = now(CLOCK_BOOTTIME);
+        peer->doubted = now(CLOCK_BOOTTIME);
         try_drop_path(peer);
         arm_retry(peer);
 }

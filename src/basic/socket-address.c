@@ -192,6 +192,14 @@ bool socket_address_equal(const SocketAddress *a, const SocketAddress *b)
         return socket_address_ip_equal(a, b) && socket_address_port(a) == socket_address_port(b);
 }
 
+bool socket_addresses_contain_ip(const SocketAddress *addresses, size_t n, const SocketAddress *a)
+{
+        for (size_t i = 0; i < n; i++)
+                if (socket_address_ip_equal(addresses + i, a))
+                        return true;
+        return false;
+}
+
 bool socket_address_is_unspecified(const SocketAddress *a)
 {
         static const uint8_t zero[16];

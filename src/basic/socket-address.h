@@ -49,6 +49,9 @@ char *socket_address_format_ip(const SocketAddress *a, char buf[static SOCKET_AD
 bool socket_address_equal(const SocketAddress *a, const SocketAddress *b);
 bool socket_address_ip_equal(const SocketAddress *a, const SocketAddress *b);
 
+/* Is one of them `a`, whatever the ports? */
+bool socket_addresses_contain_ip(const SocketAddress *addresses, size_t n, const SocketAddress *a);
+
 bool socket_address_is_unspecified(const SocketAddress *a);
 bool socket_address_is_loopback(const SocketAddress *a);
 bool socket_address_is_link_local(const SocketAddress *a);

@@ -155,14 +155,6 @@ static unsigned address_index(GList *ips, const SocketAddress *a)
         return i;
 }
 
-static bool addresses_contain_ip(const SocketAddress *addresses, size_t n, const SocketAddress *a)
-{
-        for (size_t i = 0; i < n; i++)
-                if (socket_address_ip_equal(addresses + i, a))
-                        return true;
-        return false;
-}
-
 size_t ice_engine_filter_addresses(const SocketAddress *addresses, size_t n, SocketAddress *ret)
 {
         GList *ips = nice_interfaces_get_local_ips(/* include_loopback= */ true);
@@ -172,7 +164,7 @@ size_t ice_engine_filter_addresses(const SocketAddress *addresses, size_t n, Soc
                 const SocketAddress *a = addresses + i;
 
                 if (socket_address_is_unspecified(a) || socket_address_is_multicast(a) ||
-                    addresses_contain_ip(ret, k, a))
+                    socket_addresses_contain_ip(ret, k, a))
                         continue;
                 if (address_index(ips, a) > ICE_LOCAL_ADDRESS_INDEX_MAX) {
                         log_debug("Local address %s is too far down the host's list for libnice, ignoring.",

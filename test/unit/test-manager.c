@@ -311,26 +311,32 @@ static bool shares(const Side *side)
         return side->world->redirect && !side->world->redirect_withdrawn && !side->shares_nothing;
 }
 
-static int on_call(sd_event_source *source, void *userdata)
+/* lost: 0, or why there is no answer. */
+static void finish_call(BrokerCall *c, int lost)
 {
-        BrokerCall *c = userdata;
         Side *side = c->side;
         Broker *b = &side->broker->b;
+        int error = lost < 0 ? lost : c->error;
 
         /* The callback may free everything but the call, which is over. */
         if (c->on_data)
-                c->on_data(b, c->error, c->data, c->size, c->error < 0 ? "refused by the fake broker" : NULL,
+                c->on_data(b, error, c->data, c->size, error < 0 ? "refused by the fake broker" : NULL,
                            c->userdata);
         else if (c->on_topics)
-                c->on_topics(b, c->error, c->send, c->receive, c->userdata);
+                c->on_topics(b, error, c->send, c->receive, c->userdata);
         else if (c->on_device)
-                c->on_device(b, c->error, side->device, c->userdata);
+                c->on_device(b, error, side->device, c->userdata);
         else if (c->on_redirect)
-                c->on_redirect(b, 0, shares(side) ? REDIRECT_EBPF : REDIRECT_PROXY,
+                c->on_redirect(b, lost, shares(side) ? REDIRECT_EBPF : REDIRECT_PROXY,
                                shares(side) ? NULL : "the test shares nothing", c->userdata);
         else if (c->on_done)
-                c->on_done(b, c->sets_endpoint ? set_endpoint_now(c) : c->error, c->userdata);
+                c->on_done(b, lost == 0 && c->sets_endpoint ? set_endpoint_now(c) : error, c->userdata);
         broker_call_free(c);
+}
+
+static int on_call(sd_event_source *source, void *userdata)
+{
+        finish_call(userdata, /* lost= */ 0);
         return 0;
 }
 
@@ -541,15 +547,19 @@ static int fake_add_sockets(Broker *b, const char *link, const char *ufrag, bool
         return 0;
 }
 
+static void take_back(World *w, size_t i)
+{
+        w->redirect->ops->remove(w->redirect, &w->shared[i]);
+        w->shared[i] = w->shared[--w->n_shared];
+}
+
 static int fake_remove_sockets(Broker *b, const char *ufrag)
 {
         World *w = ((FakeBroker *) b)->side->world;
 
         for (size_t i = w->n_shared; i > 0 && w->redirect; i--)
-                if (streq(w->shared[i - 1].ufrag, ufrag)) {
-                        w->redirect->ops->remove(w->redirect, &w->shared[i - 1]);
-                        w->shared[i - 1] = w->shared[--w->n_shared];
-                }
+                if (streq(w->shared[i - 1].ufrag, ufrag))
+                        take_back(w, i - 1);
         return 0;
 }
 
@@ -669,6 +679,28 @@ static void start(Side *side)
 static void stop(Side *side)
 {
         side->manager = manager_free(side->manager);
+}
+
+/* Calls end, and what was shared is forgotten. */
+static void lose_broker(Side *side)
+{
+        World *w = side->world;
+        Broker *b = &side->broker->b;
+
+        for (size_t i = w->n_shared; i > 0; i--)
+                if (w->shared[i - 1].wireguard_port == side->device->listen_port)
+                        take_back(w, i - 1);
+        b->connected = false;
+        while (side->broker->calls)
+                finish_call(side->broker->calls, -ECONNRESET);
+        manager_broker_callbacks.lost(b, -ECONNRESET, side->manager);
+}
+
+static void find_broker(Side *side)
+{
+        side->broker->b.connected = true;
+        tell_link(side);
+        manager_broker_callbacks.ready(&side->broker->b, side->manager);
 }
 
 static Peer *peer_of(Side *side)
@@ -1414,14 +1446,11 @@ Test(manager, survives_the_broker)
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
-        w->a.broker->b.connected = false;
-        manager_broker_callbacks.lost(&w->a.broker->b, -ECONNRESET, w->a.manager);
+        lose_broker(&w->a);
         settle(w);
         cr_assert(both_connected(w));
         check_traffic(w);
-        w->a.broker->b.connected = true;
-        tell_link(&w->a);
-        manager_broker_callbacks.ready(&w->a.broker->b, w->a.manager);
+        find_broker(&w->a);
         settle(w);
         cr_assert(both_connected(w));
         check_traffic(w);
@@ -1843,6 +1872,27 @@ Test(manager, a_direct_path_needs_nobody_and_is_known_again)
         world_free(w);
 }
 
+/* WireGuard has not to find the peer from another address by itself. */
+Test(manager, who_is_content_asks_when_its_address_has_gone)
+{
+        World *w = connect_directly();
+        SocketAddress address;
+
+        kill_side(&w->a);
+        start(&w->a);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 0);
+        sandbox_shell("ip address add 192.0.2.2/32 dev lo");
+        cr_assert_geq(socket_address_from_ip("192.0.2.2", 0, &address), 0);
+        manager_set_addresses(w->a.manager, &address, 1);
+        cr_assert(is_direct(&w->a), "it may be good");
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths == 1 && peer_of(&w->b)->counters.paths == 2);
+        cr_assert_str_eq(SOCKET_ADDRESS_IP_STR(&peer_of(&w->b)->path.endpoint), "192.0.2.2");
+        RUN_UNTIL(w->event, uses_its_path(&w->b));
+        check_traffic(w);
+        world_free(w);
+}
+
 /* One side knows only that WireGuard works; the other has moved, and asks. */
 Test(manager, who_is_content_answers_nevertheless)
 {
@@ -1864,12 +1914,10 @@ Test(manager, a_broker_that_comes_back_shares_again)
 {
         World *w = connect_directly();
 
-        manager_broker_callbacks.lost(&w->a.broker->b, -ECONNRESET, w->a.manager);
-        fake_remove_sockets(&w->a.broker->b, ice_agent_ufrag(peer_of(&w->a)->session->ice));
+        lose_broker(&w->a);
         cr_assert_eq(w->n_shared, 1);
         cr_assert(both_direct(w));
-        tell_link(&w->a);
-        manager_broker_callbacks.ready(&w->a.broker->b, w->a.manager);
+        find_broker(&w->a);
         RUN_UNTIL(w->event, w->n_shared == 2);
         settle(w);
         cr_assert(both_direct(w));
@@ -2146,15 +2194,12 @@ Test(manager, proxy_is_closed_although_the_broker_was_away)
         RUN_UNTIL(w->event, uses_its_path(&w->a));
         cr_assert_not_null(peer->proxy);
         RUN_UNTIL(w->event, peer->handover_timer);
-        w->a.broker->b.connected = false;
-        manager_broker_callbacks.lost(&w->a.broker->b, -ECONNRESET, w->a.manager);
+        lose_broker(&w->a);
         peer->proxy->counters.in_packets++; /* late */
         elapse(peer->handover_timer);
         settle(w);
         cr_assert_not_null(peer->proxy);
-        w->a.broker->b.connected = true;
-        tell_link(&w->a);
-        manager_broker_callbacks.ready(&w->a.broker->b, w->a.manager);
+        find_broker(&w->a);
         RUN_UNTIL(w->event, !peer->proxy);
         world_free(w);
 }
@@ -2307,6 +2352,117 @@ Test(manager, proxy_serves_where_sockets_are_refused_for_good)
         RUN_UNTIL(w->event, both_direct(w));
         check_traffic(w);
         world_free(w);
+}
+
+/* As if the two had never met. */
+static void forget_peer(Side *side)
+{
+        WireguardPeer *peer = &side->device->peers[0];
+
+        peer->endpoint = (SocketAddress) {};
+        peer->last_handshake = 0;
+        peer->persistent_keepalive = 0;
+        side->initiated = false;
+}
+
+/* Something happens to one side after so many turns of the loop, on the way to a direct path. Returns
+ * whether that was there already. */
+static bool check_disturbance(World *w, Side *side, unsigned turn, void (*disturb)(Side *side))
+{
+        bool direct;
+
+        forget_peer(&w->a);
+        forget_peer(&w->b);
+        start(&w->a);
+        start(&w->b);
+        while (turn-- > 0 && !both_direct(w))
+                cr_assert_geq(sd_event_run(w->event, SANDBOX_PATIENCE), 0);
+        direct = both_direct(w);
+        disturb(side);
+        RUN_UNTIL(w->event, both_direct(w));
+        RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
+        check_traffic(w);
+        stop(&w->a);
+        stop(&w->b);
+        settle(w);
+        return direct;
+}
+
+static void check_disturbances(void (*disturb)(Side *side))
+{
+        World *w = world_new_shared();
+        Side *sides[] = { &w->a, &w->b };
+
+        for (size_t i = 0; i < ELEMENTSOF(sides); i++)
+                for (unsigned turn = 1; !check_disturbance(w, sides[i], turn, disturb); turn += 1 + turn / 4)
+                        ;
+        world_free(w);
+}
+
+static void lose_and_find_broker(Side *side)
+{
+        lose_broker(side);
+        cr_assert_geq(sd_event_run(side->world->event, USEC_PER_MSEC), 0);
+        find_broker(side);
+}
+
+Test(manager, connects_wherever_the_broker_is_lost, .timeout = 300)
+{
+        check_disturbances(lose_and_find_broker);
+}
+
+static void lose_the_redirect_for_a_moment(Side *side)
+{
+        side->shares_nothing = true;
+        sharing_update(side->manager);
+        while (!side->manager->redirect_settled)
+                cr_assert_geq(sd_event_run(side->world->event, SANDBOX_PATIENCE), 0);
+        side->shares_nothing = false;
+        sharing_update(side->manager);
+}
+
+Test(manager, connects_wherever_the_redirect_is_lost, .timeout = 300)
+{
+        check_disturbances(lose_the_redirect_for_a_moment);
+}
+
+static void reload(Side *side)
+{
+        manager_reload(side->manager, config_from(""));
+}
+
+Test(manager, connects_wherever_it_is_reloaded, .timeout = 300)
+{
+        check_disturbances(reload);
+}
+
+static void restart(Side *side)
+{
+        stop(side);
+        start(side);
+}
+
+Test(manager, connects_wherever_one_side_is_killed, .timeout = 300)
+{
+        check_disturbances(restart);
+}
+
+static void remove_and_add_peer(Side *side)
+{
+        WireguardPeer *peer = &side->device->peers[0];
+
+        side->device->n_peers = 0;
+        tell_link(side);
+        cr_assert_geq(sd_event_run(side->world->event, USEC_PER_MSEC), 0);
+        side->device->n_peers = 1;
+        peer->endpoint = (SocketAddress) {};
+        peer->persistent_keepalive = 0;
+        tell_link(side);
+}
+
+Test(manager, connects_wherever_the_peer_is_configured_anew, .timeout = 300)
+{
+        check_disturbances(remove_and_add_peer);
 }
 
 /* Containers come and go, and no peer is called oftener for it. */
