@@ -203,3 +203,9 @@ void peer_reconnect(Peer *peer)
         peer->sharing_failures = 0;
         try_again(peer);
 }
+
+void peer_reconnect_regardless(Peer *peer)
+{
+        peer->doubted = now(CLOCK_BOOTTIME);
+        peer_reconnect(peer);
+}

@@ -121,7 +121,7 @@ struct Peer {
         bool unanswered;            /* more was sent since then */
         unsigned handshakes_missed; /* paths in a row that got none; at least 1 while one is overdue */
         usec_t doubted; /* CLOCK_BOOTTIME: a handshake from before proves nothing; the peer has said
-                           goodbye, or an address of ours has gone */
+                           goodbye, an address of ours has gone, or a person asks for another path */
 
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;
@@ -147,9 +147,12 @@ Peer *peer_free(Peer *peer);
 /* A new reading of the device. */
 void peer_observe(Peer *peer, const WireguardPeer *observed);
 
-/* Look for a path again, from the start, beside the one in use (if any). For people, and for every event
- * that may have changed what is possible. */
+/* Look for a path again, from the start, beside the one in use (if any): for every event that may have
+ * changed what is possible. */
 void peer_reconnect(Peer *peer);
+
+/* The same for people, who know why: also where WireGuard gets through without us. */
+void peer_reconnect_regardless(Peer *peer);
 
 /* Does WireGuard reach the peer with no session of ours? Then we leave it alone, unless the peer asks. */
 bool peer_is_self_reliant(const Peer *peer);

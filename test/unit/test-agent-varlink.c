@@ -586,3 +586,24 @@ Test(agent_varlink, others_may_only_read)
         cr_assert_eq(status, 0, "call number %d", status);
         cr_assert_eq(n_reloads, 0);
 }
+
+/* Where WireGuard gets through by itself, nothing else makes us look for another path. */
+Test(agent_varlink, a_person_may_have_any_peer_reconnected)
+{
+        Peer *peer = manager->links->peers;
+        Client c;
+
+        peer->endpoint = (SocketAddress) {};
+        cr_assert_eq(socket_address_from_string("192.0.2.1:51820", &peer->endpoint), 0);
+        peer->last_handshake = now(CLOCK_REALTIME);
+        peer->handshake_at = now(CLOCK_BOOTTIME);
+        cr_assert(peer_is_self_reliant(peer));
+        peer_reconnect(peer);
+        cr_assert_not(peer->renew);
+        client_open(&c);
+        ask(&c, "org.icewire.Agent.Reconnect", NULL);
+        cr_assert_null(c.error);
+        cr_assert(peer->renew);
+        cr_assert_not(peer_is_self_reliant(peer));
+        client_close(&c);
+}
