@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """bench redirect [--pairs N]: what the eBPF programs cost the UDP that passes both of them, packet by packet and in trains,
-beside empty programs at the same hooks; and TCP in the tunnel over a direct and over a proxied path, beside WireGuard alone.
-All in pairs of moments, by turns; medians. Where the kernel has no WireGuard the tunnel is one of wireguard-go."""
+beside empty programs at the same hooks; and TCP in the tunnel by a direct and by a proxied path, beside WireGuard alone. In
+pairs of moments, by turns; medians. Where the kernel has no WireGuard the tunnel is one of wireguard-go."""
 
 import argparse
 import json
@@ -16,6 +16,7 @@ import time
 import bench
 from cable import LOAD_ADDRESS, PORT, Cable, netns
 from errors import LabError
+from host import frozen
 from topology import TUNNEL4
 
 # WireGuard's data messages as UDP payload, and how many are handed to the kernel at a time: a keepalive, and the longest in
@@ -24,6 +25,7 @@ SMALL, LARGE, TRAIN = (32, 1), (1452, 1), (1452, 32)
 
 CLOCKS, CLOCK_PACKETS = 20, 20000  # readings of the programs' run times, and of how many packets each
 SETTLE, SLICE = 0.05, 0.1  # seconds of TCP until it has found its speed again, and for one figure
+QUIET = 10  # looks at what has passed that see the same
 
 
 def _load(cable, verb, packets, count):
@@ -59,6 +61,13 @@ def measure_hooks(lab, pairs):
     return results
 
 
+def _bytes(host):
+    """Received and sent by its end of the tunnel."""
+    with open(f"/proc/{host.holder}/net/dev", encoding="utf-8") as f:
+        columns = next(line.split() for line in f if line.split()[0] == "wg0:")
+    return int(columns[1]), int(columns[9])
+
+
 class Stream:
     """TCP from a to b through the tunnel, without end."""
 
@@ -71,15 +80,19 @@ class Stream:
 
     def _arrived(self):
         """Bytes that have come out of the tunnel."""
-        with open(f"/proc/{self._cable.b.holder}/net/dev", encoding="utf-8") as f:
-            return next(int(line.split()[1]) for line in f if line.split()[0] == "wg0:")
+        return _bytes(self._cable.b)[0]
 
     def hold(self):
-        """Until nothing of it is under way."""
+        """Until nothing of it is under way, in neither direction: a packet that comes late by another path would take
+        WireGuard's endpoint with it."""
         self._client.signal(signal.SIGSTOP)
         seen = []
-        self._cable.lab.wait_until(lambda: seen.append(self._arrived()) or len(set(seen[-3:])) == 1 and len(seen) > 2,
-                                   "nothing passes", interval=0.005)
+
+        def is_quiet():
+            seen.append([_bytes(host) for host in self._cable.hosts])
+            return len(seen) >= QUIET and seen[-QUIET] == seen[-1]
+
+        self._cable.lab.wait_until(is_quiet, "nothing passes", interval=0.005)
 
     def speed(self):
         """Mbit/s, for a moment."""
@@ -153,28 +166,34 @@ class Proxied:
         pass
 
 
+def _alone(cable, path, stream):
+    """WireGuard by itself: icewire stands still, nothing is attached, and the endpoints are what one would have typed."""
+    with frozen(*cable.hosts):
+        path.leave()
+        speed = stream.speed()
+        stream.hold()
+        path.take()
+    return speed
+
+
+def _by_path(path, stream):
+    speed = stream.speed()
+    path.check()
+    stream.hold()
+    return speed
+
+
 def _compare_tunnel(cable, kind, pairs):
-    """Mbit/s over such a path, and of WireGuard by itself: the daemons are stopped then, nothing is attached, and WireGuard has
-    the endpoints that an administrator would give it."""
+    """Mbit/s by such a path, and without icewire."""
     cable.add_peers()
     cable.start(kind.redirect, kind.path)
     path, stream = kind(cable), Stream(cable)
+    stream.hold()
     results = []
     for i in range(pairs):
-        speed = {}
-        for alone in bench.alternated(i, True, False):
-            stream.hold()
-            if alone:
-                cable.signal(signal.SIGSTOP)
-                path.leave()
-            speed[alone] = stream.speed()
-            if alone:
-                stream.hold()
-                path.take()
-                cable.signal(signal.SIGCONT)
-            else:
-                path.check()
-        results.append((speed[False], speed[True]))
+        speed = {with_icewire: _by_path(path, stream) if with_icewire else _alone(cable, path, stream)
+                 for with_icewire in bench.alternated(i, True, False)}
+        results.append((speed[True], speed[False]))
     stream.end()
     path.end()
     cable.stop()
@@ -186,7 +205,7 @@ def measure_tunnel(lab, pairs):
     results = {}
     for kind in (Direct, Proxied):
         compared = _compare_tunnel(cable, kind, pairs)
-        results[f"tunnel_{kind.path}_ratio"] = [path / alone for path, alone in compared]
+        results[f"tunnel_{kind.path}_ratio"] = [with_icewire / alone for with_icewire, alone in compared]
         results["tunnel_mbit_per_s"] = [alone for _, alone in compared]
     return results
 

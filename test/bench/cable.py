@@ -74,15 +74,8 @@ class Cable:
             host.stop_icewire()
         self._check_programs(attached=False)
 
-    def signal(self, number):
-        """To every daemon."""
-        for host in self.hosts:
-            for process in (host.agent, host.broker):
-                process.signal(number)
-
     def switch(self, redirect):
-        """Another data path while the daemons run; ebpf: until WireGuard's port is shared. A tunnel that was direct may stay so
-        without it."""
+        """Another data path while the daemons run; ebpf: until WireGuard's port is shared."""
         self._configure(redirect)
         for host in self.hosts:
             host.ctl("reload")
