@@ -428,3 +428,74 @@ Test(sharing, another_port_after_none_is_negotiated)
         RUN_UNTIL(w->event, peer_of(&w->a)->counters.sessions > 1);
         world_free(w);
 }
+
+static void let_time_pass(Side *side)
+{
+        peer_of(side)->path.since -= 61 * USEC_PER_SEC;
+        tell_link(side);
+}
+
+static World *connect_and_rest(void)
+{
+        World *w = connect_directly();
+
+        let_time_pass(&w->a);
+        let_time_pass(&w->b);
+        cr_assert_null(peer_of(&w->a)->session);
+        cr_assert_null(peer_of(&w->b)->session);
+        cr_assert_eq(w->n_shared, 0);
+        cr_assert(both_direct(w));
+        return w;
+}
+
+Test(sharing, a_direct_path_does_without_its_negotiation)
+{
+        World *w = connect_and_rest();
+        WireguardPeer *peer = &w->a.device->peers[0];
+
+        check_traffic(w);
+        cr_assert_eq(peer_of(&w->a)->path.local.type, ICE_CANDIDATE_HOST, "what was found is still told");
+        /* It is ours all the same. */
+        peer->endpoint = (SocketAddress) {};
+        tell_link(&w->a);
+        RUN_UNTIL(w->event, socket_address_is_set(&peer->endpoint));
+        cr_assert(both_direct(w));
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 1);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(sharing, who_asks_gets_another_negotiation)
+{
+        World *w = connect_and_rest();
+
+        peer_reconnect_regardless(peer_of(&w->b));
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths > 1 && peer_of(&w->b)->counters.paths > 1);
+        cr_assert(both_direct(w));
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(sharing, another_port_is_negotiated_although_all_was_well)
+{
+        World *w = connect_and_rest();
+
+        w->a.device->listen_port ^= 1;
+        tell_link(&w->a);
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.sessions > 1);
+        world_free(w);
+}
+
+/* Between the user's own keepalives a NAT may forget the path. */
+Test(sharing, a_rare_keepalive_needs_those_of_ice)
+{
+        World *w = connect_directly();
+
+        w->a.device->peers[0].persistent_keepalive = 120;
+        let_time_pass(&w->a);
+        cr_assert_not_null(peer_of(&w->a)->session);
+        w->a.device->peers[0].persistent_keepalive = 0;
+        tell_link(&w->a);
+        cr_assert_not_null(peer_of(&w->a)->session);
+        world_free(w);
+}
