@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""bench redirect [--pairs N]: what the eBPF programs cost the UDP that passes them, paired with runs without them; and how
-fast TCP is in the tunnel over a direct and over a proxied path, paired with WireGuard alone. Without kernel WireGuard, the
-tunnel is one of wireguard-go."""
+"""bench redirect [--pairs N]: what the eBPF programs cost the UDP that passes both of them, packet by packet and in trains,
+beside empty programs at the same hooks; and TCP in the tunnel by a direct and by a proxied path, beside WireGuard alone. In
+pairs of moments, by turns; medians. Where the kernel has no WireGuard the tunnel is one of wireguard-go."""
 
 import argparse
 import json
 import os
+import signal
 import statistics
+import subprocess
 import sys
+import time
 
 import bench
-from cable import LOAD_ADDRESS, PORT, Cable
+from cable import LOAD_ADDRESS, PORT, Cable, netns
+from errors import LabError
+from host import frozen
 from topology import TUNNEL4
 
 # WireGuard's data messages as UDP payload, and how many are handed to the kernel at a time: a keepalive, and the longest in
@@ -19,14 +24,14 @@ from topology import TUNNEL4
 SMALL, LARGE, TRAIN = (32, 1), (1452, 1), (1452, 32)
 
 CLOCKS, CLOCK_PACKETS = 20, 20000  # readings of the programs' run times, and of how many packets each
-TCP_SEC = 1  # of TCP for one figure …
-TCP_SETTLE_SEC = 1  # … and before, until it has found its speed
+SETTLE, SLICE = 0.05, 0.1  # seconds of TCP until it has found its speed again, and for one figure
+QUIET = 10  # looks at what has passed that see the same
 
 
 def _load(cable, verb, packets, count):
     """UDP from a to b, past a's program on the way out and b's on the way in: see udp-load.c."""
     return json.loads(cable.a.run(os.path.join(cable.lab.build, "test", "bench", "udp-load"), verb, LOAD_ADDRESS, str(PORT),
-                                  *map(str, packets), str(count), *cable.hooks(), f"/proc/{cable.b.holder}/ns/net",
+                                  *map(str, packets), str(count), *cable.hooks(), netns(cable.b),
                                   str(cable.b.links["wg0"].process.pid), timeout=600))
 
 
@@ -42,7 +47,7 @@ def measure_hooks(lab, pairs):
     # udp-load takes its port from a process.
     os.environ["ICEWIRE_LAB_WIREGUARD"] = "userspace"
     cable = Cable(lab)
-    cable.add_peers(endpoints=False)
+    cable.add_peers()
     cable.start("ebpf", "direct")
     results = {}
     for packets, name in ((LARGE, "throughput"), (SMALL, "pps"), (TRAIN, "train_throughput")):
@@ -56,35 +61,152 @@ def measure_hooks(lab, pairs):
     return results
 
 
-def _tcp(cable):
-    """Mbit/s through the tunnel."""
-    text = cable.a.run("iperf3", "--client", TUNNEL4["b"], "--json", "--time", str(TCP_SEC), "--omit", str(TCP_SETTLE_SEC))
-    return json.loads(text)["end"]["sum_received"]["bits_per_second"] / 1e6
+def _bytes(host):
+    """Received and sent by its end of the tunnel."""
+    with open(f"/proc/{host.holder}/net/dev", encoding="utf-8") as f:
+        columns = next(line.split() for line in f if line.split()[0] == "wg0:")
+    return int(columns[1]), int(columns[9])
 
 
-def _tunnel(cable, how):
-    cable.add_peers(endpoints=how == "alone")
-    if how == "alone":
-        cable.wait_tunnel()
-        return _tcp(cable)
-    cable.start({"direct": "ebpf", "proxied": "proxy"}[how], how)
-    speed = _tcp(cable)
-    cable.stop()
+class Stream:
+    """TCP from a to b through the tunnel, without end."""
+
+    def __init__(self, cable):
+        self._cable = cable
+        self._server = cable.b.start("iperf3", ["iperf3", "--server", "--one-off"])
+        cable.lab.wait_until(lambda: ":5201" in cable.b.run("ss", "--listening", "--numeric", "--tcp"), "iperf3 listens")
+        self._client = cable.a.start("iperf3", ["iperf3", "--client", TUNNEL4["b"], "--time", "86400"])
+        cable.lab.wait_until(lambda: self._arrived() > 1e6, "TCP through the tunnel")
+
+    def _arrived(self):
+        """Bytes that have come out of the tunnel."""
+        return _bytes(self._cable.b)[0]
+
+    def hold(self):
+        """Until nothing of it is under way, in neither direction: a packet that comes late by another path would take
+        WireGuard's endpoint with it."""
+        self._client.signal(signal.SIGSTOP)
+        seen = []
+
+        def is_quiet():
+            seen.append([_bytes(host) for host in self._cable.hosts])
+            return len(seen) >= QUIET and seen[-QUIET] == seen[-1]
+
+        self._cable.lab.wait_until(is_quiet, "nothing passes", interval=0.005)
+
+    def speed(self):
+        """Mbit/s, for a moment."""
+        self._client.signal(signal.SIGCONT)
+        time.sleep(SETTLE)
+        start, before = time.monotonic(), self._arrived()
+        time.sleep(SLICE)
+        return (self._arrived() - before) * 8 / 1e6 / (time.monotonic() - start)
+
+    def end(self):
+        for process in (self._client, self._server):
+            process.expected_to_live = False
+            process.kill()
+
+
+class Direct:
+    """A direct path by redirect: WireGuard has the endpoint, the programs see its packets."""
+
+    redirect, path = "ebpf", "direct"
+
+    def __init__(self, cable):
+        self._cable = cable
+        self._hooks = subprocess.Popen([os.path.join(cable.lab.build, "test", "bench", "toggle-hooks"), *cable.all_hooks()],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._wait()
+        if cable.endpoints() != cable.static_endpoints():
+            raise LabError(f"the endpoints of the direct path are {cable.endpoints()}")
+
+    def _wait(self):
+        if self._hooks.stdout.readline() != "done\n":
+            raise LabError(f"toggle-hooks: exit status {self._hooks.wait()}")
+
+    def _tell(self, what):
+        self._hooks.stdin.write(what + "\n")
+        self._hooks.stdin.flush()
+        self._wait()
+
+    def leave(self):
+        self._tell("detach")
+
+    def take(self):
+        self._tell("attach")
+
+    def check(self):
+        pass
+
+    def end(self):
+        self._hooks.communicate()
+
+
+class Proxied:
+    """A path through both icewireds, whose addresses WireGuard has."""
+
+    redirect, path = "proxy", "proxied"
+
+    def __init__(self, cable):
+        self._cable = cable
+        self._endpoints = cable.endpoints()
+
+    def leave(self):
+        self._cable.set_endpoints(self._cable.static_endpoints())
+
+    def take(self):
+        self._cable.set_endpoints(self._endpoints)
+
+    def check(self):
+        if self._cable.endpoints() != self._endpoints:
+            raise LabError(f"what should be proxied passed by {self._cable.endpoints()}")
+
+    def end(self):
+        pass
+
+
+def _alone(cable, path, stream):
+    """WireGuard by itself: icewire stands still, nothing is attached, and the endpoints are what one would have typed."""
+    with frozen(*cable.hosts):
+        path.leave()
+        speed = stream.speed()
+        stream.hold()
+        path.take()
     return speed
+
+
+def _by_path(path, stream):
+    speed = stream.speed()
+    path.check()
+    stream.hold()
+    return speed
+
+
+def _compare_tunnel(cable, kind, pairs):
+    """Mbit/s by such a path, and without icewire."""
+    cable.add_peers()
+    cable.start(kind.redirect, kind.path)
+    path, stream = kind(cable), Stream(cable)
+    stream.hold()
+    results = []
+    for i in range(pairs):
+        speed = {with_icewire: _by_path(path, stream) if with_icewire else _alone(cable, path, stream)
+                 for with_icewire in bench.alternated(i, True, False)}
+        results.append((speed[True], speed[False]))
+    stream.end()
+    path.end()
+    cable.stop()
+    return results
 
 
 def measure_tunnel(lab, pairs):
     cable = Cable(lab)
-    cable.b.start("iperf3", ["iperf3", "--server"])
-    lab.wait_until(lambda: ":5201" in cable.b.run("ss", "--listening", "--numeric", "--tcp"), "iperf3 listens")
-    results = []
-    for i in range(pairs):
-        speed = {how: _tunnel(cable, how) for how in bench.alternated(i, "alone", "direct", "proxied")}
-        result = {"tunnel_direct_ratio": speed["direct"] / speed["alone"],
-                  "tunnel_proxied_ratio": speed["proxied"] / speed["alone"], "tunnel_mbit_per_s": speed["alone"]}
-        print("tunnel, pair {} of {}: direct {tunnel_direct_ratio:.3f} and proxied {tunnel_proxied_ratio:.3f} of "
-              "{tunnel_mbit_per_s:.0f} Mbit/s".format(i + 1, pairs, **result), flush=True)
-        results.append(result)
+    results = {}
+    for kind in (Direct, Proxied):
+        compared = _compare_tunnel(cable, kind, pairs)
+        results[f"tunnel_{kind.path}_ratio"] = [with_icewire / alone for with_icewire, alone in compared]
+        results["tunnel_mbit_per_s"] = [alone for _, alone in compared]
     return results
 
 
@@ -93,20 +215,24 @@ MEASURES = {"hooks": measure_hooks, "tunnel": measure_tunnel}
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench redirect")
-    parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--build", default=os.path.join(bench.SOURCE, "build", "release"))
     args = parser.parse_args()
-    summary, spread = {"pairs": args.pairs}, {}
+    medians, quartiles, failed = {}, {}, False
     for what in MEASURES:
         logs = os.path.join(bench.SOURCE, "build", "bench", "redirect-" + what)
-        results = bench.run_once(__file__, args.build, logs, what, args.pairs) or []
-        summary[what + "_failed"] = not results
-        for name in results[0] if results else []:
-            values = [result[name] for result in results]
-            summary[name] = bench.rounded(statistics.median(values), 1 if max(values) > 10 else 3)
-            spread[name] = [bench.rounded(f(values), 3) for f in (min, max)]
-    print(json.dumps({**summary, "spread": spread}), flush=True)
-    return 1 if any(summary[what + "_failed"] for what in MEASURES) else 0
+        results = bench.run_once(__file__, args.build, logs, what, args.pairs)
+        failed = failed or not results
+        for name, values in (results or {}).items():
+            medians[name], quartiles[name] = _rounded(statistics.median(values)), \
+                [_rounded(bench.percentile(values, percent)) for percent in (25, 75)]
+            print(f"{name}: {medians[name]}, half of them from {quartiles[name][0]} to {quartiles[name][1]}", flush=True)
+    print(json.dumps({**medians, "pairs": args.pairs, "quartiles": quartiles}), flush=True)
+    return 1 if failed else 0
+
+
+def _rounded(value):
+    return bench.rounded(value, 4 if value < 10 else 1)
 
 
 if __name__ == "__main__":

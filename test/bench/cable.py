@@ -34,15 +34,23 @@ class Cable:
     def _with_others(self):
         return (self.a, "b"), (self.b, "a")
 
-    def add_peers(self, endpoints):
-        """Each host's peer, as if for the first time: with the other's address as its endpoint, or without any."""
+    def add_peers(self):
+        """Each host's peer, as if for the first time, without an endpoint."""
         for host, other in self._with_others():
-            link, public_key = host.links["wg0"], self.keys[other].public
-            link.remove_peer(public_key)
-            link.add_peer(public_key, [TUNNEL4[other] + "/32"], endpoint=f"{ADDRESS[other]}:{PORT}" if endpoints else None)
+            host.links["wg0"].remove_peer(self.keys[other].public)
+            host.links["wg0"].add_peer(self.keys[other].public, [TUNNEL4[other] + "/32"])
 
-    def wait_tunnel(self):
-        self.lab.wait_until(lambda: probe.ping(self.a, TUNNEL4["b"], 1, linger=0.5).received, "a ping through the tunnel")
+    def endpoints(self):
+        """What WireGuard has as the other's endpoint, on both."""
+        return [host.links["wg0"].show("endpoints")[self.keys[other].public] for host, other in self._with_others()]
+
+    def static_endpoints(self):
+        """What an administrator would have given it."""
+        return [f"{ADDRESS[other]}:{PORT}" for _, other in self._with_others()]
+
+    def set_endpoints(self, endpoints):
+        for (host, other), endpoint in zip(self._with_others(), endpoints):
+            host.run("wg", "set", "wg0", "peer", self.keys[other].public, "endpoint", endpoint)
 
     # icewire
 
@@ -57,7 +65,9 @@ class Cable:
         self._wait_in_force(redirect)
         for host, other in self._with_others():
             host.wait_connected(self.keys[other].public, (path,))
-        self.wait_tunnel()
+        echoes = probe.ping(self.a, TUNNEL4["b"])
+        if echoes.lost:
+            raise LabError(f"{echoes.lost} of {echoes.sent} pings through the tunnel were lost")
 
     def stop(self):
         for host in self.hosts:
@@ -65,8 +75,7 @@ class Cable:
         self._check_programs(attached=False)
 
     def switch(self, redirect):
-        """Another data path while the daemons run; ebpf: until WireGuard's port is shared. A tunnel that was direct may stay so
-        without it."""
+        """Another data path while the daemons run; ebpf: until WireGuard's port is shared."""
         self._configure(redirect)
         for host in self.hosts:
             host.ctl("reload")
@@ -107,5 +116,13 @@ class Cable:
 
     def hooks(self):
         """IDs of the links that attach a's program on the way out, and b's on the way in."""
-        return [str(self._attached(host)[name]["link_id"])
-                for host, name in ((self.a, "icewire_egress"), (self.b, "icewire_ingress"))]
+        return [str(self._attached(host)[name]["link_id"]) for host, name in zip(self.hosts, PROGRAMS)]
+
+    def all_hooks(self):
+        """As toggle-hooks wants them: of all programs, each behind its network namespace."""
+        return [word for host in self.hosts for program in self._attached(host).values()
+                for word in (netns(host), str(program["link_id"]))]
+
+
+def netns(host):
+    return f"/proc/{host.holder}/ns/net"

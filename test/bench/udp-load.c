@@ -20,8 +20,6 @@
 #include <bpf/bpf.h>
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/bpf.h>
 #include <netinet/udp.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -33,6 +31,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "hook.h"
 
 #define BATCH 64
 #define PACKET_MAX 65536
@@ -53,18 +53,6 @@ static double now(void)
         if (clock_gettime(CLOCK_MONOTONIC, &t) < 0)
                 err(EXIT_FAILURE, "clock_gettime");
         return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
-}
-
-static unsigned number(const char *text)
-{
-        char *end;
-        unsigned long n;
-
-        errno = 0;
-        n = strtoul(text, &end, 10);
-        if (errno || end == text || *end || n > INT32_MAX)
-                errx(EXIT_FAILURE, "no number: %s", text);
-        return (unsigned) n;
 }
 
 static struct sockaddr_in to_address(const char *address, const char *port)
@@ -92,58 +80,7 @@ static void pin(void)
                 err(EXIT_FAILURE, "sched_setaffinity");
 }
 
-static void enter(int netns)
-{
-        if (setns(netns, CLONE_NEWNET) < 0)
-                err(EXIT_FAILURE, "setns");
-}
-
 /* --- programs --- */
-
-typedef struct Hook {
-        int program;
-        int ifindex;
-        enum bpf_attach_type type;
-        int netns; /* where it is */
-        int link;  /* ours; -1: nothing is attached */
-} Hook;
-
-/* Of a link of somebody else. take_over: that one is detached for good. */
-static Hook hook_open(const char *id, int netns, bool take_over)
-{
-        int link = bpf_link_get_fd_by_id(number(id));
-        struct bpf_link_info info = {};
-        __u32 size = sizeof(info);
-        Hook hook;
-
-        if (link < 0 || bpf_link_get_info_by_fd(link, &info, &size) < 0 || info.type != BPF_LINK_TYPE_TCX)
-                err(EXIT_FAILURE, "no link of tcx: %s", id);
-        hook = (Hook) {
-                .program = bpf_prog_get_fd_by_id(info.prog_id),
-                .ifindex = (int) info.tcx.ifindex,
-                .type = info.tcx.attach_type,
-                .netns = netns,
-                .link = -1,
-        };
-        if (hook.program < 0 || (take_over && bpf_link_detach(link) < 0))
-                err(EXIT_FAILURE, "the program of link %s", id);
-        close(link);
-        return hook;
-}
-
-static void hook_attach(Hook *hook)
-{
-        enter(hook->netns);
-        hook->link = bpf_link_create(hook->program, hook->ifindex, hook->type, NULL);
-        if (hook->link < 0)
-                err(EXIT_FAILURE, "bpf_link_create");
-}
-
-static void hook_detach(Hook *hook)
-{
-        close(hook->link);
-        hook->link = -1;
-}
 
 static int load_empty(void)
 {
@@ -222,7 +159,7 @@ static int udp_socket(int netns)
 {
         int fd;
 
-        enter(netns);
+        netns_enter(netns);
         fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 err(EXIT_FAILURE, "socket");
@@ -262,14 +199,12 @@ static void load_open(Load *load, char *const argv[])
         struct sockaddr_in at = to_address(argv[0], argv[1]);
 
         *load = (Load) {
-                .home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC),
-                .away = open(argv[7], O_RDONLY | O_CLOEXEC),
+                .home = netns_open("/proc/self/ns/net"),
+                .away = netns_open(argv[7]),
                 .bytes = number(argv[2]),
                 .segments = number(argv[3]),
                 .arrived_io = { load->arrived, sizeof(load->arrived) },
         };
-        if (load->home < 0 || load->away < 0)
-                err(EXIT_FAILURE, "%s", argv[7]);
         if (load->bytes < sizeof(DATA_MESSAGE) || load->segments < 1 ||
             load->segments > UINT16_MAX / load->bytes)
                 errx(EXIT_FAILURE, "no such packets: %s bytes, %s at a time", argv[2], argv[3]);

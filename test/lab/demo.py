@@ -10,7 +10,7 @@ import traceback
 
 import sandbox
 from errors import LabError
-from host import start_together
+from host import frozen, start_together
 from lab import Lab
 from topology import SERVER4, TUNNEL4, WIDE4, Sites
 
@@ -26,13 +26,15 @@ def _show(host, *argv):
 def _connect(lab, sites):
     lab.say("icewire-broker and icewired start on both hosts")
     start_together(sites.a, sites.b)
-    sites.wait_connected()
+    sites.wait_connected(paths=("direct",))
     lab.say("connected")
     for host in (sites.a, sites.b):
         _show(host, lab.binary("icewirectl"), "status")
     _show(sites.a, "ping", "-n", "-c", "5", "-i", "0.2", TUNNEL4["b"])
-    there, back, relayed = sites.prove_direct()
-    print(f"\n20 pings of 1000 bytes through the tunnel, as the internet's router saw them pass, in bytes:\n"
+    with frozen(sites.a, sites.b):
+        there, back, relayed = sites.prove_direct()
+    print(f"\n20 pings of 1000 bytes through the tunnel, all answered while icewired and icewire-broker were held by\n"
+          f"SIGSTOP on both hosts; as the internet's router saw them pass, in bytes:\n"
           f"  from NAT {NAT_A} to NAT {NAT_B}: {there}\n"
           f"  from NAT {NAT_B} to NAT {NAT_A}: {back}\n"
           f"  to or from the relay {SERVER4}: {relayed}\n", flush=True)
@@ -83,7 +85,7 @@ def main(build, logs, *options):
         lab.explain()
         print(f"demo: FAILED: {e}\ndemo: logs: {lab.logs}", flush=True)
         return 1
-    print("demo: the two hosts are connected directly: no relay carries their packets, and no process of ours; "
+    print("demo: the two hosts are connected directly: no relay carries their packets, and no process of icewire; "
           f"logs: {lab.logs}", flush=True)
     return 0
 

@@ -236,6 +236,8 @@ def frozen(*hosts):
     for process in daemons:
         process.signal(signal.SIGSTOP)
     try:
+        for process in daemons:
+            process.lab.wait_until(process.stopped, f"{process.name} stops")
         yield
     finally:
         for process in daemons:

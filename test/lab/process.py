@@ -73,6 +73,10 @@ class Process:
     def signal(self, number):
         self.popen.send_signal(number)
 
+    def stopped(self):
+        """Held by SIGSTOP."""
+        return self._status()["State"].startswith("T")
+
     def kill(self):
         """SIGKILL, as the kernel's out-of-memory killer would."""
         self.expected_to_live = False
