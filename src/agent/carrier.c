@@ -13,10 +13,6 @@
 /* How long the session before this one stays, for what is still under way over its pair. */
 #define OLD_SESSION_LINGER (3 * USEC_PER_SEC)
 
-/* Where the user has set no PersistentKeepalive= we set this: it makes WireGuard shake hands at once instead
- * of at the next packet, and keeps the NATs on the way open. 25 s is what wg(8) recommends. */
-#define KEEPALIVE 25
-
 /* Two initiations that cross undo each other: each side takes the other's, forgets its own, and refuses the
  * answer to it; WireGuard tries again after 5 s. So the controlled side, which selects its pair last,
  * begins; the controlling one learns the endpoint from its packet, and sets it itself only if nothing has
@@ -190,8 +186,8 @@ static void set_endpoint(Peer *peer)
                 return;
         }
         r = b->ops->set_endpoint(b, peer->link->name, &peer->public_key, &peer->path.endpoint,
-                                 peer->persistent_keepalive == 0 ? KEEPALIVE : -1, on_endpoint_set, c,
-                                 &c->call);
+                                 peer->persistent_keepalive == 0 ? CARRIER_KEEPALIVE : -1, on_endpoint_set,
+                                 c, &c->call);
         if (r < 0) {
                 peer_call_free(c);
                 log_peer_full(peer, LOG_WARNING, r, "Failed to have WireGuard's endpoint set: %m");
@@ -360,6 +356,7 @@ void carrier_take_over(Session *s)
                 .local = s->local,
                 .remote = s->remote,
                 .endpoint = endpoint,
+                .negotiated = true,
                 .since = now(CLOCK_BOOTTIME),
                 .round_trip_time = ice_agent_round_trip_time(s->ice),
         };
@@ -472,7 +469,7 @@ void carrier_observe(Peer *peer)
                 handshake_came(peer);
         else {
                 follow_peer(peer);
-                if (carrier_has_session(peer))
+                if (peer->path.negotiated)
                         restore_endpoint(peer);
         }
         consider_handover(peer);

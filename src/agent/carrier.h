@@ -6,6 +6,10 @@
 /* From a selected pair to a path that WireGuard uses. Which data path carries it is decided here and nowhere
  * else: WireGuard itself, where ICE shares its port; otherwise the proxy. */
 
+/* Where the user has set no PersistentKeepalive= we set this, in seconds: it makes WireGuard shake hands at
+ * once instead of at the next packet, and keeps the NATs on the way open. It is what wg(8) recommends. */
+#define CARRIER_KEEPALIVE 25
+
 /* The session has selected a (better) pair: it takes over the peer's path. */
 void carrier_take_over(Session *session);
 

@@ -82,6 +82,11 @@ static void follow_public_key(Link *link, const WireguardDevice *device)
         mark_dirty(link);
 }
 
+static bool was_found_for_port(const Peer *peer)
+{
+        return (peer->session && peer->session->shared) || (peer->path.negotiated && carrier_is_plain(peer));
+}
+
 static void follow_port(Link *link, const WireguardDevice *device)
 {
         Peer *peer, *next;
@@ -97,8 +102,8 @@ static void follow_port(Link *link, const WireguardDevice *device)
                 carrier_port_changed(peer);
                 if (link->listen_port == 0)
                         peer_update_reason(peer);
-                else if (peer->session && peer->session->shared)
-                        peer_reconnect(peer);
+                else if (was_found_for_port(peer))
+                        peer_reconnect_regardless(peer);
                 else
                         try_now(peer);
         }

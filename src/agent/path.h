@@ -23,6 +23,7 @@ typedef struct Path {
         IceCandidate local;
         IceCandidate remote;
         SocketAddress endpoint; /* what WireGuard was told */
+        bool negotiated;        /* by a session of ours, that may have gone since */
         usec_t since;           /* CLOCK_BOOTTIME */
         usec_t round_trip_time; /* USEC_INFINITY: unknown */
 } Path;

@@ -151,7 +151,8 @@ void peer_observe(Peer *peer, const WireguardPeer *observed);
  * changed what is possible. */
 void peer_reconnect(Peer *peer);
 
-/* The same for people, who know why: also where WireGuard gets through without us. */
+/* The same where WireGuard seems to get through without us: for people, who know why, and when its port is
+ * another one. */
 void peer_reconnect_regardless(Peer *peer);
 
 /* Does WireGuard reach the peer with no session of ours? Then we leave it alone, unless the peer asks. */

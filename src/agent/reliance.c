@@ -19,6 +19,9 @@
 #define STALE_INTERVAL (30 * USEC_PER_SEC)
 #define HANDSHAKES_MISSED_MAX 5U
 
+/* When ICE has nothing more to find: a negotiation is given up after 40 s. */
+#define REST_AFTER (60 * USEC_PER_SEC)
+
 static bool handshake_is_fresh(const Peer *peer)
 {
         return peer->last_handshake > 0 &&
@@ -46,7 +49,7 @@ static bool handshake_is_missed(const Peer *peer)
 static bool endpoint_works(const Peer *peer)
 {
         /* carrier.c sets that of a path of ours again. */
-        if (!carrier_has_session(peer) &&
+        if (!peer->path.negotiated &&
             (!socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint)))
                 return false;
         if (peer->path.kind == PATH_NONE)
@@ -132,6 +135,22 @@ static void take_care(Peer *peer)
         try_now(peer);
 }
 
+/* A direct path is WireGuard's own, and its keepalives hold the NATs on the way open as ICE's would. */
+static bool can_do_without_session(const Peer *peer)
+{
+        return session_is_selected(peer->session) && !peer->old_session && !peer->proxy && !peer->renew &&
+               peer->path.kind == PATH_DIRECT && peer->state == PEER_STATE_CONNECTED &&
+               peer->persistent_keepalive > 0 && peer->persistent_keepalive <= CARRIER_KEEPALIVE &&
+               handshake_is_fresh(peer) && usec_sub(now(CLOCK_BOOTTIME), peer->path.since) > REST_AFTER;
+}
+
+/* What it cost is free for others: memory, descriptors, allocations at the TURN servers, and wake-ups. */
+static void end_session(Peer *peer)
+{
+        log_peer_full(peer, LOG_DEBUG, 0, "WireGuard has the path, ICE is over.");
+        peer->session = session_free(peer->session);
+}
+
 void reliance_follow(Peer *peer)
 {
         bool works;
@@ -142,6 +161,8 @@ void reliance_follow(Peer *peer)
                 leave_alone(peer);
         else if (!works && carrier_is_plain(peer))
                 take_care(peer);
+        if (can_do_without_session(peer))
+                end_session(peer);
         if (works && (peer->state == PEER_STATE_CONNECTED || peer->handshake_overdue))
                 arm_timer(peer);
 }
