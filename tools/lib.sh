@@ -49,9 +49,12 @@ configure_and_build() {
 
 RELEASE_OPTIONS=(--buildtype=release -Dwerror=true)
 
-# build_release [TARGET…]: the optimised build that tools/demo and tools/bench run, without the tests; and what else is named.
+# What build_release builds; the caller may add to it.
+RELEASE_TARGETS=(src/icewired src/icewire-broker src/icewirectl)
+
+# The optimised build that tools/demo and tools/bench run, without the tests.
 build_release() {
-        local TARGETS=(src/icewired src/icewire-broker src/icewirectl "$@")
+        local TARGETS=("${RELEASE_TARGETS[@]}")
         quietly "$TOP/build/release.log" "building icewire" configure_and_build build/release "${RELEASE_OPTIONS[@]}" && return
         tail -n 30 "$TOP/build/release.log"
         say "FAILED: the build; its log is build/release.log"
