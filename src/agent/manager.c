@@ -276,9 +276,19 @@ const BrokerCallbacks manager_broker_callbacks = {
         .redirect_changed = on_redirect_changed,
 };
 
+/* What a negotiation has sent meanwhile came from its own port, and the pair that it finds, or has found, is
+ * for the proxy alone. */
+static bool has_missed_the_port(const Peer *peer)
+{
+        return peer->session && peer->session->shared &&
+               (session_is_negotiating(peer->session) || peer->path.kind == PATH_PROXIED);
+}
+
 static void share_again(Peer *peer)
 {
-        if (peer->session)
+        if (has_missed_the_port(peer))
+                peer_reconnect(peer);
+        else if (peer->session)
                 session_share_again(peer->session);
         if (peer->old_session)
                 session_share_again(peer->old_session);
