@@ -75,8 +75,8 @@ class Cable:
         self._check_programs(attached=False)
 
     def attach_anew(self):
-        """The programs, which somebody may have taken over, while the daemons run; and the two negotiate: with no socket that
-        shares WireGuard's port, the programs look at nothing."""
+        """The programs, which somebody may have taken over, while the daemons run. And the two negotiate: with no socket that
+        shares WireGuard's port the programs look at nothing."""
         for redirect in ("proxy", "ebpf"):
             self._configure(redirect)
             for host in self.hosts:
