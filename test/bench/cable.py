@@ -74,15 +74,17 @@ class Cable:
             host.stop_icewire()
         self._check_programs(attached=False)
 
-    def switch(self, redirect):
-        """Another data path while the daemons run; ebpf: until WireGuard's port is shared."""
-        self._configure(redirect)
-        for host in self.hosts:
-            host.ctl("reload")
-        self._wait_in_force(redirect)
-        if redirect == "ebpf":
+    def attach_anew(self):
+        """The programs, which somebody may have taken over, while the daemons run. And the two negotiate: with no socket that
+        shares WireGuard's port the programs look at nothing."""
+        for redirect in ("proxy", "ebpf"):
+            self._configure(redirect)
             for host in self.hosts:
-                self.lab.wait_until(lambda h=host: self._shares(h), f"{host.name}: a socket shares WireGuard's port")
+                host.ctl("reload")
+            self._wait_in_force(redirect)
+        self.a.ctl("reconnect")
+        for host in self.hosts:
+            self.lab.wait_until(lambda h=host: self._shares(h), f"{host.name}: a socket shares WireGuard's port")
 
     def _wait_in_force(self, redirect):
         for host in self.hosts:
@@ -107,7 +109,6 @@ class Cable:
                 raise LabError(f"{host.name}: the programs at eth0 are {found}")
 
     def _shares(self, host):
-        """Before that no port is flagged as WireGuard's, and the programs have nothing to look at."""
         program = self._bpftool(host, "prog", "show", "id", str(self._attached(host)["icewire_egress"]["prog_id"]))
         for i in program["map_ids"]:
             if self._bpftool(host, "map", "show", "id", str(i))["name"] == "redirect_sockets"[:NAME_MAX]:
