@@ -15,7 +15,7 @@ from host import start_together
 from topology import Sites
 from wireguard import Key
 
-SETTLE = 15  # seconds after the last peer has connected, until what came of that is over
+SETTLE = 75  # seconds after the last peer has connected, until what came of that is over: a direct path does without ICE then
 
 
 def _add_peers(lab, sites, n):
@@ -46,6 +46,9 @@ def measure(lab, n, seconds):
     print(f"{n} connected after {time.monotonic() - start:.1f} s", flush=True)
     processes = {"icewired": sites.a.agent, "icewire-broker": sites.a.broker}
     lab.always(lambda: True, "", SETTLE)
+    for host in (sites.a, sites.b):
+        host.peers()  # a reading of the links, as each handshake brings one
+    lab.always(lambda: True, "", 5)
     before = _sample(processes)
     lab.always(lambda: True, "", seconds)
     after = _sample(processes)
