@@ -2,6 +2,7 @@
 
 #include "manager.h"
 
+#include <malloc.h>
 #include <utlist.h>
 
 #include "carrier.h"
@@ -40,6 +41,9 @@ struct IgnoredLink {
         char name[IF_NAMESIZE];
         UT_hash_handle hh; /* in manager->ignored */
 };
+
+/* When the negotiations that have ended together are closed, which takes the TURN servers' answers. */
+#define TRIM_DELAY (15 * USEC_PER_SEC)
 
 typedef void (*peer_verb_t)(Peer *peer);
 
@@ -89,6 +93,17 @@ void manager_schedule_flush(Manager *m)
         r = event_defer_once(m->event, &m->flush, on_flush, m, "manager-flush");
         if (r < 0)
                 log_warning_errno(r, "Failed to schedule what is to be told, ignoring: %m");
+}
+
+static int on_trim_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        (void) malloc_trim(0);
+        return 0;
+}
+
+void manager_schedule_trim(Manager *m)
+{
+        (void) event_arm_timer(m->event, &m->trim_timer, TRIM_DELAY, on_trim_timer, m, "manager-trim");
 }
 
 /* Links that are not ours to look after */
@@ -175,6 +190,7 @@ Manager *manager_free(Manager *m)
         sd_event_source_disable_unref(m->addresses_timer);
         sd_event_source_disable_unref(m->lookups_timer);
         sd_event_source_disable_unref(m->flush);
+        sd_event_source_disable_unref(m->trim_timer);
         sd_event_source_disable_unref(m->stop_timer);
         free(m->ice_servers);
         config_free(m->config);

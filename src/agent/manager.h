@@ -65,6 +65,7 @@ struct Manager {
         bool lookups_overdue; /* negotiations do not wait for them any longer */
 
         sd_event_source *flush; /* tells the API, once per turn */
+        sd_event_source *trim_timer;
         sd_event_source *stop_timer;
         void (*on_stopped)(Manager *m, void *userdata);
 };
@@ -119,3 +120,6 @@ void manager_check_stopped(Manager *m);
 
 /* For the model's own use: the API is told about what is dirty after this turn. */
 void manager_schedule_flush(Manager *m);
+
+/* For the model's own use: much memory was freed, or is about to be, and will not be needed soon. */
+void manager_schedule_trim(Manager *m);

@@ -149,6 +149,7 @@ static void end_session(Peer *peer)
 {
         log_peer_full(peer, LOG_DEBUG, 0, "WireGuard has the path, ICE is over.");
         peer->session = session_free(peer->session);
+        manager_schedule_trim(peer->link->manager);
 }
 
 void reliance_follow(Peer *peer)

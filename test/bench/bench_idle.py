@@ -48,7 +48,7 @@ def measure(lab, n, seconds):
     lab.always(lambda: True, "", SETTLE)
     for host in (sites.a, sites.b):
         host.peers()  # a reading of the links, as each handshake brings one
-    lab.always(lambda: True, "", 5)
+    lab.always(lambda: True, "", 20)
     before = _sample(processes)
     lab.always(lambda: True, "", seconds)
     after = _sample(processes)
