@@ -76,7 +76,8 @@ def _works_without_ebpf(host):
     # It is ready before it finds out.
     host.lab.wait_until(lambda: "takes CAP_BPF" in host.broker.output(), "the broker tells of the missing right")
     # Once by itself; and with what is in force, when icewired asks.
-    said = [line for line in host.broker.output().splitlines() if "takes CAP_BPF" in line and line.startswith("The redirect")]
+    lines = host.broker.output().splitlines()
+    said = [line for line in lines if line.startswith("The redirect") and "takes CAP_BPF" in line]
     if len(said) != 1:
         raise LabError(f"the broker says of the missing right: {said}")
     host.lab.wait_until(lambda: host.varlink("Describe")["broker"] == "ready", "icewired works with the broker")
