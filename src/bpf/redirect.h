@@ -93,6 +93,5 @@ enum redirect_statistic {
         REDIRECT_RECEIVED,   /* solicited, or redirect_rewrites: the header says P now */
         REDIRECT_ASSIGNED,   /* unsolicited: given to the socket, the header still says W */
         REDIRECT_UNEXPECTED, /* STUN at W that no socket waits for: WireGuard gets it */
-        REDIRECT_TRAIN, /* passed whole: GRO merged packets to W, and STUN among them is lost on WireGuard */
         _REDIRECT_STATISTIC_MAX,
 };
