@@ -43,7 +43,8 @@ struct redirect_endpoint {
 struct redirect_socket {
         __u16 port;           /* P */
         __u16 wireguard_port; /* W */
-        __u32 flags;
+        __u16 flags;
+        __u16 ufrags; /* how many it serves: the broker's own count */
 };
 /* What the socket sends to a TURN server keeps P: an allocation belongs to its 5-tuple. */
 #define REDIRECT_SOCKET_KEEPS_RELAYS 1
