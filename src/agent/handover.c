@@ -24,7 +24,7 @@ static const char *const handover_state_table[_HANDOVER_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE(handover_state, HandoverState);
 
-void handover_hold(Handover *h, usec_t t, bool wanted, usec_t delay, const HandoverReading *now)
+void handover_hold(Handover *h, usec_t t, bool wanted, usec_t delay)
 {
         *h = (Handover) {
                 .state = HANDOVER_HOLDING,
@@ -33,8 +33,6 @@ void handover_hold(Handover *h, usec_t t, bool wanted, usec_t delay, const Hando
                 .due = usec_add(t, wanted ? delay : HANDOVER_SPARE),
                 .interval = LOOK_FIRST,
                 .next_look = usec_add(t, LOOK_FIRST),
-                .first = *now,
-                .last = *now,
         };
 }
 
@@ -56,7 +54,7 @@ void handover_switched(Handover *h, usec_t t, bool irrevocable, const HandoverRe
         *h = (Handover) {
                 .state = HANDOVER_TRYING,
                 .irrevocable = irrevocable,
-                .lively = h->state == HANDOVER_HOLDING && now->rx_bytes > h->first.rx_bytes,
+                .lively = h->lively,
                 .since = t,
                 .interval = LOOK_FIRST,
                 .next_look = usec_add(t, LOOK_FIRST),
@@ -150,10 +148,20 @@ static void take_reading(Handover *h, usec_t t, const HandoverReading *now)
         h->last = *now;
 }
 
+static void watch_path_before(Handover *h, const HandoverReading *now)
+{
+        if (!h->based)
+                h->first = *now;
+        h->based = true;
+        h->lively = h->lively || now->rx_bytes > h->first.rx_bytes;
+}
+
 HandoverAction handover_observe(Handover *h, usec_t t, const HandoverReading *now)
 {
         HandoverAction action;
 
+        if (h->state == HANDOVER_HOLDING)
+                watch_path_before(h, now);
         if (!handover_is_switching(h))
                 return HANDOVER_WAIT;
         take_reading(h, t, now);

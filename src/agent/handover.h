@@ -72,6 +72,7 @@ typedef struct Handover {
         HandoverState state;
         bool wanted;        /* by us */
         bool irrevocable;   /* the path before is dead */
+        bool based;         /* HOLDING: `first` is a reading of now, not of long ago */
         bool lively;        /* packets came while the new path was held */
         bool told;          /* that it is proven */
         usec_t since;       /* of the first state, and then of the switch */
@@ -87,7 +88,7 @@ typedef struct Handover {
 
 /* The new path is there beside the one in use. wanted: it is taken after `delay`; otherwise it is only held.
  */
-void handover_hold(Handover *h, usec_t t, bool wanted, usec_t delay, const HandoverReading *now);
+void handover_hold(Handover *h, usec_t t, bool wanted, usec_t delay);
 
 /* The same path is wanted now, or is another one: what is held is held on. */
 void handover_want(Handover *h, usec_t t, usec_t delay);

@@ -127,7 +127,8 @@ static void select_pair(Net *net, End *e)
 
         e->selected = true;
         e->holds = e->can_hold;
-        handover_hold(&e->h, net->t, e->wants, e->can_hold ? HANDOVER_FOLLOW : HANDOVER_LEAD, &r);
+        handover_hold(&e->h, net->t, e->wants, e->can_hold ? HANDOVER_FOLLOW : HANDOVER_LEAD);
+        (void) handover_observe(&e->h, net->t, &r);
 }
 
 /* The daemon's timer. */
@@ -332,10 +333,12 @@ static Handover switched_at(usec_t t, bool irrevocable)
         Handover h = {};
         HandoverReading r = { .rx_bytes = 1000, .tx_bytes = 1000 };
 
-        handover_hold(&h, t - MS(600), /* wanted= */ true, HANDOVER_FOLLOW, &r);
+        handover_hold(&h, t - MS(600), /* wanted= */ true, HANDOVER_FOLLOW);
+        cr_assert_eq(handover_observe(&h, t - MS(600), &r), HANDOVER_WAIT);
+        r.rx_bytes += PACKET;
+        cr_assert_eq(handover_observe(&h, t - MS(500), &r), HANDOVER_WAIT);
         cr_assert_eq(handover_elapse(&h, t - MS(1)), HANDOVER_WAIT);
         cr_assert_eq(handover_elapse(&h, t), HANDOVER_SWITCH);
-        r.rx_bytes += PACKET;
         handover_switched(&h, t, irrevocable, &r);
         return h;
 }
@@ -442,9 +445,8 @@ Test(handover, a_switch_ends_although_the_broker_is_away)
 Test(handover, a_new_wish_is_granted_to_what_is_held)
 {
         Handover h = {};
-        HandoverReading r = {};
 
-        handover_hold(&h, S(1000), /* wanted= */ false, 0, &r);
+        handover_hold(&h, S(1000), /* wanted= */ false, 0);
         cr_assert_eq(handover_elapse(&h, S(1010)), HANDOVER_WAIT);
         handover_want(&h, S(1011), HANDOVER_LEAD);
         cr_assert_eq(handover_elapse(&h, S(1011) + MS(249)), HANDOVER_WAIT);
