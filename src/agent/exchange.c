@@ -160,12 +160,13 @@ static void send_stamped(Peer *peer, const Message *m)
 void exchange_send(Peer *peer, uint64_t to, Message *m)
 {
         signalling_stamp(&peer->signalling, to, m);
+        m->stranded = try_is_stranded(peer);
         send_stamped(peer, m);
 }
 
 void exchange_send_hello(Peer *peer, uint64_t to)
 {
-        Message m = { .type = MESSAGE_HELLO };
+        Message m = { .type = MESSAGE_HELLO, .stranded = try_is_stranded(peer) };
 
         signalling_stamp(&peer->signalling, to, &m);
         /* Not an answer: whoever the peer is now is to hear it, also an instance that we do not know. */

@@ -58,6 +58,9 @@ void session_mapping_changed(Session *session);
 /* The broker may have forgotten its sockets. */
 void session_share_again(Session *session);
 
+/* The proxy that carries its pair is there. */
+void session_deliver_early_data(Session *session);
+
 /* Does the pair need nobody but WireGuard and the network on this side? */
 bool session_is_plain(const Session *session);
 
