@@ -242,6 +242,16 @@ static void tear_down(void)
 
 TestSuite(tls_leg, .init = set_up, .fini = tear_down);
 
+/* For what no event of the loop tells. */
+#define LOOK_UNTIL(condition)                                                                               \
+        do {                                                                                                \
+                usec_t _end = now(CLOCK_MONOTONIC) + SANDBOX_PATIENCE;                                      \
+                while (!(condition)) {                                                                      \
+                        cr_assert_lt(now(CLOCK_MONOTONIC), _end, "never came: %s", #condition);             \
+                        cr_assert_geq(sd_event_run(event, 10 * USEC_PER_MSEC), 0);                          \
+                }                                                                                           \
+        } while (false)
+
 /* Sends and receives `size` bytes of a pattern at the same time. */
 static void exchange(int fd, size_t size)
 {
@@ -365,10 +375,7 @@ static size_t count_of(Server *s)
         size_t total = 0;
         struct pollfd p = { .fd = s->control, .events = POLLIN };
 
-        RUN_UNTIL(event, ({
-                          cr_assert_geq(sd_event_run(event, 10 * USEC_PER_MSEC), 0);
-                          poll(&p, 1, 0) == 1;
-                  }));
+        LOOK_UNTIL(poll(&p, 1, 0) == 1);
         cr_assert_eq(read(s->control, &total, sizeof(total)), sizeof(total));
         return total;
 }
@@ -467,10 +474,7 @@ Test(tls_leg, lets_nobody_else_in)
         pid_t pid = stranger_start(leg);
         int status = 0;
 
-        RUN_UNTIL(event, waitpid(pid, &status, WNOHANG) == pid || ({
-                                 cr_assert_geq(sd_event_run(event, 10 * USEC_PER_MSEC), 0);
-                                 false;
-                         }));
+        LOOK_UNTIL(waitpid(pid, &status, WNOHANG) == pid);
         cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status %i", status);
         cr_assert_eq(outcome.n_established, 0);
         tls_leg_free(leg);
