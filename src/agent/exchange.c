@@ -195,7 +195,9 @@ static void handle_body(Peer *peer, const char *body, size_t size)
         verdict = signalling_judge(&peer->signalling, &m, now(CLOCK_BOOTTIME));
         log_peer_full(peer, LOG_DEBUG, 0, "Received %s: %s.", message_type_to_string(m.type),
                       signalling_verdict_to_string(verdict));
-        if (verdict == SIGNALLING_SAY_HELLO && peer->policy != POLICY_OFF)
+        if (peer_policy_refuses(peer, &m, verdict))
+                return;
+        if (verdict == SIGNALLING_SAY_HELLO)
                 exchange_send_hello(peer, m.instance);
         else if (verdict <= SIGNALLING_ANSWER_HELLO)
                 try_handle_message(peer, &m, verdict);

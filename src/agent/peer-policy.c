@@ -184,15 +184,19 @@ static void answer_conflict(Peer *peer, const Message *m, SignallingVerdict verd
                 exchange_send_hello(peer, m->instance);
 }
 
+bool peer_policy_refuses(Peer *peer, const Message *m, SignallingVerdict verdict)
+{
+        if (peer->policy != POLICY_OFF)
+                return false;
+        if (verdict <= SIGNALLING_SAY_HELLO && m->type != MESSAGE_BYE)
+                say_off(peer, m->instance);
+        return true;
+}
+
 bool peer_policy_admits(Peer *peer, const Message *m, SignallingVerdict verdict)
 {
         bool proven = verdict != SIGNALLING_ANSWER_HELLO;
 
-        if (peer->policy == POLICY_OFF) {
-                if (m->type != MESSAGE_BYE)
-                        say_off(peer, m->instance);
-                return false;
-        }
         /* What proves nothing may be from long ago. */
         if (proven)
                 take_network(peer, m);

@@ -26,6 +26,10 @@ bool peer_policy_allows_session(const Peer *peer);
 bool peer_policy_allows_pair(const Peer *peer, IceCandidateType local, IceCandidateType remote);
 bool peer_policy_allows_relays(const Peer *peer);
 
+/* Our policy is to have nothing to do with the peer: a message that asks for an answer gets the only one
+ * that there is, and true is returned. */
+bool peer_policy_refuses(Peer *peer, const Message *m, SignallingVerdict verdict);
+
 /* A message that counts: what it says of the peer's network and policy is taken up, and what our policy does
  * not let through is answered. False: there is nothing else to be done about it. */
 bool peer_policy_admits(Peer *peer, const Message *m, SignallingVerdict verdict);
