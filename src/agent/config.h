@@ -2,6 +2,7 @@
 #pragma once
 
 #include "addresses.h"
+#include "config-peers.h"
 #include "ice.h"
 #include "redirect-kind.h"
 
@@ -40,6 +41,9 @@ typedef struct Config {
         char *turn_user;
         char *turn_password; /* secret: from the credential turn.password or TURNPasswordFile= */
         AddressPolicy addresses;
+
+        /* [Peer] */
+        PeerConfigs peers;
 } Config;
 
 /* Reads /usr/lib, /run and /etc (icewire/icewire.conf and icewire.conf.d/) and the credentials. What is

@@ -10,6 +10,7 @@
 #include "exchange.h"
 #include "link-mappings.h"
 #include "log.h"
+#include "peer-policy.h"
 #include "session.h"
 #include "sharing.h"
 #include "string-util.h"
@@ -733,6 +734,7 @@ void manager_reload(Manager *m, Config *config)
         if (m->rtnl && rtnl_monitor_is_ready(m->rtnl))
                 collect_addresses(m);
         sharing_update(m);
+        for_each_peer(m, peer_follow_configured_policy);
         for_each_peer(m, try_now);
 }
 

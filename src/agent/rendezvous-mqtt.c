@@ -409,6 +409,7 @@ static const RendezvousOps rendezvous_mqtt_ops = {
         .publish = rendezvous_mqtt_publish,
         .network_changed = rendezvous_mqtt_network_changed,
         .free = rendezvous_mqtt_free,
+        .uses_tcp = true,
 };
 
 static char *server_name(const MqttServerConfig *server)

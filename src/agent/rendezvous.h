@@ -40,6 +40,7 @@ typedef struct RendezvousOps {
         /* Addresses, links or routes of this host have changed; NULL: that does not matter. */
         void (*network_changed)(Rendezvous *r);
         Rendezvous *(*free)(Rendezvous *r);
+        bool uses_tcp; /* that it is up shows that TCP gets through */
 } RendezvousOps;
 
 typedef struct RendezvousCallbacks {

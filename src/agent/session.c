@@ -8,6 +8,7 @@
 #include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
+#include "peer-policy.h"
 #include "random-util.h"
 #include "shared-candidates.h"
 #include "sharing.h"
@@ -142,10 +143,30 @@ static bool leaves_from_link_port(const IceCandidate *local)
         return local->type == ICE_CANDIDATE_PRFLX && local->transport == ICE_TRANSPORT_UDP;
 }
 
+static bool is_refused_relay(const Session *s, const IceCandidate *remote)
+{
+        for (size_t i = 0; i < s->n_refused_relays; i++)
+                if (socket_address_equal(&s->refused_relays[i], &remote->address))
+                        return true;
+        return false;
+}
+
+/* ICE discovers also what it was not told: a check of the peer's may come from a relay. */
+static bool pair_is_allowed(const Session *s, const IceCandidate *local, const IceCandidate *remote)
+{
+        return peer_policy_allows_pair(s->peer, local->type,
+                                       is_refused_relay(s, remote) ? ICE_CANDIDATE_RELAY : remote->type);
+}
+
 static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandidate *remote, void *userdata)
 {
         Session *s = userdata;
 
+        if (!pair_is_allowed(s, local, remote)) {
+                log_peer_full(s->peer, LOG_DEBUG, 0, "Policy forbids the pair %s, %s.",
+                              ICE_CANDIDATE_STR(local), ICE_CANDIDATE_STR(remote));
+                return;
+        }
         s->selected = true;
         s->local = *local;
         s->remote = *remote;
@@ -196,7 +217,8 @@ static size_t choose_servers(const Session *s, IceServer *ret)
         size_t n = 0;
 
         for (size_t i = 0; i < m->n_ice_servers; i++)
-                if (!s->shared || m->ice_servers[i].kind != ICE_SERVER_STUN)
+                if (m->ice_servers[i].kind == ICE_SERVER_STUN ? !s->shared
+                                                              : peer_policy_allows_relays(s->peer))
                         ret[n++] = m->ice_servers[i];
         return n;
 }
@@ -213,6 +235,7 @@ static int make_agent(Session *s)
         r = ice_agent_new(m->event,
                           &(IceAgentParameters) {
                                   .controlling = s->controlling,
+                                  .relay_only = s->peer->policy == POLICY_RELAY,
                                   .local_addresses = m->addresses,
                                   .n_local_addresses = m->n_addresses,
                                   .servers = servers,
@@ -349,6 +372,12 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
         return 0;
 }
 
+static void refuse_relay(Session *s, const IceCandidate *c)
+{
+        if (!is_refused_relay(s, c) && s->n_refused_relays < SESSION_REFUSED_RELAYS_MAX)
+                s->refused_relays[s->n_refused_relays++] = c->address;
+}
+
 static void take_candidates(Session *s, const SdpDescription *sdp)
 {
         const Manager *m = s->peer->link->manager;
@@ -356,6 +385,11 @@ static void take_candidates(Session *s, const SdpDescription *sdp)
         for (size_t i = 0; i < sdp->n_candidates; i++) {
                 const IceCandidate *c = &sdp->candidates[i];
                 int r;
+
+                if (c->type == ICE_CANDIDATE_RELAY && !peer_policy_allows_relays(s->peer)) {
+                        refuse_relay(s, c);
+                        continue;
+                }
 
                 if (!address_is_usable_remote(&c->address, NULL, 0) ||
                     manager_address_is_tunnelled(m, &c->address)) {

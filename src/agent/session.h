@@ -4,6 +4,9 @@
 #include "ice.h"
 #include "peer.h"
 
+/* Of the peer's relays so many are remembered as not allowed: a host has one or two. */
+#define SESSION_REFUSED_RELAYS_MAX 4
+
 /* One ICE negotiation with a peer, from offer to selected pair, and as long as that pair carries the path:
  * its ICE agent keeps the pair alive. */
 struct Session {
@@ -15,6 +18,9 @@ struct Session {
         bool answered;     /* theirs is known */
         uint64_t answer;   /* the sequence number of the message that brought it */
         bool remote_ended; /* they will have no more candidates */
+        SocketAddress
+                refused_relays[SESSION_REFUSED_RELAYS_MAX]; /* theirs, that the policies do not allow */
+        size_t n_refused_relays;
         IceAgent *ice;
         bool shared;         /* its sockets share WireGuard's port */
         BrokerCall *sharing; /* in flight: nothing is said or sent before */

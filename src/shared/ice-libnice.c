@@ -335,6 +335,7 @@ static void engine_configure(IceEngine *engine, const IceAgentParameters *p)
                      "controlling-mode", (gboolean) p->controlling,
                      "ice-udp", TRUE,
                      "ice-tcp", (gboolean) p->tcp,
+                     "force-relay", (gboolean) p->relay_only,
                      "stun-max-retransmissions", CHECK_RETRANSMISSIONS,
                      NULL);
         /* clang-format on */
