@@ -128,6 +128,12 @@ void link_mappings_update(Link *link, bool again)
         link_mappings_consider_need(link);
 }
 
+void link_mappings_ask(Link *link)
+{
+        for (size_t i = 0; i < link->n_mappings; i++)
+                mapping_ask(link->mappings[i], /* hairpin= */ false);
+}
+
 static bool needs_mappings(const Link *link)
 {
         for (const Peer *peer = link->peers; peer; peer = peer->hh.next)

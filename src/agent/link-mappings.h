@@ -21,6 +21,9 @@ size_t link_mappings_servers(const Manager *m, SocketAddress *ret, size_t max);
 /* The broker is gone: nothing is asked until link_mappings_update(…, again). */
 void link_mappings_lost(Link *link);
 
+/* The NAT may be another one: every server is asked anew. */
+void link_mappings_ask(Link *link);
+
 /* A peer of the link has got a direct path, or looks for another one. */
 void link_mappings_consider_need(Link *link);
 
