@@ -18,8 +18,20 @@ typedef enum PathKind {
 
 DECLARE_STRING_TABLE(path_kind, PathKind); /* "none", "direct", "proxied", "relayed" */
 
+/* What carries the packets from this host to the peer, or to the TURN server of our end. */
+typedef enum PathTransport {
+        PATH_TRANSPORT_UDP,
+        PATH_TRANSPORT_TCP,
+        PATH_TRANSPORT_TLS, /* to a TURN server only */
+        _PATH_TRANSPORT_MAX,
+        _PATH_TRANSPORT_INVALID = -EINVAL,
+} PathTransport;
+
+DECLARE_STRING_TABLE(path_transport, PathTransport); /* "udp", "tcp", "tls" */
+
 typedef struct Path {
         PathKind kind;
+        PathTransport transport;
         IceCandidate local;
         IceCandidate remote;
         SocketAddress endpoint; /* what WireGuard was told */
@@ -27,3 +39,8 @@ typedef struct Path {
         usec_t since;           /* CLOCK_BOOTTIME */
         usec_t round_trip_time; /* USEC_INFINITY: unknown */
 } Path;
+
+/* How good such a path is, compared with others: a direct one over UDP, over TCP, then relayed ones, where
+ * our leg to the relay is UDP, TCP or TLS. Whether icewired carries a direct pair itself makes it no worse a
+ * pair. 0: PATH_NONE. */
+unsigned path_rank(PathKind kind, PathTransport transport);
