@@ -34,5 +34,8 @@ void link_mappings_describe(const Link *link, Network *ret);
 /* Where the port is seen from outside at our address `local` (its port is ignored); NULL: unknown. */
 const SocketAddress *link_mapped_address(const Link *link, const SocketAddress *local);
 
+/* Were servers asked from all our addresses, and has none answered? UDP is blocked then, most likely. */
+bool link_udp_is_silent(const Link *link);
+
 /* Have all servers answered, or had their time? */
 bool link_mappings_are_settled(const Link *link);

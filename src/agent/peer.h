@@ -138,6 +138,8 @@ struct Peer {
         Session *session;
         Session *old_session;
         sd_event_source *old_session_timer;
+        bool wants_tcp; /* the next session is to have TCP candidates: what was tried last has not led to a
+                           direct path, or the peer asks for it */
         unsigned sharing_failures; /* in a row: the broker does not share a session's sockets;
                                       peer_reconnect() gives it another chance */
 
