@@ -64,7 +64,8 @@ static bool endpoint_works(const Peer *peer)
 
 bool peer_is_self_reliant(const Peer *peer)
 {
-        return !carrier_has_session(peer) && !handshake_is_doubtful(peer) && endpoint_works(peer);
+        return !carrier_has_session(peer) && !handshake_is_doubtful(peer) && !pulse_is_dead(peer) &&
+               endpoint_works(peer);
 }
 
 static void judge(Peer *peer)

@@ -3,6 +3,7 @@
 
 #include "ice.h"
 #include "peer.h"
+#include "stun-check.h"
 
 /* One ICE negotiation with a peer, from offer to selected pair, and as long as that pair carries the path:
  * its ICE agent keeps the pair alive. */
@@ -16,8 +17,9 @@ struct Session {
         uint64_t answer;   /* the sequence number of the message that brought it */
         bool remote_ended; /* they will have no more candidates */
         IceAgent *ice;
-        bool shared;         /* its sockets share WireGuard's port */
-        BrokerCall *sharing; /* in flight: nothing is said or sent before */
+        StunCheckCredentials credentials; /* of both, for probes of the path */
+        bool shared;                      /* its sockets share WireGuard's port */
+        BrokerCall *sharing;              /* in flight: nothing is said or sent before */
         BrokerCall *sharing_again;
         Message *offer; /* to be answered then */
 
