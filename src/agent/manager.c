@@ -9,6 +9,7 @@
 #include "event-util.h"
 #include "exchange.h"
 #include "link-mappings.h"
+#include "link-probes.h"
 #include "log.h"
 #include "peer-policy.h"
 #include "relays.h"
@@ -278,6 +279,7 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
         {
                 link->present = false;
                 link_mappings_lost(link);
+                link_probes_lost(link);
         }
         for_each_peer(m, peer_update_reason);
 }
@@ -287,12 +289,22 @@ static void on_redirect_changed(Broker *b, void *userdata)
         sharing_update(userdata);
 }
 
+static void on_handshake_initiated(Broker *b, const char *name, const SocketAddress *endpoint,
+                                   void *userdata)
+{
+        Link *link = manager_find_link(userdata, name);
+
+        if (link)
+                link_take_initiation(link, endpoint);
+}
+
 const BrokerCallbacks manager_broker_callbacks = {
         .link_changed = on_link_changed,
         .link_removed = on_link_removed,
         .ready = on_broker_ready,
         .lost = on_broker_lost,
         .redirect_changed = on_redirect_changed,
+        .handshake_initiated = on_handshake_initiated,
 };
 
 /* What a negotiation has sent meanwhile came from its own port, and the pair that it finds, or has found, is
@@ -332,7 +344,10 @@ void manager_sharing_settled(Manager *m, bool forgotten)
         if (forgotten)
                 for_each_peer(m, share_again);
         HASH_ITER(hh, m->links, link, next)
-        link_mappings_update(link, forgotten);
+        {
+                link_mappings_update(link, forgotten);
+                link_probes_update(link, forgotten);
+        }
         for_each_peer(m, follow_sharing);
 }
 

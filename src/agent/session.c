@@ -435,6 +435,9 @@ static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, const Me
         r = make_agent(s);
         if (r < 0)
                 return r;
+        strcpy(s->credentials.local_ufrag, ice_agent_ufrag(s->ice));
+        strcpy(s->credentials.local_pwd, ice_agent_pwd(s->ice));
+        s->credentials.controlling = controlling;
         grow_buffers(s);
         peer->counters.sessions++;
         *ret = TAKE_PTR(s);
@@ -464,6 +467,8 @@ Session *session_free(Session *s)
                 return NULL;
         carrier_forget_session(s);
         stop_sharing(s);
+        pulse_session_ends(s);
+        stun_check_credentials_erase(&s->credentials);
         sd_event_source_disable_unref(s->trickle);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->expiry);
@@ -558,6 +563,8 @@ static int take_description(Session *s, const SdpDescription *sdp)
         if (r < 0)
                 return r;
         s->answered = true;
+        strcpy(s->credentials.remote_ufrag, sdp->ufrag);
+        strcpy(s->credentials.remote_pwd, sdp->pwd);
         r = arm_timer(s, PATIENCE);
         if (r < 0)
                 return r;

@@ -3,6 +3,7 @@
 
 #include "ice.h"
 #include "peer.h"
+#include "stun-check.h"
 
 /* Of the peer's relays so many are remembered as not allowed: a host has one or two. */
 #define SESSION_REFUSED_RELAYS_MAX 4
@@ -24,6 +25,7 @@ struct Session {
                 refused_relays[SESSION_REFUSED_RELAYS_MAX]; /* theirs, that the policies do not allow */
         size_t n_refused_relays;
         IceAgent *ice;
+        StunCheckCredentials credentials; /* of both, for probes of the path */
         bool tcp;     /* has TCP candidates as well */
         bool restart; /* with TCP candidates, as soon as nobody is in the midst of it */
         SocketAddress udp_relays[SESSION_RELAYS_MAX]; /* TURN servers that it may use over UDP */
