@@ -54,6 +54,11 @@ def add_link():
     return run("wg", "show", "wg0", "public-key").strip()
 
 
+def hooks():
+    """How the programs are attached to the uplink."""
+    return sorted(p["kind"] for p in json.loads(run("bpftool", "--json", "net", "show", "dev", "uplink"))[0]["tc"])
+
+
 def serves(public_key):
     """Whether icewirectl shows a daemon that has its broker, the eBPF redirect and the link."""
     done = subprocess.run(["icewirectl", "status"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -92,12 +97,16 @@ def main():
     public_key = add_link()
     wait_until(lambda: serves(public_key), f"the link is served; it is {json.dumps(describe())}")
     print(run("icewirectl", "status"), flush=True)
+    if hooks() != ["tcx/egress", "tcx/ingress"]:
+        raise LabError(f"the programs should be attached by tcx, each once; there are {hooks()}")
     for _ in range(KILLS):
         for unit in DAEMONS:
             kill_and_wait(unit, public_key)
     run("systemctl", "restart", *DAEMONS)
     wait_until(lambda: serves(public_key), f"all is well after a restart; it is {json.dumps(describe())}")
     run("systemctl", "reload", *DAEMONS)
+    if hooks() != ["tcx/egress", "tcx/ingress"]:
+        raise LabError(f"after all this the programs should be attached once; there are {hooks()}")
     failed = run("systemctl", "--failed", "--plain", "--no-legend", "--no-pager")
     if failed or complaints():
         raise LabError(f"failed units: {failed or 'none'}; complaints: {complaints()}")
