@@ -31,14 +31,14 @@
 
 typedef enum ChannelKind {
         CHANNEL_WATCH,
-        CHANNEL_CRYPTO,  /* answered at once */
+        CHANNEL_INSTANT, /* answered at once */
         CHANNEL_LINK,    /* answered when a link answers */
         CHANNEL_SOCKETS, /* one call at a time: sd-varlink would give a call's descriptors to the one before
                             it */
         _CHANNEL_MAX,
 } ChannelKind;
 
-static const char *const channel_names[_CHANNEL_MAX] = { "watch", "crypto", "link", "sockets" };
+static const char *const channel_names[_CHANNEL_MAX] = { "watch", "instant", "link", "sockets" };
 
 typedef struct BrokerClient BrokerClient;
 
@@ -69,6 +69,7 @@ typedef enum CallKind {
         CALL_TOPICS,
         CALL_DEVICE,
         CALL_REDIRECT,
+        CALL_MOVE,
 } CallKind;
 
 struct BrokerCall {
@@ -81,6 +82,7 @@ struct BrokerCall {
                 broker_topics_callback_t topics;
                 broker_device_callback_t device;
                 broker_redirect_callback_t redirect;
+                broker_move_callback_t move;
         } callback;
         void *userdata;
         bool abandoned;              /* nobody wants the answer, but it still comes, in its turn */
@@ -177,6 +179,16 @@ static void finish_redirect(BrokerCall *call, int error, sd_json_variant *v)
                                 error < 0 ? NULL : string_field(v, "reason"), call->userdata);
 }
 
+static void finish_move(BrokerCall *call, int error, sd_json_variant *v)
+{
+        sd_json_variant *packets = error < 0 ? NULL : sd_json_variant_by_key(v, "packets");
+
+        if (error >= 0 && (!packets || !sd_json_variant_is_unsigned(packets)))
+                error = -EIO;
+        call->callback.move(call->broker, error, error < 0 ? 0 : sd_json_variant_unsigned(packets),
+                            call->userdata);
+}
+
 static void call_destroy(BrokerCall *call)
 {
         sd_json_variant_unref(call->parameters);
@@ -204,6 +216,9 @@ static void call_finish(BrokerCall *call, int error, sd_json_variant *v)
                         break;
                 case CALL_REDIRECT:
                         finish_redirect(call, error, v);
+                        break;
+                case CALL_MOVE:
+                        finish_move(call, error, v);
                         break;
                 }
         else if (error < 0 && error != -ECONNRESET)
@@ -260,6 +275,16 @@ static void on_event_ready(BrokerClient *c)
         c->broker.callbacks->ready(&c->broker, c->broker.userdata);
 }
 
+static void on_event_initiation(BrokerClient *c, const char *name, sd_json_variant *v)
+{
+        SocketAddress endpoint;
+
+        if (!name || socket_address_from_string(strempty(string_field(v, "endpoint")), &endpoint) < 0)
+                log_warning("icewire-broker told of an initiation that makes no sense, ignoring.");
+        else if (c->broker.callbacks->handshake_initiated)
+                c->broker.callbacks->handshake_initiated(&c->broker, name, &endpoint, c->broker.userdata);
+}
+
 static int on_watch_reply(sd_varlink *link, sd_json_variant *v, const char *error_id,
                           sd_varlink_reply_flags_t flags, void *userdata)
 {
@@ -287,6 +312,9 @@ static int on_watch_reply(sd_varlink *link, sd_json_variant *v, const char *erro
                 break;
         case BROKER_EVENT_REDIRECT:
                 c->broker.callbacks->redirect_changed(&c->broker, c->broker.userdata);
+                break;
+        case BROKER_EVENT_INITIATION:
+                on_event_initiation(c, name, v);
                 break;
         default:
                 log_debug("icewire-broker tells of '%s', ignoring.", strna(event));
@@ -348,7 +376,7 @@ static int channel_connect(Channel *channel)
 {
         static const sd_varlink_reply_t on_reply[_CHANNEL_MAX] = {
                 [CHANNEL_WATCH] = on_watch_reply,
-                [CHANNEL_CRYPTO] = on_call_reply,
+                [CHANNEL_INSTANT] = on_call_reply,
                 [CHANNEL_LINK] = on_call_reply,
                 [CHANNEL_SOCKETS] = on_call_reply,
         };
@@ -540,7 +568,7 @@ static int call_with_data(Broker *b, const char *method, const char *in, const c
                            SD_JSON_BUILD_PAIR_VARIANT(in, bytes));
         if (r < 0)
                 return r;
-        return client_call(b, CHANNEL_CRYPTO, method, v, &call, ret);
+        return client_call(b, CHANNEL_INSTANT, method, v, &call, ret);
 }
 
 static int client_seal(Broker *b, const char *link, const WireguardKey *peer, const void *body, size_t size,
@@ -568,7 +596,7 @@ static int client_derive_topics(Broker *b, const char *link, const WireguardKey 
                            SD_JSON_BUILD_PAIR_STRING("peer", WIREGUARD_KEY_STR(peer)));
         if (r < 0)
                 return r;
-        return client_call(b, CHANNEL_CRYPTO, BROKER_METHOD("DeriveTopics"), v, &call, ret);
+        return client_call(b, CHANNEL_INSTANT, BROKER_METHOD("DeriveTopics"), v, &call, ret);
 }
 
 static int client_set_endpoint(Broker *b, const char *link, const WireguardKey *peer,
@@ -730,6 +758,25 @@ static int client_remove_sockets(Broker *b, const char *ufrag)
                                  &(BrokerCall) { .kind = CALL_DONE }, NULL);
 }
 
+static int client_move_source(Broker *b, const char *link, const SocketAddress *from,
+                              const SocketAddress *to, unsigned seconds, broker_move_callback_t callback,
+                              void *userdata, BrokerCall **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        BrokerCall call = { .kind = CALL_MOVE, .callback.move = callback, .userdata = userdata };
+        int r;
+
+        if (from->sa.sa_family != to->sa.sa_family)
+                return -EAFNOSUPPORT;
+        r = sd_json_buildo(&v, SD_JSON_BUILD_PAIR_STRING("link", link),
+                           SD_JSON_BUILD_PAIR_STRING("from", SOCKET_ADDRESS_STR(from)),
+                           SD_JSON_BUILD_PAIR_STRING("to", SOCKET_ADDRESS_STR(to)),
+                           SD_JSON_BUILD_PAIR_UNSIGNED("seconds", seconds));
+        if (r < 0)
+                return r;
+        return client_call(b, CHANNEL_INSTANT, BROKER_METHOD("MoveSource"), v, &call, ret);
+}
+
 static Broker *client_free(Broker *b)
 {
         BrokerClient *c = (BrokerClient *) b;
@@ -757,6 +804,7 @@ static const BrokerOps client_ops = {
         .set_redirect = client_set_redirect,
         .add_sockets = client_add_sockets,
         .remove_sockets = client_remove_sockets,
+        .move_source = client_move_source,
         .free = client_free,
 };
 

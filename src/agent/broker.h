@@ -21,6 +21,11 @@ typedef struct BrokerCallbacks {
         void (*lost)(Broker *b, int error,
                      void *userdata); /* it tries again by itself; pending calls end with -ECONNRESET */
         void (*redirect_changed)(Broker *b, void *userdata); /* set_redirect() may give another answer now */
+        /* WireGuard has just sent a handshake initiation from the link's port to there, which is lent: as a
+         * rule it wants a peer and gets no answer. Not every one is told, and none without a redirect by
+         * eBPF that has sockets at this port. NULL: nobody wants to know. */
+        void (*handshake_initiated)(Broker *b, const char *link, const SocketAddress *endpoint,
+                                    void *userdata);
 } BrokerCallbacks;
 
 /* error: 0, -ENODEV (no such link), -ENOENT (no such peer), -EBADMSG (envelope refused; `text` says why),
@@ -38,6 +43,9 @@ typedef void (*broker_device_callback_t)(Broker *b, int error, const WireguardDe
  * that nothing is known. */
 typedef void (*broker_redirect_callback_t)(Broker *b, int error, RedirectKind kind, const char *reason,
                                            void *userdata);
+
+/* packets: so many were moved since this move began. */
+typedef void (*broker_move_callback_t)(Broker *b, int error, uint64_t packets, void *userdata);
 
 typedef struct BrokerOps {
         int (*seal)(Broker *b, const char *link, const WireguardKey *peer, const void *body, size_t size,
@@ -64,11 +72,23 @@ typedef struct BrokerOps {
         /* Bound UDP sockets, at most 16, share the link's port from now on, until they are closed or removed
          * or the connection is lost: what they send leaves from it, and STUN for `ufrag`
          * (ICE_LOCAL_UFRAG_SIZE characters) or in answer to them comes to them. keeps_relays: what they send
-         * to TURN servers leaves from their own port. The descriptors are duplicated. */
+         * to TURN servers leaves from their own port. The descriptors are duplicated. Called again for the
+         * same sockets with another ufrag, and the rest as before, they serve that as well. */
         int (*add_sockets)(Broker *b, const char *link, const char *ufrag, bool keeps_relays, const int *fds,
                            size_t n, broker_done_callback_t callback, void *userdata, BrokerCall **ret);
-        /* Those of add_sockets() with this ufrag; best effort, nothing comes back. */
+        /* What add_sockets() gave this ufrag, and no other; best effort, nothing comes back. */
         int (*remove_sockets)(Broker *b, const char *ufrag);
+        /* For so many seconds (BROKER_MOVE_SECONDS_MAX of varlink-broker.h at most) what arrives at the
+         * link's port from `from`, and is no STUN, is made to look as if it came from `to`: while two paths
+         * are alive, WireGuard follows the one that is meant. To be called when WireGuard has `to` as the
+         * endpoint; called again with these two it goes on from now, and tells how much there was. 0 seconds
+         * end it, and it ends with the connection. What was moved to `from` before goes on to `to`, and what
+         * comes from `to` is not moved any more. -EAFNOSUPPORT, at once: the families differ; -ENOTSUP, as
+         * an answer: no redirect is in force, or one that does not do this, nor can this one with these two.
+         */
+        int (*move_source)(Broker *b, const char *link, const SocketAddress *from, const SocketAddress *to,
+                           unsigned seconds, broker_move_callback_t callback, void *userdata,
+                           BrokerCall **ret);
         Broker *(*free)(Broker *b);
 } BrokerOps;
 

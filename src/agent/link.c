@@ -102,9 +102,10 @@ static void follow_port(Link *link, const WireguardDevice *device)
                 carrier_port_changed(peer);
                 if (link->listen_port == 0)
                         peer_update_reason(peer);
-                else if (was_found_for_port(peer))
+                else if (was_found_for_port(peer)) {
+                        peer_because(peer, PATH_CAUSE_PORT_CHANGED);
                         peer_reconnect_regardless(peer);
-                else
+                } else
                         try_now(peer);
         }
 }

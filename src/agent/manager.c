@@ -302,9 +302,10 @@ static bool has_missed_the_port(const Peer *peer)
 
 static void share_again(Peer *peer)
 {
-        if (has_missed_the_port(peer))
+        if (has_missed_the_port(peer)) {
+                peer_because(peer, PATH_CAUSE_SHARING_CHANGED);
                 peer_reconnect(peer);
-        else if (peer->session)
+        } else if (peer->session)
                 session_share_again(peer->session);
         if (peer->old_session)
                 session_share_again(peer->old_session);
@@ -314,9 +315,10 @@ static void share_again(Peer *peer)
  * negotiated: the candidates that were told are wrong. */
 static void follow_sharing(Peer *peer)
 {
-        if (peer->session && peer->session->shared != sharing_is_on(peer->link->manager))
+        if (peer->session && peer->session->shared != sharing_is_on(peer->link->manager)) {
+                peer_because(peer, PATH_CAUSE_SHARING_CHANGED);
                 peer_reconnect(peer);
-        else
+        } else
                 try_now(peer);
 }
 
@@ -474,6 +476,12 @@ static void doubt_handshake(Peer *peer)
         peer->doubted = now(CLOCK_BOOTTIME);
 }
 
+static void follow_addresses(Peer *peer)
+{
+        peer_because(peer, PATH_CAUSE_ADDRESS_CHANGED);
+        peer_reconnect(peer);
+}
+
 void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n)
 {
         bool first = !m->addresses_known;
@@ -495,7 +503,7 @@ void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n)
         if (first)
                 for_each_peer(m, try_now);
         else if (n > 0)
-                for_each_peer(m, peer_reconnect);
+                for_each_peer(m, follow_addresses);
         else
                 for_each_peer(m, peer_update_reason);
 }

@@ -5,6 +5,7 @@
 #include "broker.h"
 #include "config.h"
 #include "link.h"
+#include "relay-status.h"
 #include "rendezvous.h"
 #include "resolve.h"
 
@@ -63,6 +64,8 @@ struct Manager {
         size_t n_ice_servers, ice_servers_allocated;
         sd_event_source *lookups_timer;
         bool lookups_overdue; /* negotiations do not wait for them any longer */
+        RelayStatus *relays;  /* one for each TURN server of the configuration, in its order; relays.c's */
+        size_t n_relays;
 
         sd_event_source *flush; /* tells the API, once per turn */
         sd_event_source *trim_timer;

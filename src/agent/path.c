@@ -9,3 +9,43 @@ static const char *const path_kind_table[_PATH_KIND_MAX] = {
         [PATH_RELAYED] = "relayed",
 };
 DEFINE_STRING_TABLE(path_kind, PathKind);
+
+/* A shorter round-trip time counts if it is shorter by that, and by a quarter. */
+#define MARGIN (10 * USEC_PER_MSEC)
+
+static bool is_tcp(const Path *path)
+{
+        return path->local.transport != ICE_TRANSPORT_UDP || path->remote.transport != ICE_TRANSPORT_UDP;
+}
+
+static int grade(const Path *path)
+{
+        switch (path->kind) {
+        case PATH_DIRECT:
+                return 5;
+        case PATH_PROXIED:
+                return is_tcp(path) ? 3 : 4;
+        case PATH_RELAYED:
+                return is_tcp(path) ? 1 : 2;
+        default:
+                return 0;
+        }
+}
+
+static bool is_quicker(usec_t a, usec_t b)
+{
+        return a != USEC_INFINITY && b != USEC_INFINITY && usec_add(a, MAX((usec_t) MARGIN, b / 4)) < b;
+}
+
+int path_compare(const Path *a, const Path *b)
+{
+        if (grade(a) != grade(b))
+                return grade(a) - grade(b);
+        return is_quicker(a->round_trip_time, b->round_trip_time) -
+               is_quicker(b->round_trip_time, a->round_trip_time);
+}
+
+bool path_is_best(const Path *path, bool shared)
+{
+        return path->kind == PATH_DIRECT || (!shared && path->kind == PATH_PROXIED && !is_tcp(path));
+}

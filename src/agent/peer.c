@@ -52,7 +52,7 @@ int peer_new(Link *link, const WireguardPeer *observed, Peer **ret)
 
         peer->link = link;
         peer->public_key = observed->public_key;
-        peer->path.round_trip_time = USEC_INFINITY;
+        peer->path = peer_no_path;
         peer->reason = PEER_REASON_PEER_SILENT;
         peer->hello_limit = (RateLimit) { .interval = USEC_PER_SEC, .burst = 4 };
         for (size_t i = 0; i < RENDEZVOUS_MAX; i++)
@@ -85,6 +85,7 @@ Peer *peer_free(Peer *peer)
         sd_event_source_disable_unref(peer->endpoint_timer);
         HASH_DEL(peer->link->peers, peer);
         exchange_free_early(peer);
+        history_done(&peer->history);
         free(peer->allowed_ips);
         free(peer->reason_detail);
         free(peer);
@@ -157,6 +158,36 @@ void peer_set_state(Peer *peer, PeerState state)
                 peer_changed(peer);
         }
         peer_update_reason(peer);
+}
+
+const Path peer_no_path = { .round_trip_time = USEC_INFINITY };
+
+static PathCause known_cause(const Peer *peer, usec_t t)
+{
+        return usec_sub(t, peer->because_since) < PEER_BECAUSE_MAX ? peer->because : PATH_CAUSE_UNKNOWN;
+}
+
+void peer_set_path(Peer *peer, const Path *path)
+{
+        usec_t t = now(CLOCK_BOOTTIME);
+
+        if (history_record(&peer->history, path, known_cause(peer, t), now(CLOCK_REALTIME), t) < 0)
+                log_oom();
+        peer->because = PATH_CAUSE_UNKNOWN;
+        peer->path = *path;
+        peer_changed(peer);
+}
+
+void peer_because(Peer *peer, PathCause cause)
+{
+        peer->because = cause;
+        peer->because_since = now(CLOCK_BOOTTIME);
+}
+
+void peer_because_unless_known(Peer *peer, PathCause cause)
+{
+        if (known_cause(peer, now(CLOCK_BOOTTIME)) == PATH_CAUSE_UNKNOWN)
+                peer_because(peer, cause);
 }
 
 static const char *rendezvous_trouble(const Manager *m)

@@ -5,6 +5,7 @@
 #include <uthash.h>
 
 #include "broker.h"
+#include "history.h"
 #include "path.h"
 #include "proxy.h"
 #include "signalling.h"
@@ -84,7 +85,10 @@ struct Peer {
         PeerState state;
         PeerReason reason;
         char *reason_detail; /* the evidence, for people; NULL: none */
-        Path path;
+        Path path;           /* changed by peer_set_path() alone */
+        History history;     /* of the path */
+        PathCause because;   /* of the change that is under way; UNKNOWN: none is, or it is nobody's doing */
+        usec_t because_since; /* CLOCK_BOOTTIME */
         PeerCounters counters;
         bool dirty; /* to be told to the API at the end of this turn */
 
@@ -163,6 +167,19 @@ bool peer_is_self_reliant(const Peer *peer);
 void peer_set_state(Peer *peer, PeerState state);
 void peer_changed(Peer *peer);
 void peer_update_reason(Peer *peer);
+
+/* What carries the peer's traffic from now on; the one place where a path changes, so that it gets into the
+ * history. path: copied; may be a changed copy of peer->path, or peer_no_path. Its cause is what
+ * peer_because() said last, if that is not long ago, and otherwise follows from the change. */
+void peer_set_path(Peer *peer, const Path *path);
+extern const Path peer_no_path;
+
+/* Whoever starts what may lead to another path says why, just before: the next change of the path, within
+ * PEER_BECAUSE_MAX, is put down to this. */
+#define PEER_BECAUSE_MAX USEC_PER_MINUTE
+void peer_because(Peer *peer, PathCause cause);
+/* The same for what may be a mere consequence of what somebody has named already. */
+void peer_because_unless_known(Peer *peer, PathCause cause);
 
 #define log_peer_full(peer, level, error, format, ...)                                                      \
         log_full_fields(level, error,                                                                       \

@@ -114,13 +114,17 @@ static void arm_timer(Peer *peer)
 
 static void leave_alone(Peer *peer)
 {
+        Path path = peer->path;
+
+        path.kind = PATH_DIRECT;
+        path.since = now(CLOCK_BOOTTIME);
+        path.endpoint = peer->endpoint;
         log_peer_full(peer, LOG_INFO, 0, "WireGuard reaches it at %s by itself.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
         try_cancel(peer);
         peer->session = session_free(peer->session);
-        peer->path.kind = PATH_DIRECT;
-        peer->path.since = now(CLOCK_BOOTTIME);
-        peer->path.endpoint = peer->endpoint;
+        peer_because(peer, PATH_CAUSE_ENDPOINT_BY_OTHERS);
+        peer_set_path(peer, &path);
         peer->follows_peer = true;
         peer_set_state(peer, PEER_STATE_CONNECTED);
 }

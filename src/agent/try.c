@@ -229,6 +229,8 @@ static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict
                 exchange_send_hello(peer, m->instance);
                 return;
         }
+        if (has_path(peer))
+                peer_because_unless_known(peer, PATH_CAUSE_PEER_ASKED);
         start_session(peer, m->instance, /* offer= */ NULL);
         arm_retry(peer);
 }
@@ -244,6 +246,8 @@ static void handle_offer(Peer *peer, const Message *m)
                 peer_update_reason(peer);
                 return;
         }
+        if (has_path(peer))
+                peer_because_unless_known(peer, PATH_CAUSE_PEER_ASKED);
         start_session(peer, m->instance, m);
         arm_retry(peer);
 }
@@ -283,6 +287,7 @@ static void handle_bye(Peer *peer, const Message *m)
         log_peer_full(peer, LOG_INFO, 0, "Said goodbye.");
         peer->silent = true;
         peer->doubted = now(CLOCK_BOOTTIME);
+        peer_because(peer, PATH_CAUSE_PEER_LEFT);
         try_drop_path(peer);
         arm_retry(peer);
 }
@@ -295,6 +300,8 @@ static void follow_instance(Peer *peer, const Message *m)
                 peer->session = session_free(peer->session);
                 step_back(peer);
         }
+        if (has_path(peer))
+                peer_because(peer, PATH_CAUSE_PEER_RESTARTED);
         peer->retry_step = 0;
 }
 
@@ -334,6 +341,7 @@ static void suspect_path(Peer *peer)
         if (peer->suspect)
                 return;
         /* WireGuard needs no checks of ours: reliance.c sees when it no longer gets through. */
+        peer_because(peer, PATH_CAUSE_PATH_LOST);
         if (carrier_is_plain(peer)) {
                 try_again(peer);
                 return;

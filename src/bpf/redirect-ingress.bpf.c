@@ -128,12 +128,9 @@ static __noinline int ingress_stun(struct __sk_buff *skb, __u32 network, __u32 t
         struct udphdr udp;
         __be16 port;
 
-        if (!stun_read(skb, transport, &udp, &stun)) {
-                if (skb->gso_size)
-                        redirect_count(REDIRECT_TRAIN);
-                return TCX_NEXT;
-        }
-        if (!packet_addresses(skb, network, &in.source.address, &in.destination.address, &in.ipv6))
+        /* A train that GRO has merged is longer than its first message says: STUN cannot be taken out. */
+        if (!stun_read(skb, transport, &udp, &stun) ||
+            !packet_addresses(skb, network, &in.source.address, &in.destination.address, &in.ipv6))
                 return TCX_NEXT;
         in.source.port = udp.source;
         in.destination.port = udp.dest;
@@ -194,11 +191,8 @@ static __always_inline int ingress(struct __sk_buff *skb, const __u32 network)
                 if (!(redirect_ports[udp->dest] & REDIRECT_PORT_WIREGUARD))
                         return TCX_NEXT;
                 transport = packet_plain_transport(skb, network);
-                if (!ingress_is_stun(skb, transport, udp)) {
-                        if (skb->gso_size)
-                                redirect_count(REDIRECT_TRAIN);
+                if (!ingress_is_stun(skb, transport, udp))
                         return TCX_NEXT;
-                }
                 return ingress_stun(skb, network, transport);
         case PACKET_ODD:
                 return ingress_odd(skb, network);

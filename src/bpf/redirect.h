@@ -43,7 +43,8 @@ struct redirect_endpoint {
 struct redirect_socket {
         __u16 port;           /* P */
         __u16 wireguard_port; /* W */
-        __u32 flags;
+        __u16 flags;
+        __u16 ufrags; /* how many it serves: the broker's own count */
 };
 /* What the socket sends to a TURN server keeps P: an allocation belongs to its 5-tuple. */
 #define REDIRECT_SOCKET_KEEPS_RELAYS 1
@@ -93,6 +94,5 @@ enum redirect_statistic {
         REDIRECT_RECEIVED,   /* solicited, or redirect_rewrites: the header says P now */
         REDIRECT_ASSIGNED,   /* unsolicited: given to the socket, the header still says W */
         REDIRECT_UNEXPECTED, /* STUN at W that no socket waits for: WireGuard gets it */
-        REDIRECT_TRAIN, /* passed whole: GRO merged packets to W, and STUN among them is lost on WireGuard */
         _REDIRECT_STATISTIC_MAX,
 };

@@ -442,5 +442,6 @@ int broker_methods_bind(sd_varlink_server *server)
                 method_seal, BROKER_METHOD("Open"), method_open, BROKER_METHOD("DeriveTopics"),
                 method_derive_topics, BROKER_METHOD("GrowBuffers"), method_grow_buffers,
                 BROKER_METHOD("SetRedirect"), broker_method_set_redirect, BROKER_METHOD("AddSockets"),
-                broker_method_add_sockets, BROKER_METHOD("RemoveSockets"), broker_method_remove_sockets);
+                broker_method_add_sockets, BROKER_METHOD("RemoveSockets"), broker_method_remove_sockets,
+                BROKER_METHOD("MoveSource"), broker_method_move_source);
 }

@@ -194,9 +194,8 @@ static void apply_all(BrokerRedirect *redirect)
 
 static bool sockets_clash(const RedirectSocket *a, const RedirectSocket *b)
 {
-        return a->cookie == b->cookie ||
-               (a->wireguard_port == b->wireguard_port && streq(a->ufrag, b->ufrag) &&
-                socket_address_ip_equal(&a->local, &b->local));
+        return redirect_socket_ufrags_clash(a, b) ||
+               (a->cookie == b->cookie && !redirect_socket_is_same(a, b));
 }
 
 static int add_one(BrokerRedirect *redirect, const void *owner, const RedirectSocket *socket)

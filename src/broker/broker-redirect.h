@@ -56,8 +56,9 @@ bool broker_redirect_check(BrokerRedirect *redirect);
 /* What is in force. */
 RedirectKind broker_redirect_kind(const BrokerRedirect *redirect);
 
-/* All of them or none. -ENOTCONN: the proxy is in force; -EEXIST: a cookie, or a (ufrag, address,
- * WireGuard's port), is there already; -ENOSPC: too many; the backend's error. */
+/* All of them or none. -ENOTCONN: the proxy is in force; -EEXIST: a (ufrag, address, WireGuard's port)
+ * is there already, or a cookie with something else than another ufrag; -ENOSPC: too many; the backend's
+ * error. */
 int broker_redirect_add(BrokerRedirect *redirect, const void *owner, const RedirectSocket *sockets,
                         size_t n);
 

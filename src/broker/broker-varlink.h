@@ -64,6 +64,9 @@ int broker_method_add_sockets(sd_varlink *link, sd_json_variant *parameters, sd_
 int broker_method_remove_sockets(sd_varlink *link, sd_json_variant *parameters,
                                  sd_varlink_method_flags_t flags, void *userdata);
 
+int broker_method_move_source(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                              void *userdata);
+
 /* The UDP sockets that came with this call, lent: the connection closes them after the call. 0, or the
  * answer was given (there are none, too many, or something else): return it. */
 int broker_peek_udp_sockets(sd_varlink *link, int ret_fds[static BROKER_FDS_MAX], size_t *ret_n);

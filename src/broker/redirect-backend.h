@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <string.h>
+
 #include "redirect-kind.h"
 #include "socket-address.h"
 
@@ -15,21 +17,36 @@ typedef struct RedirectSocket {
         uint64_t cookie;         /* SO_COOKIE */
         SocketAddress local;     /* where it is bound: address and its own port, P */
         uint16_t wireguard_port; /* W, host order */
-        /* Whose STUN requests come to it, if they were sent to its address; unique with (address, W). */
+        bool keeps_relays;       /* what goes to a relay (set_relays) keeps P */
+        /* Whose STUN requests come to it, if they were sent to its address; unique with (address, W). A
+         * socket can be there several times, with a ufrag each time and all else the same. */
         char ufrag[REDIRECT_UFRAG_SIZE + 1];
-        bool keeps_relays; /* what goes to a relay (set_relays) keeps P */
 } RedirectSocket;
+
+static inline bool redirect_socket_is_same(const RedirectSocket *a, const RedirectSocket *b)
+{
+        return a->cookie == b->cookie && socket_address_equal(&a->local, &b->local) &&
+               a->wireguard_port == b->wireguard_port && a->keeps_relays == b->keeps_relays;
+}
+
+/* Has one of them a (ufrag, address, W) that can be the other's? */
+static inline bool redirect_socket_ufrags_clash(const RedirectSocket *a, const RedirectSocket *b)
+{
+        return a->wireguard_port == b->wireguard_port && socket_address_ip_equal(&a->local, &b->local) &&
+               memcmp(a->ufrag, b->ufrag, sizeof(a->ufrag)) == 0;
+}
 
 typedef struct RedirectBackend RedirectBackend;
 
 typedef struct RedirectBackendOps {
         RedirectKind kind;
 
-        /* -EEXIST: this cookie, or this (ufrag, address, W), is there already; -ENOSPC: there are too many.
-         * Then nothing has changed. The socket need not live on, but its owner removes it before long. */
+        /* -EEXIST: this (ufrag, address, W) is there already, or this cookie with something else than
+         * another ufrag; -ENOSPC: there are too many. Then nothing has changed. The socket need not live on,
+         * but its owner removes it before long. */
         int (*add)(RedirectBackend *b, const RedirectSocket *socket);
 
-        /* One that was added, as it was then. */
+        /* One that was added, as it was then: that ufrag, and with the last one the socket. */
         void (*remove)(RedirectBackend *b, const RedirectSocket *socket);
 
         /* Exactly these addresses and ports of TURN servers, from now on. */

@@ -125,23 +125,55 @@ static void release_port(EbpfBackend *e, uint16_t *references, uint16_t port, ui
                 e->skeleton->bss->redirect_ports[htons(port)] &= (uint8_t) ~flag;
 }
 
-static int ebpf_add(RedirectBackend *b, const RedirectSocket *socket)
+/* Counts one ufrag more for it. */
+static int add_to_socket(EbpfBackend *e, const RedirectSocket *socket)
 {
-        EbpfBackend *e = ebpf_backend(b);
-        uint16_t port = socket_address_port(&socket->local), wire_port = htons(port);
-        struct redirect_ufrag ufrag = to_ufrag(socket);
-        struct redirect_socket value = {
-                .port = wire_port,
+        struct bpf_map *map = e->skeleton->maps.redirect_sockets;
+        struct redirect_socket value, wanted = {
+                .port = htons(socket_address_port(&socket->local)),
                 .wireguard_port = htons(socket->wireguard_port),
                 .flags = socket->keeps_relays ? REDIRECT_SOCKET_KEEPS_RELAYS : 0,
         };
         int r;
 
+        r = bpf_map__lookup_elem(map, &socket->cookie, sizeof(socket->cookie), &value, sizeof(value), 0);
+        if (r >= 0)
+                wanted.ufrags = value.ufrags;
+        if (r >= 0 && (memcmp(&value, &wanted, sizeof(value)) != 0 || value.ufrags == UINT16_MAX))
+                return -EEXIST;
+        wanted.ufrags++;
+        r = bpf_map__update_elem(map, &socket->cookie, sizeof(socket->cookie), &wanted, sizeof(wanted),
+                                 BPF_ANY);
+        return r == -E2BIG ? -ENOSPC : r;
+}
+
+static void remove_from_socket(EbpfBackend *e, const RedirectSocket *socket)
+{
+        struct bpf_map *map = e->skeleton->maps.redirect_sockets;
+        struct redirect_socket value;
+        int r;
+
+        r = bpf_map__lookup_elem(map, &socket->cookie, sizeof(socket->cookie), &value, sizeof(value), 0);
+        if (r >= 0 && --value.ufrags > 0)
+                r = bpf_map__update_elem(map, &socket->cookie, sizeof(socket->cookie), &value, sizeof(value),
+                                         BPF_EXIST);
+        else if (r >= 0)
+                erase_key(map, &socket->cookie, sizeof(socket->cookie));
+        if (r < 0)
+                log_debug_errno(r, "Failed to forget a ufrag of a socket, ignoring: %m");
+}
+
+static int ebpf_add(RedirectBackend *b, const RedirectSocket *socket)
+{
+        EbpfBackend *e = ebpf_backend(b);
+        uint16_t port = socket_address_port(&socket->local), wire_port = htons(port);
+        struct redirect_ufrag ufrag = to_ufrag(socket);
+        int r;
+
         r = insert(e->skeleton->maps.redirect_ufrags, &ufrag, sizeof(ufrag), &wire_port, sizeof(wire_port));
         if (r < 0)
                 return r;
-        r = insert(e->skeleton->maps.redirect_sockets, &socket->cookie, sizeof(socket->cookie), &value,
-                   sizeof(value));
+        r = add_to_socket(e, socket);
         if (r < 0) {
                 erase_key(e->skeleton->maps.redirect_ufrags, &ufrag, sizeof(ufrag));
                 return r;
@@ -159,7 +191,7 @@ static void ebpf_remove(RedirectBackend *b, const RedirectSocket *socket)
 
         release_port(e, e->socket_references, socket_address_port(&socket->local), REDIRECT_PORT_SOCKET);
         release_port(e, e->wireguard_references, socket->wireguard_port, REDIRECT_PORT_WIREGUARD);
-        erase_key(e->skeleton->maps.redirect_sockets, &socket->cookie, sizeof(socket->cookie));
+        remove_from_socket(e, socket);
         erase_key(e->skeleton->maps.redirect_ufrags, &ufrag, sizeof(ufrag));
 }
 

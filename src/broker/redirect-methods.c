@@ -17,8 +17,8 @@
  * also the shortest between two looks. */
 #define CHECK_INTERVAL (10 * USEC_PER_SEC)
 
-/* SetRedirect, AddSockets and RemoveSockets of org.icewire.Broker. icewired brings the sockets themselves,
- * so that whoever speaks for it can share WireGuard's port only with what it really has. */
+/* SetRedirect, AddSockets, RemoveSockets and MoveSource of org.icewire.Broker. icewired brings the sockets
+ * themselves, so that whoever speaks for it can share WireGuard's port only with what it really has. */
 
 typedef struct RequestParameters {
         RedirectMode mode;
@@ -269,6 +269,54 @@ int broker_method_add_sockets(sd_varlink *link, sd_json_variant *parameters, sd_
         if (r == -ENOTCONN)
                 return sd_varlink_error(link, BROKER_ERROR_NO_REDIRECT, NULL);
         return r < 0 ? sd_varlink_error_errno(link, r) : sd_varlink_reply(link, NULL);
+}
+
+typedef struct MoveParameters {
+        const char *link;
+        SocketAddress from;
+        SocketAddress to;
+        uint32_t seconds;
+} MoveParameters;
+
+static int dispatch_seconds(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                            void *userdata)
+{
+        uint32_t *out = userdata;
+
+        if (!sd_json_variant_is_unsigned(v) || sd_json_variant_unsigned(v) > BROKER_MOVE_SECONDS_MAX)
+                return -EINVAL;
+        *out = (uint32_t) sd_json_variant_unsigned(v);
+        return 0;
+}
+
+int broker_method_move_source(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                              void *userdata)
+{
+        static const sd_json_dispatch_field table[] = {
+                { "link", SD_JSON_VARIANT_STRING, varlink_dispatch_ifname, offsetof(MoveParameters, link),
+                  SD_JSON_MANDATORY },
+                { "from", SD_JSON_VARIANT_STRING, varlink_dispatch_endpoint, offsetof(MoveParameters, from),
+                  SD_JSON_MANDATORY },
+                { "to", SD_JSON_VARIANT_STRING, varlink_dispatch_endpoint, offsetof(MoveParameters, to),
+                  SD_JSON_MANDATORY },
+                { "seconds", _SD_JSON_VARIANT_TYPE_INVALID, dispatch_seconds,
+                  offsetof(MoveParameters, seconds), SD_JSON_MANDATORY },
+                {}
+        };
+        BrokerServer *s = userdata;
+        uint16_t wireguard_port = 0;
+        MoveParameters p = {};
+        int r;
+
+        r = broker_server_parse(s, link, parameters, table, &p);
+        if (r != 0)
+                return r;
+        if (p.from.sa.sa_family != p.to.sa.sa_family)
+                return sd_varlink_error_invalid_parameter_name(link, "to");
+        r = find_wireguard_port(s, link, p.link, &wireguard_port);
+        if (r < 0)
+                return r;
+        return sd_varlink_error(link, BROKER_ERROR_NO_REDIRECT, NULL);
 }
 
 int broker_method_remove_sockets(sd_varlink *link, sd_json_variant *parameters,

@@ -197,9 +197,17 @@ static bool endpoint_is_valid(const SocketAddress *a)
 
 static bool conflicts(const RedirectSocket *a, const RedirectSocket *b)
 {
-        return a->cookie == b->cookie || socket_address_equal(&a->local, &b->local) ||
-               (a->wireguard_port == b->wireguard_port && streq(a->ufrag, b->ufrag) &&
-                socket_address_ip_equal(&a->local, &b->local));
+        return redirect_socket_ufrags_clash(a, b) ||
+               ((a->cookie == b->cookie || socket_address_equal(&a->local, &b->local)) &&
+                !redirect_socket_is_same(a, b));
+}
+
+static bool has_socket(const RedirectNftables *n, uint64_t cookie)
+{
+        for (size_t i = 0; i < n->n_sockets; i++)
+                if (n->sockets[i].cookie == cookie)
+                        return true;
+        return false;
 }
 
 static bool port_is_used(const RedirectNftables *n, uint16_t port)
@@ -213,7 +221,7 @@ static bool port_is_used(const RedirectNftables *n, uint16_t port)
 /* verb: "add" or "delete". All that becomes part of a command here is a number or printed from binary. */
 static int change_elements(RedirectNftables *n, const char *verb, const RedirectSocket *s)
 {
-        char ip[INET6_ADDRSTRLEN], relaying[128] = "", ports[64] = "";
+        char ip[INET6_ADDRSTRLEN], own[128] = "", relaying[128] = "", ports[64] = "";
         char family = family_digit(&s->local);
         uint16_t port = socket_address_port(&s->local);
         _cleanup_free_ char *commands = NULL;
@@ -221,7 +229,11 @@ static int change_elements(RedirectNftables *n, const char *verb, const Redirect
 
         memcpy(&ufrag, s->ufrag, sizeof(ufrag));
         (void) format_ip(&s->local, ip);
-        if (s->keeps_relays)
+        if (!has_socket(n, s->cookie))
+                (void) snprintf(own, sizeof(own),
+                                "%s element " REDIRECT_NFTABLES_TABLE " sockets%c { %s . %u : %u }\n", verb,
+                                family, ip, port, s->wireguard_port);
+        if (!has_socket(n, s->cookie) && s->keeps_relays)
                 (void) snprintf(relaying, sizeof(relaying),
                                 "%s element " REDIRECT_NFTABLES_TABLE " relaying%c { %s . %u }\n", verb,
                                 family, ip, port);
@@ -229,11 +241,10 @@ static int change_elements(RedirectNftables *n, const char *verb, const Redirect
                 (void) snprintf(ports, sizeof(ports),
                                 "%s element " REDIRECT_NFTABLES_TABLE " ports { %u }\n", verb,
                                 s->wireguard_port);
-        commands = asprintf_safe("%s element " REDIRECT_NFTABLES_TABLE " sockets%c { %s . %u : %u }\n"
-                                 "%s element " REDIRECT_NFTABLES_TABLE
-                                 " requests%c { %s . %u . 0x%016" PRIx64 " : %u }\n%s%s",
-                                 verb, family, ip, port, s->wireguard_port, verb, family, ip,
-                                 s->wireguard_port, be64toh(ufrag), port, relaying, ports);
+        commands = asprintf_safe("%s element " REDIRECT_NFTABLES_TABLE
+                                 " requests%c { %s . %u . 0x%016" PRIx64 " : %u }\n%s%s%s",
+                                 verb, family, ip, s->wireguard_port, be64toh(ufrag), port, own, relaying,
+                                 ports);
         if (!commands)
                 return -ENOMEM;
         return run(n, commands, /* ret_complaint= */ NULL);
@@ -280,7 +291,8 @@ static void nftables_remove(RedirectBackend *b, const RedirectSocket *s)
         RedirectSocket removed;
         size_t i = 0;
 
-        while (i < n->n_sockets && n->sockets[i].cookie != s->cookie)
+        while (i < n->n_sockets &&
+               (n->sockets[i].cookie != s->cookie || !streq(n->sockets[i].ufrag, s->ufrag)))
                 i++;
         if (i == n->n_sockets)
                 return;

@@ -471,6 +471,7 @@ static int on_watch(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 
 static int reconnect_peer(Peer *peer, void *userdata)
 {
+        peer_because(peer, PATH_CAUSE_RECONNECT_REQUESTED);
         peer_reconnect_regardless(peer);
         return 0;
 }

@@ -17,7 +17,10 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(
         SD_VARLINK_FIELD_COMMENT("Every link that there is was told; what follows are changes"),
         SD_VARLINK_DEFINE_ENUM_VALUE(ready),
         SD_VARLINK_FIELD_COMMENT("SetRedirect, called again, may put something else into force now"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(redirect));
+        SD_VARLINK_DEFINE_ENUM_VALUE(redirect),
+        SD_VARLINK_FIELD_COMMENT("The link `name` has just sent a handshake initiation to `endpoint`; some "
+                                 "are told, with the redirect by eBPF only"),
+        SD_VARLINK_DEFINE_ENUM_VALUE(initiation));
 
 static SD_VARLINK_DEFINE_STRUCT_TYPE(
         Peer, SD_VARLINK_FIELD_COMMENT("In base64"),
@@ -46,10 +49,13 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(
 
 static SD_VARLINK_DEFINE_METHOD_FULL(WatchLinks, SD_VARLINK_REQUIRES_MORE,
                                      SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(event, LinkEvent, 0),
-                                     SD_VARLINK_FIELD_COMMENT("With `changed` and `removed`"),
+                                     SD_VARLINK_FIELD_COMMENT("With `changed`, `removed` and `initiation`"),
                                      SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
                                      SD_VARLINK_FIELD_COMMENT("With `changed`"),
-                                     SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(link, Link, SD_VARLINK_NULLABLE));
+                                     SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(link, Link, SD_VARLINK_NULLABLE),
+                                     SD_VARLINK_FIELD_COMMENT("With `initiation`"),
+                                     SD_VARLINK_DEFINE_OUTPUT(endpoint, SD_VARLINK_STRING,
+                                                              SD_VARLINK_NULLABLE));
 
 static SD_VARLINK_DEFINE_METHOD(ReadLink, SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_STRING, 0),
                                 SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(link, Link, 0));
@@ -119,6 +125,16 @@ static SD_VARLINK_DEFINE_METHOD(
 
 static SD_VARLINK_DEFINE_METHOD(RemoveSockets, SD_VARLINK_DEFINE_INPUT(ufrag, SD_VARLINK_STRING, 0));
 
+static SD_VARLINK_DEFINE_METHOD(
+        MoveSource, SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, 0),
+        SD_VARLINK_FIELD_COMMENT("Where it comes from, as \"192.0.2.1:51820\" or \"[2001:db8::1]:51820\""),
+        SD_VARLINK_DEFINE_INPUT(from, SD_VARLINK_STRING, 0), SD_VARLINK_FIELD_COMMENT("Of the same family"),
+        SD_VARLINK_DEFINE_INPUT(to, SD_VARLINK_STRING, 0),
+        SD_VARLINK_FIELD_COMMENT("From now on, 0 to 120; 0: it ends"),
+        SD_VARLINK_DEFINE_INPUT(seconds, SD_VARLINK_INT, 0),
+        SD_VARLINK_FIELD_COMMENT("So many were moved until now"),
+        SD_VARLINK_DEFINE_OUTPUT(packets, SD_VARLINK_INT, 0));
+
 static SD_VARLINK_DEFINE_ERROR(NoSuchLink);
 static SD_VARLINK_DEFINE_ERROR(NoSuchPeer);
 static SD_VARLINK_DEFINE_ERROR(NoPrivateKey);
@@ -151,21 +167,26 @@ SD_VARLINK_DEFINE_INTERFACE(
                                   "counts, until its connection ends. Answers when it is in force."),
         &vl_method_SetRedirect,
         SD_VARLINK_SYMBOL_COMMENT("Shares the port of `link` with 1 to 16 bound UDP sockets, passed as file "
-                                  "descriptors, until they are removed or this connection ends."),
+                                  "descriptors, until they are removed or this connection ends. The same "
+                                  "sockets can be added again with another `ufrag`."),
         &vl_method_AddSockets,
         SD_VARLINK_SYMBOL_COMMENT("Takes back what this connection added with `ufrag`, if there is any."),
-        &vl_method_RemoveSockets, &vl_error_NoSuchLink, &vl_error_NoSuchPeer, &vl_error_NoPrivateKey,
+        &vl_method_RemoveSockets,
+        SD_VARLINK_SYMBOL_COMMENT(
+                "Makes what arrives at the port of `link` from `from` look as if it came from "
+                "`to`, but for STUN, until the time is over, or this connection ends."),
+        &vl_method_MoveSource, &vl_error_NoSuchLink, &vl_error_NoSuchPeer, &vl_error_NoPrivateKey,
         SD_VARLINK_SYMBOL_COMMENT("Why: \"not-sealed-for-us\", \"bad-signature\", \"unknown-version\", "
                                   "\"too-short\", \"too-long\"."),
         &vl_error_EnvelopeRefused, &vl_error_NotAllowed,
-        SD_VARLINK_SYMBOL_COMMENT("The proxy is in force: no port is shared."), &vl_error_NoRedirect,
-        SD_VARLINK_SYMBOL_COMMENT("The link has no port to share."), &vl_error_NoListenPort);
+        SD_VARLINK_SYMBOL_COMMENT("The proxy is in force: no port is shared; or what is does not do this."),
+        &vl_error_NoRedirect, SD_VARLINK_SYMBOL_COMMENT("The link has no port to share."),
+        &vl_error_NoListenPort);
 
 static const char *const broker_event_table[_BROKER_EVENT_MAX] = {
-        [BROKER_EVENT_CHANGED] = "changed",
-        [BROKER_EVENT_REMOVED] = "removed",
-        [BROKER_EVENT_READY] = "ready",
-        [BROKER_EVENT_REDIRECT] = "redirect",
+        [BROKER_EVENT_CHANGED] = "changed",       [BROKER_EVENT_REMOVED] = "removed",
+        [BROKER_EVENT_READY] = "ready",           [BROKER_EVENT_REDIRECT] = "redirect",
+        [BROKER_EVENT_INITIATION] = "initiation",
 };
 DEFINE_STRING_TABLE(broker_event, BrokerEvent);
 

@@ -20,6 +20,8 @@
 #define BROKER_ERROR_NO_REDIRECT BROKER_INTERFACE ".NoRedirect"
 #define BROKER_ERROR_NO_LISTEN_PORT BROKER_INTERFACE ".NoListenPort"
 
+#define BROKER_MOVE_SECONDS_MAX 120U
+
 /* File descriptors that one GrowBuffers or AddSockets call may bring. */
 #define BROKER_FDS_MAX 16U
 
@@ -28,13 +30,14 @@ extern const sd_varlink_interface vl_interface_org_icewire_Broker;
 typedef enum BrokerEvent {
         BROKER_EVENT_CHANGED, /* a link is new or different */
         BROKER_EVENT_REMOVED,
-        BROKER_EVENT_READY,    /* every link that there is was told */
-        BROKER_EVENT_REDIRECT, /* SetRedirect may give another answer than the last time */
+        BROKER_EVENT_READY,      /* every link that there is was told */
+        BROKER_EVENT_REDIRECT,   /* SetRedirect may give another answer than the last time */
+        BROKER_EVENT_INITIATION, /* WireGuard sent a handshake initiation */
         _BROKER_EVENT_MAX,
         _BROKER_EVENT_INVALID = -EINVAL,
 } BrokerEvent;
 
-DECLARE_STRING_TABLE(broker_event, BrokerEvent); /* "changed", "removed", "ready", "redirect" */
+DECLARE_STRING_TABLE(broker_event, BrokerEvent); /* "changed", "removed", … */
 
 /* The `Link` of the interface. Only public data enters: of the private key nothing, of a preshared key
  * whether there is one. The caller owns *ret. -ENOMEM. */

@@ -146,6 +146,10 @@ class Call:
     def signal(self, number):
         os.kill(self.pid, number)
 
+    def ready(self):
+        """Is there a result that result() need not wait for?"""
+        return bool(select.select([self._read], [], [], 0)[0])
+
     def result(self, timeout=60):
         data, timeout = b"", patient(timeout)
         while True:

@@ -15,6 +15,7 @@ struct BrokerCall {
         broker_topics_callback_t on_topics;
         broker_device_callback_t on_device;
         broker_redirect_callback_t on_redirect;
+        broker_move_callback_t on_move;
         bool sets_endpoint;
         void *userdata;
         int error;
@@ -77,6 +78,8 @@ static void finish_call(BrokerCall *c, int lost)
         else if (c->on_redirect)
                 c->on_redirect(b, lost, shares(side) ? REDIRECT_EBPF : REDIRECT_PROXY,
                                shares(side) ? NULL : "the test shares nothing", c->userdata);
+        else if (c->on_move)
+                c->on_move(b, error, error < 0 ? 0 : side->moved_packets, c->userdata);
         else if (c->on_done)
                 c->on_done(b, lost == 0 && c->sets_endpoint ? set_endpoint_now(c) : error, c->userdata);
         broker_call_free(c);
@@ -232,6 +235,26 @@ static int fake_remove_sockets(Broker *b, const char *ufrag)
         return 0;
 }
 
+/* Recorded only. */
+static int fake_move_source(Broker *b, const char *link, const SocketAddress *from, const SocketAddress *to,
+                            unsigned seconds, broker_move_callback_t callback, void *userdata,
+                            BrokerCall **ret)
+{
+        Side *side = ((FakeBroker *) b)->side;
+        BrokerCall *c;
+
+        cr_assert_str_eq(link, "wg0");
+        if (from->sa.sa_family != to->sa.sa_family)
+                return -EAFNOSUPPORT;
+        cr_assert_lt(side->n_moves, ELEMENTSOF(side->moves));
+        side->moves[side->n_moves++] = (FakeMove) { *from, *to, seconds };
+        c = call_new(b, userdata);
+        c->error = shares(side) ? side->move_error : -ENOTSUP;
+        c->on_move = callback;
+        *ret = c;
+        return 0;
+}
+
 static int fake_grow_buffers(Broker *b, const int *fds, size_t n)
 {
         return 0;
@@ -258,12 +281,21 @@ const BrokerOps fake_broker_ops = {
         .set_redirect = fake_set_redirect,
         .add_sockets = fake_add_sockets,
         .remove_sockets = fake_remove_sockets,
+        .move_source = fake_move_source,
         .free = fake_broker_free,
 };
 
 void tell_link(Side *side)
 {
         side->broker->b.callbacks->link_changed(&side->broker->b, side->device, side->manager);
+}
+
+void tell_initiation(Side *side, const SocketAddress *endpoint)
+{
+        Broker *b = &side->broker->b;
+
+        if (b->callbacks->handshake_initiated)
+                b->callbacks->handshake_initiated(b, "wg0", endpoint, side->manager);
 }
 
 void lose_broker(Side *side)

@@ -349,6 +349,41 @@ Test(redirect_ebpf, packets_find_their_sockets_clsact)
         run_packets(/* clsact= */ true);
 }
 
+Test(redirect_ebpf, a_socket_serves_several_ufrags)
+{
+        Site s = open_site("192.0.2.1", "192.0.2.2");
+        const Stun other = stun(1, "for another-", "ABCDEFGH:you");
+        RedirectSocket first = describe(&s, "abcdefgh"), second = describe(&s, "ijklmnop"),
+                       wrong = describe(&s, "qrstuvwx");
+        const Stun for_second = stun(1, "the second--", "ijklmnop:you");
+        RedirectBackend *b = make(/* clsact= */ false);
+
+        attach(b, uplink());
+        cr_assert_eq(b->ops->add(b, &first), 0);
+        cr_assert_eq(b->ops->add(b, &second), 0);
+        cr_assert_eq(b->ops->add(b, &second), -EEXIST);
+        wrong.keeps_relays = true;
+        cr_assert_eq(b->ops->add(b, &wrong), -EEXIST);
+        assert_shared(&s);
+        send_to(s.stranger, &s.w, &for_second, sizeof(for_second));
+        expect(s.ice, &s.s, &for_second, sizeof(for_second), "the second ufrag");
+
+        b->ops->remove(b, &second);
+        send_to(s.stranger, &s.w, &for_second, sizeof(for_second));
+        expect(s.wireguard, &s.s, &for_second, sizeof(for_second), "the second ufrag is gone");
+        assert_shared(&s);
+        b->ops->remove(b, &first);
+        assert_not_shared(&s);
+        send_to(s.stranger, &s.w, &other, sizeof(other));
+        expect(s.wireguard, &s.s, &other, sizeof(other), "nobody's");
+
+        /* It is as if it had never been there. */
+        cr_assert_eq(b->ops->add(b, &wrong), 0);
+        b->ops->remove(b, &wrong);
+        redirect_backend_free(b);
+        close_site(&s);
+}
+
 /* --- uplinks --- */
 
 static void run_uplinks(bool clsact)

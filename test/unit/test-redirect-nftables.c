@@ -533,6 +533,32 @@ Test(redirect_nftables, remove)
         pass(peer, "192.0.2.1:51820", &p, ice, "192.0.2.2:41000");
 }
 
+Test(redirect_nftables, several_ufrags)
+{
+        _cleanup_close_ int wg = udp_socket("192.0.2.1:51820"), ice = udp_socket("192.0.2.1:40001");
+        _cleanup_close_ int peer = peer_socket("192.0.2.2:41000");
+        RedirectSocket s = describe(ice, W, UFRAG), s2 = describe(ice, W, UFRAG2), wrong = s2;
+        Packet p = request(UFRAG, 0), p2 = request(UFRAG2, 0);
+
+        s.keeps_relays = s2.keeps_relays = true;
+        cr_assert_eq(backend->ops->add(backend, &s), 0);
+        cr_assert_eq(backend->ops->add(backend, &wrong), -EEXIST);
+        cr_assert_eq(backend->ops->add(backend, &s2), 0);
+        cr_assert_eq(backend->ops->add(backend, &s2), -EEXIST);
+        pass(peer, "192.0.2.1:51820", &p, ice, "192.0.2.2:41000");
+        pass(peer, "192.0.2.1:51820", &p2, ice, "192.0.2.2:41000");
+
+        backend->ops->remove(backend, &s);
+        pass(peer, "192.0.2.1:51820", &p, wg, "192.0.2.2:41000");
+        pass(peer, "192.0.2.1:51820", &p2, ice, "192.0.2.2:41000");
+        pass(ice, "192.0.2.2:41000", &p2, peer, "192.0.2.1:51820");
+        backend->ops->remove(backend, &s2);
+        pass(peer, "192.0.2.1:51820", &p2, wg, "192.0.2.2:41000");
+        pass(ice, "192.0.2.2:41000", &p2, peer, "192.0.2.1:40001");
+        sandbox_shell("nft list table inet icewire >table; ! grep -q 'elements = .*[^0-9]40001' table; "
+                      "! grep -q 'elements = .*51820' table");
+}
+
 Test(redirect_nftables, refused)
 {
         _cleanup_close_ int ice = udp_socket("192.0.2.1:40001"), other = udp_socket("192.0.2.1:40002");

@@ -62,7 +62,7 @@ static void fake_remove(RedirectBackend *b, const RedirectSocket *socket)
         Fake *f = CONTAINER_OF(b, Fake, backend);
 
         for (size_t i = 0; i < f->n_sockets; i++)
-                if (f->sockets[i].cookie == socket->cookie) {
+                if (f->sockets[i].cookie == socket->cookie && streq(f->sockets[i].ufrag, socket->ufrag)) {
                         f->sockets[i] = f->sockets[--f->n_sockets];
                         return;
                 }
@@ -451,6 +451,31 @@ Test(redirect, sockets_come_all_or_none_and_once)
                                          2),
                      -ENOSPC);
         cr_assert_eq(EBPF->n_sockets, 3);
+        broker_redirect_free(redirect);
+}
+
+Test(redirect, a_socket_serves_several_ufrags)
+{
+        BrokerRedirect *redirect = make();
+        const RedirectSocket first = made_up(1, "127.0.0.1:1000", "abcdefgh"),
+                             second = made_up(1, "127.0.0.1:1000", "ijklmnop");
+        RedirectSocket other_port = made_up(1, "127.0.0.1:1000", "qrstuvwx"), other_link = other_port,
+                       keeping = other_port;
+
+        other_port.local = address("127.0.0.1:1001");
+        other_link.wireguard_port++;
+        keeping.keeps_relays = true;
+        set_mode(redirect, &alice, REDIRECT_MODE_AUTO, NULL);
+        cr_assert_eq(broker_redirect_add(redirect, &alice, &first, 1), 0);
+        cr_assert_eq(broker_redirect_add(redirect, &alice, &second, 1), 0);
+        cr_assert_eq(broker_redirect_add(redirect, &alice, &second, 1), -EEXIST);
+        cr_assert_eq(broker_redirect_add(redirect, &alice, &other_port, 1), -EEXIST);
+        cr_assert_eq(broker_redirect_add(redirect, &alice, &other_link, 1), -EEXIST);
+        cr_assert_eq(broker_redirect_add(redirect, &alice, &keeping, 1), -EEXIST);
+        cr_assert_eq(EBPF->n_sockets, 2);
+        broker_redirect_remove(redirect, &alice, "abcdefgh");
+        cr_assert_eq(EBPF->n_sockets, 1);
+        cr_assert_str_eq(EBPF->sockets[0].ufrag, "ijklmnop");
         broker_redirect_free(redirect);
 }
 

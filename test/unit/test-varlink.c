@@ -12,18 +12,23 @@
 #include "varlink-broker.h"
 #include "varlink-util.h"
 
-/* ICEWIRE_PRINT_IDL=1 prints the interface, for the file. */
+/* With ICEWIRE_UPDATE=1 the printed form is written instead of compared. */
 Test(varlink, broker_idl_is_the_file)
 {
         _cleanup_free_ char *text = NULL, *path = NULL, *file = NULL;
         size_t size;
 
         cr_assert_geq(sd_varlink_idl_format(&vl_interface_org_icewire_Broker, &text), 0);
-        if (getenv("ICEWIRE_PRINT_IDL"))
-                fputs(text, stderr);
         path = asprintf_safe("%s/varlink/org.icewire.Broker.varlink", getenv("ICEWIRE_SOURCE") ?: ".");
+        if (getenv("ICEWIRE_UPDATE")) {
+                FILE *f = fopen(path, "we");
+
+                cr_assert_not_null(f);
+                fputs(text, f);
+                fclose(f);
+        }
         cr_assert_eq(read_full_file(path, 1 << 20, &file, &size), 0);
-        cr_assert_str_eq(file, text);
+        cr_assert_str_eq(file, text, "run the test with ICEWIRE_UPDATE=1 and commit the file");
 }
 
 /* Every symbol that another one names is in the interface. */

@@ -45,6 +45,11 @@ typedef struct FakeBroker {
         BrokerCall *calls;
 } FakeBroker;
 
+typedef struct FakeMove {
+        SocketAddress from, to;
+        unsigned seconds;
+} FakeMove;
+
 struct Side {
         World *world;
         WireguardKey private_key, public_key, preshared_key;
@@ -60,9 +65,13 @@ struct Side {
         bool shares_nothing;       /* its kernel has no redirect */
         bool leaves_elsewhere;     /* its packets go by an interface without the redirect's programs */
         unsigned n_redirect_calls; /* how often the broker was asked for the redirect */
-        bool initiated;            /* an initiation of ours waits for its answer */
-        bool tired;                /* has tried in vain not long ago, and does not initiate */
-        unsigned n_packets;        /* data received */
+        FakeMove moves[64];        /* what the broker was asked to move, all calls in their order */
+        size_t n_moves;
+        int move_error;         /* what it answers, 0: that it is done */
+        uint64_t moved_packets; /* and so many were moved */
+        bool initiated;         /* an initiation of ours waits for its answer */
+        bool tired;             /* has tried in vain not long ago, and does not initiate */
+        unsigned n_packets;     /* data received */
 };
 
 /* An envelope on its way; in `record`, one that was published. */
@@ -91,7 +100,7 @@ struct World {
 
         RedirectBackend *redirect; /* NULL: nothing is shared */
         bool redirect_withdrawn;   /* nor from now on, but what is shared can be given back */
-        RedirectSocket shared[16];
+        RedirectSocket shared[64];
         size_t n_shared;
         bool refuses_sockets;
 };
@@ -152,6 +161,8 @@ void lose_broker(Side *side);
 void find_broker(Side *side);
 /* The broker has read the side's device. */
 void tell_link(Side *side);
+/* The redirect has seen a handshake initiation leave to there. */
+void tell_initiation(Side *side, const SocketAddress *endpoint);
 /* What the side seals and opens with for this peer; borrowed from both. */
 EnvelopeKeys keys_of(Side *side, const WireguardKey *peer);
 
