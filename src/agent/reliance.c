@@ -66,7 +66,6 @@ bool peer_is_self_reliant(const Peer *peer)
 {
         return peer->policy != POLICY_RELAY && !carrier_has_session(peer) && !handshake_is_doubtful(peer) &&
                !pulse_is_dead(peer) && endpoint_works(peer);
-@@               endpoint_works(peer);
 }
 
 static void judge(Peer *peer)
