@@ -437,7 +437,7 @@ static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, const Me
                 return r;
         strcpy(s->credentials.local_ufrag, ice_agent_ufrag(s->ice));
         strcpy(s->credentials.local_pwd, ice_agent_pwd(s->ice));
-        s->credentials.controlling = controlling;
+        s->credentials.controlling = s->controlling;
         grow_buffers(s);
         peer->counters.sessions++;
         *ret = TAKE_PTR(s);
