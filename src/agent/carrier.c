@@ -294,6 +294,7 @@ void carrier_describe(Session *s, Path *ret)
 {
         *ret = (Path) {
                 .kind = path_kind_of(s),
+                .transport = session_transport(s),
                 .local = s->local,
                 .remote = s->remote,
                 .negotiated = true,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "alloc-util.h"
+#include "network.h"
 #include "sdp.h"
 
 /* The body of an envelope: one JSON object.
@@ -11,7 +12,13 @@
  *
  * `for` is absent only in a hello to a peer whose instance is not known. `session` and `sdp` belong to
  * offer, answer and candidates; `bye` has a `session` if it ends just that one. `stranded` is true or
- * absent. Unknown members are ignored, so that later versions may add some. */
+ * absent. Any may have a `network`:
+ *
+ *     { "ipv4": "varies", "ipv6": "absent", "policy": "direct" }
+ *
+ * each member optional: what the sender has found out about its network (network.h), and which paths it
+ * wants. Unknown members are ignored, and a word of ours that is not known is as good as none, so that later
+ * versions may add some. */
 
 typedef enum MessageType {
         MESSAGE_HELLO,
@@ -38,6 +45,7 @@ typedef struct Message {
         uint64_t session;   /* 0: absent */
         bool stranded;      /* the sender has no path that works: whatever is found is better */
         SdpDescription sdp; /* offer, answer: a description; candidates: a fragment */
+        Network network;    /* the sender's */
 } Message;
 
 /* A message holds an ICE password. */

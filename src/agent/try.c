@@ -8,6 +8,7 @@
 #include "log.h"
 #include "manager.h"
 #include "path-switch.h"
+#include "peer-policy.h"
 #include "session.h"
 #include "sharing.h"
 #include "string-util.h"
@@ -23,13 +24,16 @@ static bool has_path(const Peer *peer)
 static bool wants_better_path(const Peer *peer)
 {
         return peer->state == PEER_STATE_CONNECTED && peer->path.kind != PATH_NONE &&
-               !path_is_best(&peer->path, sharing_is_on(peer->link->manager));
+               !path_is_best(&peer->path, sharing_is_on(peer->link->manager)) &&
+               policy_allows_path(peer->policy, PATH_DIRECT) &&
+               policy_allows_path(peer->network.policy, PATH_DIRECT);
 }
 
 static bool wants_path(const Peer *peer)
 {
-        return !peer_is_self_reliant(peer) && (!has_path(peer) || peer->suspect || peer->path_is_dead ||
-                                               peer->renew || wants_better_path(peer));
+        return peer->policy != POLICY_OFF && !peer_is_self_reliant(peer) &&
+               (!has_path(peer) || peer->suspect || peer->path_is_dead || peer->renew ||
+                wants_better_path(peer));
 }
 
 /* Is what is wanted on its way? */
@@ -100,7 +104,7 @@ static void attempt(Peer *peer)
 {
         uint64_t instance = peer->silent ? 0 : peer->signalling.peer_instance;
 
-        if (peer->signalling.controlling && instance != 0) {
+        if (peer->signalling.controlling && instance != 0 && peer_policy_allows_session(peer)) {
                 start_session(peer, instance, /* offer= */ NULL);
                 return;
         }
@@ -172,7 +176,8 @@ void try_now(Peer *peer)
                 return;
         }
         attempts_restart(&peer->attempts);
-        if (ratelimit_ok(&peer->hello_limit, now(CLOCK_BOOTTIME)))
+        /* Events come together, and most before anything can be said: those cost nothing. */
+        if (!can_try(peer) || ratelimit_ok(&peer->hello_limit, now(CLOCK_BOOTTIME)))
                 attempt_and_arm(peer);
         else
                 arm_retry(peer);
@@ -237,9 +242,15 @@ bool try_is_stranded(const Peer *peer)
                has_lost_its_base(peer);
 }
 
+static bool is_allowed(const Peer *peer)
+{
+        return policy_allows_path(peer->policy, peer->path.kind) &&
+               policy_allows_path(peer->network.policy, peer->path.kind);
+}
+
 AttemptsWish try_wish(const Peer *peer)
 {
-        if (try_is_stranded(peer) || peer->peer_is_stranded || has_lost_its_means(peer))
+        if (try_is_stranded(peer) || peer->peer_is_stranded || has_lost_its_means(peer) || !is_allowed(peer))
                 return ATTEMPTS_WISH_ANY;
         return peer->renew ? ATTEMPTS_WISH_EQUAL : ATTEMPTS_WISH_BETTER;
 }
@@ -254,7 +265,7 @@ void try_path_taken(Peer *peer, const Path *before)
         else if (better > 0)
                 attempts_restart(&peer->attempts);
         event_disarm_timer(peer->retry_timer);
-        if (peer->path.kind != PATH_NONE && !path_is_best(&peer->path, sharing_is_on(peer->link->manager)))
+        if (wants_better_path(peer))
                 arm_retry(peer);
 }
 
@@ -380,7 +391,7 @@ static void handle_bye(Peer *peer, const Message *m)
         log_peer_full(peer, LOG_INFO, 0, "Said goodbye.");
         peer->silent = true;
         peer->doubted = now(CLOCK_BOOTTIME);
-        peer_because(peer, PATH_CAUSE_PEER_LEFT);
+        peer_because(peer, m->network.policy == POLICY_OFF ? PATH_CAUSE_POLICY : PATH_CAUSE_PEER_LEFT);
         try_drop_path(peer);
         arm_retry(peer);
 }
@@ -408,6 +419,8 @@ void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict)
         }
         if (verdict == SIGNALLING_ACCEPT_NEW_INSTANCE)
                 follow_instance(peer, m);
+        if (!peer_policy_admits(peer, m, verdict))
+                return;
 
         switch (m->type) {
         case MESSAGE_HELLO:
