@@ -351,19 +351,19 @@ void carrier_take_over(Session *s)
         }
         peer->suspect = peer->renew = false;
         peer->counters.paths++;
-        peer->path = (Path) {
-                .kind = path_kind_of(s),
-                .local = s->local,
-                .remote = s->remote,
-                .endpoint = endpoint,
-                .negotiated = true,
-                .since = now(CLOCK_BOOTTIME),
-                .round_trip_time = ice_agent_round_trip_time(s->ice),
-        };
+        peer_set_path(peer, &(Path) {
+                                    .kind = path_kind_of(s),
+                                    .transport = session_transport(s),
+                                    .local = s->local,
+                                    .remote = s->remote,
+                                    .endpoint = endpoint,
+                                    .negotiated = true,
+                                    .since = now(CLOCK_BOOTTIME),
+                                    .round_trip_time = ice_agent_round_trip_time(s->ice),
+                            });
         peer->follows_peer = has_our_endpoint(peer);
         log_peer_full(peer, LOG_INFO, 0, "Path is %s: %s to %s.", path_kind_to_string(peer->path.kind),
                       ICE_CANDIDATE_STR(&s->local), ICE_CANDIDATE_STR(&s->remote));
-        peer_changed(peer);
         try_cancel(peer);
         if (s == peer->session)
                 retire_old_session(peer);
@@ -384,8 +384,7 @@ void carrier_release(Peer *peer)
         event_disarm_timer(peer->endpoint_timer);
         event_disarm_timer(peer->handover_timer);
         peer->proxy = proxy_free(peer->proxy);
-        peer->path = (Path) { .round_trip_time = USEC_INFINITY };
-        peer_changed(peer);
+        peer_set_path(peer, &peer_no_path);
 }
 
 void carrier_forget_session(Session *s)
@@ -405,15 +404,18 @@ void carrier_port_changed(Peer *peer)
  * is no news. */
 static void follow_peer(Peer *peer)
 {
+        Path path = peer->path;
+
         if (peer->state != PEER_STATE_CONNECTED || !carrier_is_plain(peer) || !peer->follows_peer ||
             !socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint) ||
             has_our_endpoint(peer))
                 return;
         log_peer_full(peer, LOG_DEBUG, 0, "WireGuard reaches it at %s now.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
-        peer->path.endpoint = peer->endpoint;
-        peer->path.remote = (IceCandidate) { .type = ICE_CANDIDATE_PRFLX, .address = peer->endpoint };
-        peer_changed(peer);
+        path.endpoint = peer->endpoint;
+        path.remote = (IceCandidate) { .type = ICE_CANDIDATE_PRFLX, .address = peer->endpoint };
+        peer_because(peer, PATH_CAUSE_ENDPOINT_BY_OTHERS);
+        peer_set_path(peer, &path);
 }
 
 /* The endpoint may be ours because the peer's packet came from there, and nothing come of it: only with a

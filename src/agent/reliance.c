@@ -64,7 +64,8 @@ static bool endpoint_works(const Peer *peer)
 
 bool peer_is_self_reliant(const Peer *peer)
 {
-        return !carrier_has_session(peer) && !handshake_is_doubtful(peer) && endpoint_works(peer);
+        return peer->policy != POLICY_RELAY && !carrier_has_session(peer) && !handshake_is_doubtful(peer) &&
+               !pulse_is_dead(peer) && endpoint_works(peer);
 }
 
 static void judge(Peer *peer)
@@ -114,13 +115,17 @@ static void arm_timer(Peer *peer)
 
 static void leave_alone(Peer *peer)
 {
+        Path path = peer->path;
+
+        path.kind = PATH_DIRECT;
+        path.since = now(CLOCK_BOOTTIME);
+        path.endpoint = peer->endpoint;
         log_peer_full(peer, LOG_INFO, 0, "WireGuard reaches it at %s by itself.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
         try_cancel(peer);
         peer->session = session_free(peer->session);
-        peer->path.kind = PATH_DIRECT;
-        peer->path.since = now(CLOCK_BOOTTIME);
-        peer->path.endpoint = peer->endpoint;
+        peer_because(peer, PATH_CAUSE_ENDPOINT_BY_OTHERS);
+        peer_set_path(peer, &path);
         peer->follows_peer = true;
         peer_set_state(peer, PEER_STATE_CONNECTED);
 }
@@ -158,7 +163,8 @@ void reliance_follow(Peer *peer)
 
         judge(peer);
         works = endpoint_works(peer);
-        if (works && peer->path.kind == PATH_NONE && !session_is_negotiating(peer->session))
+        if (works && peer->path.kind == PATH_NONE && !session_is_negotiating(peer->session) &&
+            peer->policy != POLICY_RELAY)
                 leave_alone(peer);
         else if (!works && carrier_is_plain(peer))
                 take_care(peer);

@@ -3,6 +3,7 @@
 #include "fd-util.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 
 #include "alloc-util.h"
@@ -40,4 +41,12 @@ int read_full_file(const char *path, size_t max, char **ret, size_t *ret_size)
         if (ret_size)
                 *ret_size = size;
         return 0;
+}
+
+void ignore_sigpipe(void)
+{
+        struct sigaction action;
+
+        if (sigaction(SIGPIPE, NULL, &action) >= 0 && action.sa_handler == SIG_DFL)
+                (void) signal(SIGPIPE, SIG_IGN);
 }

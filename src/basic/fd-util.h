@@ -26,3 +26,7 @@ static inline void safe_closep(int *fd)
 /* Reads a file or a FIFO of at most `max` bytes up to its end and adds a NUL; the caller owns and, for a
  * secret, erases it. -EFBIG if there is more, otherwise the error of open or read. */
 int read_full_file(const char *path, size_t max, char **ret, size_t *ret_size);
+
+/* From here on a write to a socket that the other side has closed is an error (EPIPE) and no signal, unless
+ * the process has a handler for that: for libraries that do not ask send(2) for it. */
+void ignore_sigpipe(void);

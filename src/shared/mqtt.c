@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <linux/tcp.h>
 #include <mosquitto.h>
-#include <signal.h>
 #include <sys/epoll.h>
 
 #include "alloc-util.h"
@@ -552,14 +551,12 @@ static int mosquitto_error_to_errno(int rc)
 static int mqtt_initialise_library(void)
 {
         static bool done = false;
-        struct sigaction action;
 
         if (done)
                 return 0;
         if (mosquitto_lib_init() != MOSQ_ERR_SUCCESS)
                 return -ENOMEM;
-        if (sigaction(SIGPIPE, NULL, &action) >= 0 && action.sa_handler == SIG_DFL)
-                (void) signal(SIGPIPE, SIG_IGN);
+        ignore_sigpipe();
         done = true;
         return 0;
 }

@@ -39,13 +39,14 @@ class Authority:
 
 
 class Mosquitto:
-    """MQTT: plain on port 1883, TLS on port 8883, one user with a password."""
+    """MQTT: plain on port 1883, TLS on port 8883, one user with a password. tls_addresses: TLS at these alone."""
 
-    def __init__(self, namespace, authority, names=(MQTT_NAME,), name="mosquitto", tls_port=8883, plain_port=1883):
+    def __init__(self, namespace, authority, names=(MQTT_NAME,), name="mosquitto", tls_port=8883, plain_port=1883,
+                 tls_addresses=("",)):
         self.namespace = namespace
         self.password = secrets.token_urlsafe(12)
         self._name = name
-        self._ports = (plain_port, tls_port)
+        self._accepting = [("127.0.0.1", plain_port)] + [(a or "127.0.0.1", tls_port) for a in tls_addresses]
         self._folder = os.path.join(WORK, name)
         os.makedirs(self._folder, mode=0o700)
         certificate, key = authority.issue(*names)
@@ -54,7 +55,8 @@ class Mosquitto:
         self._configuration = self._file("conf", "\n".join((
             "user root", "persistence false", "log_dest stderr", "log_type all", "connection_messages true",
             "allow_anonymous false", f"password_file {passwords}",
-            f"listener {plain_port}", f"listener {tls_port}", f"certfile {certificate}", f"keyfile {key}", "")))
+            f"listener {plain_port}",
+            *(f"listener {tls_port} {a}\ncertfile {certificate}\nkeyfile {key}" for a in tls_addresses), "")))
         self.process = None
         self.start()
 
@@ -67,39 +69,40 @@ class Mosquitto:
 
     def start(self):
         self.process = self.namespace.start(self._name, ["mosquitto", "-c", self._configuration])
-        for port in self._ports:
-            self.namespace.lab.wait_until(lambda port=port: self.namespace.call(_accepts, "127.0.0.1", port),
-                                          f"{self._name} listens on port {port}")
+        for where in self._accepting:
+            self.namespace.lab.wait_until(lambda where=where: self.namespace.call(_accepts, *where),
+                                          f"{self._name} listens on {where[0]} port {where[1]}")
 
     def stop(self):
         self.process.stop(status=None)
 
 
 class Coturn:
-    """STUN and TURN on port 3478, with long-term credentials."""
+    """STUN and TURN on port 3478 (or another), with long-term credentials. relays: the addresses that it relays by, its
+    own if there are none."""
 
-    def __init__(self, namespace, addresses, name="coturn"):
+    def __init__(self, namespace, addresses, name="coturn", port=3478, password=None, relays=()):
         self.namespace = namespace
-        self.password = secrets.token_urlsafe(12)
+        self.password = password or secrets.token_urlsafe(12)
         self._name = name
         folder = os.path.join(WORK, name)
         os.makedirs(folder, mode=0o700)
         self._configuration = os.path.join(folder, "conf")
-        lines = [f"listening-ip={a}" for a in addresses] + [f"relay-ip={a}" for a in addresses]
-        lines += ["listening-port=3478", "min-port=49152", "max-port=65535", "lt-cred-mech", f"realm={TURN_REALM}",
+        lines = [f"listening-ip={a}" for a in addresses] + [f"relay-ip={a}" for a in relays or addresses]
+        lines += [f"listening-port={port}", "min-port=49152", "max-port=65535", "lt-cred-mech", f"realm={TURN_REALM}",
                   f"user={TURN_USER}:{self.password}", "no-tls", "no-dtls", "fingerprint", "verbose",
                   "log-file=stdout", "simple-log", f"pidfile={folder}/pid", f"userdb={folder}/db", "no-software-attribute"]
         with open(self._configuration, "w", encoding="utf-8") as f:
             os.fchmod(f.fileno(), 0o600)
             f.write("\n".join(lines) + "\n")
-        self._addresses = addresses
+        self._addresses, self._port = addresses, port
         self.process = None
         self.start()
 
     def start(self):
         self.process = self.namespace.start(self._name, ["turnserver", "-c", self._configuration])
         for address in self._addresses:
-            self.namespace.lab.wait_until(lambda a=address: self.namespace.call(_accepts, a, 3478),
+            self.namespace.lab.wait_until(lambda a=address: self.namespace.call(_accepts, a, self._port),
                                           f"{self._name} listens on {address}")
 
     def stop(self):

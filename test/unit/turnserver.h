@@ -17,6 +17,7 @@
 /* A real coturn on 127.0.0.1 and ::1, port 3478, with the user "user" and the password "secret". It dies
  * with us. */
 #define TURN_ADDRESS "127.0.0.1:3478"
+#define TURN_USER_QUOTA 12
 
 static inline void turnserver_exec(pid_t parent)
 {
@@ -30,7 +31,8 @@ static inline void turnserver_exec(pid_t parent)
         execlp("turnserver", "turnserver", "-n", "-L", "127.0.0.1", "-L", "::1", "-E", "127.0.0.1", "-p",
                "3478", "--allow-loopback-peers", "--lt-cred-mech", "-u", "user:secret", "-r", "test",
                "--no-tls", "--no-dtls", "--no-cli", "-m", "1", "--log-file", "stdout", "--simple-log",
-               "--pidfile", "/tmp/turn.pid", "--userdb", "/tmp/turn.db", NULL);
+               "--pidfile", "/tmp/turn.pid", "--userdb", "/tmp/turn.db", "--user-quota",
+               STRINGIFY(TURN_USER_QUOTA), NULL);
         _exit(127);
 }
 
