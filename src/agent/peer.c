@@ -7,7 +7,7 @@
 #include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
-#include "peer-reason.h"
+#include "peer-policy.h"
 #include "reliance.h"
 #include "session.h"
 #include "string-util.h"
@@ -54,6 +54,7 @@ int peer_new(Link *link, const WireguardPeer *observed, Peer **ret)
         peer->public_key = observed->public_key;
         peer->path = peer_no_path;
         peer->reason = PEER_REASON_PEER_SILENT;
+        peer->policy = peer_configs_policy(&link->manager->config->peers, &observed->public_key);
         peer->hello_limit = (RateLimit) { .interval = USEC_PER_SEC, .burst = 4 };
         for (size_t i = 0; i < RENDEZVOUS_MAX; i++)
                 peer->incoming[i] = (RateLimit) { .interval = INCOMING_INTERVAL, .burst = INCOMING_BURST };
@@ -78,6 +79,7 @@ Peer *peer_free(Peer *peer)
         carrier_release(peer);
         peer->session = session_free(peer->session);
         peer->old_session = session_free(peer->old_session);
+        sd_event_source_disable_unref(peer->policy_timer);
         sd_event_source_disable_unref(peer->retry_timer);
         sd_event_source_disable_unref(peer->old_session_timer);
         sd_event_source_disable_unref(peer->reliance_timer);
@@ -207,45 +209,6 @@ void peer_because_unless_known(Peer *peer, PathCause cause)
 {
         if (known_cause(peer, now(CLOCK_BOOTTIME)) == PATH_CAUSE_UNKNOWN)
                 peer_because(peer, cause);
-}
-
-static const char *rendezvous_trouble(const Manager *m)
-{
-        for (size_t i = 0; i < m->n_rendezvous; i++)
-                if (m->rendezvous[i]->error)
-                        return m->rendezvous[i]->error;
-        return m->n_rendezvous == 0 ? "none is configured" : NULL;
-}
-
-void peer_update_reason(Peer *peer)
-{
-        const Manager *m = peer->link->manager;
-        PeerReason reason;
-        const char *detail = NULL;
-
-        reason = peer_reason_decide(&(PeerEvidence) {
-                .broker_connected = m->broker && m->broker->connected,
-                .has_private_key = !wireguard_key_is_zero(&peer->link->public_key),
-                .has_listen_port = peer->link->listen_port != 0,
-                .has_address = m->n_addresses > 0,
-                .rendezvous_up = manager_n_rendezvous_up(m) > 0,
-                .envelope_refused = peer->refused_since_accepted,
-                .handshake_overdue = peer->handshake_overdue,
-                .state = peer->state,
-                .path = peer->path.kind,
-        });
-        if (reason == PEER_REASON_RENDEZVOUS_DOWN)
-                detail = rendezvous_trouble(m);
-        if (reason == PEER_REASON_NO_REDIRECT)
-                detail = m->redirect_reason;
-        if (free_and_strdup(&peer->reason_detail, detail) > 0)
-                peer_changed(peer);
-        if (peer->reason == reason)
-                return;
-        peer->reason = reason;
-        peer_changed(peer);
-        if (reason != PEER_REASON_NONE && reason != PEER_REASON_NEGOTIATING)
-                log_peer_full(peer, LOG_INFO, 0, "%s", peer_reason_explain(reason));
 }
 
 void peer_reconnect(Peer *peer)

@@ -234,7 +234,7 @@ Test(sharing, goodbye_of_a_proxied_peer_ends_a_direct_path)
         cr_assert_eq(peer_of(direct)->path.kind, PATH_NONE);
         tell_link(direct);
         cr_assert_eq(peer_of(direct)->path.kind, PATH_NONE);
-        cr_assert_eq(peer_of(direct)->reason, PEER_REASON_PEER_SILENT);
+        cr_assert_eq(peer_of(direct)->reason, PEER_REASON_PEER_OFFLINE);
         start(proxied);
         RUN_UNTIL(w->event, both_connected(w));
         RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
