@@ -30,7 +30,7 @@ static PeerEvidence gather(const Peer *peer)
                 .rendezvous_up = manager_n_rendezvous_up(m) > 0,
                 .envelope_refused = peer->refused_since_accepted,
                 .heard = peer->signalling.peer_instance != 0,
-                .unanswered = peer->said_goodbye || (peer->silent && peer->retry_step >= UNANSWERED_STEPS),
+                .unanswered = peer->said_goodbye || (peer->silent && peer->attempts.step >= UNANSWERED_STEPS),
                 .handshake_overdue = peer->handshake_overdue,
                 .state = peer->state,
                 .path = peer->path.kind,
