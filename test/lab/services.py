@@ -2,6 +2,7 @@
 """The real servers that a lab uses: mosquitto as the rendezvous, coturn for STUN and TURN, and a certificate authority."""
 
 import os
+import re
 import secrets
 import socket
 
@@ -39,13 +40,15 @@ class Authority:
 
 
 class Mosquitto:
-    """MQTT: plain on port 1883, TLS on port 8883, one user with a password."""
+    """MQTT: plain on port 1883, TLS on port 8883, one user with a password. address: where to listen, None: everywhere."""
 
-    def __init__(self, namespace, authority, names=(MQTT_NAME,), name="mosquitto", tls_port=8883, plain_port=1883):
+    def __init__(self, namespace, authority, names=(MQTT_NAME,), name="mosquitto", tls_port=8883, plain_port=1883,
+                 address=None):
         self.namespace = namespace
         self.password = secrets.token_urlsafe(12)
         self._name = name
         self._ports = (plain_port, tls_port)
+        self._address = address or "127.0.0.1"
         self._folder = os.path.join(WORK, name)
         os.makedirs(self._folder, mode=0o700)
         certificate, key = authority.issue(*names)
@@ -54,7 +57,7 @@ class Mosquitto:
         self._configuration = self._file("conf", "\n".join((
             "user root", "persistence false", "log_dest stderr", "log_type all", "connection_messages true",
             "allow_anonymous false", f"password_file {passwords}",
-            f"listener {plain_port}", f"listener {tls_port}", f"certfile {certificate}", f"keyfile {key}", "")))
+            f"listener {plain_port} {address or ''}", f"listener {tls_port} {address or ''}", f"certfile {certificate}", f"keyfile {key}", "")))
         self.process = None
         self.start()
 
@@ -68,7 +71,7 @@ class Mosquitto:
     def start(self):
         self.process = self.namespace.start(self._name, ["mosquitto", "-c", self._configuration])
         for port in self._ports:
-            self.namespace.lab.wait_until(lambda port=port: self.namespace.call(_accepts, "127.0.0.1", port),
+            self.namespace.lab.wait_until(lambda port=port: self.namespace.call(_accepts, self._address, port),
                                           f"{self._name} listens on port {port}")
 
     def stop(self):
@@ -76,19 +79,29 @@ class Mosquitto:
 
 
 class Coturn:
-    """STUN and TURN on port 3478, with long-term credentials."""
+    """STUN and TURN on port 3478, with long-term credentials. certificate: as Authority.issue() returns it, for TLS on
+    tls_port as well. secret: makes time-limited credentials, in place of the user and the password."""
 
-    def __init__(self, namespace, addresses, name="coturn"):
+    def __init__(self, namespace, addresses, name="coturn", port=3478, certificate=None, tls_port=5349, secret=None):
         self.namespace = namespace
         self.password = secrets.token_urlsafe(12)
         self._name = name
+        self._ports = [port] + ([tls_port] if certificate else [])
         folder = os.path.join(WORK, name)
         os.makedirs(folder, mode=0o700)
         self._configuration = os.path.join(folder, "conf")
         lines = [f"listening-ip={a}" for a in addresses] + [f"relay-ip={a}" for a in addresses]
-        lines += ["listening-port=3478", "min-port=49152", "max-port=65535", "lt-cred-mech", f"realm={TURN_REALM}",
-                  f"user={TURN_USER}:{self.password}", "no-tls", "no-dtls", "fingerprint", "verbose",
-                  "log-file=stdout", "simple-log", f"pidfile={folder}/pid", f"userdb={folder}/db", "no-software-attribute"]
+        lines += [f"listening-port={port}", "min-port=49152", "max-port=65535", f"realm={TURN_REALM}", "no-dtls",
+                  "fingerprint", "verbose", "log-file=stdout", "simple-log", f"pidfile={folder}/pid",
+                  f"userdb={folder}/db", "no-software-attribute"]
+        if secret:
+            lines += ["use-auth-secret", f"static-auth-secret={secret}"]
+        else:
+            lines += ["lt-cred-mech", f"user={TURN_USER}:{self.password}"]
+        if certificate:
+            lines += [f"tls-listening-port={tls_port}", f"cert={certificate[0]}", f"pkey={certificate[1]}"]
+        else:
+            lines += ["no-tls"]
         with open(self._configuration, "w", encoding="utf-8") as f:
             os.fchmod(f.fileno(), 0o600)
             f.write("\n".join(lines) + "\n")
@@ -99,11 +112,31 @@ class Coturn:
     def start(self):
         self.process = self.namespace.start(self._name, ["turnserver", "-c", self._configuration])
         for address in self._addresses:
-            self.namespace.lab.wait_until(lambda a=address: self.namespace.call(_accepts, a, 3478),
-                                          f"{self._name} listens on {address}")
+            for port in self._ports:
+                self.namespace.lab.wait_until(lambda a=address, p=port: self.namespace.call(_accepts, a, p),
+                                              f"{self._name} listens on {address}, port {port}")
 
     def stop(self):
         self.process.stop(status=None)
+
+    def sessions(self):
+        """What became of each session with an allocation, as the log tells: {session: "allocated", "deleted" (the client
+        has given it back) or "closed"}."""
+        found = {}
+        for line in self.process.output().splitlines():
+            session = _SESSION.search(line)
+            if not session:
+                continue
+            if "ALLOCATE processed, success" in line:
+                found[session[1]] = "allocated"
+            elif "lifetime=0" in line or "refreshed" in line and "lifetime=0" in line:
+                found[session[1]] = "deleted"
+            elif "closed (" in line and session[1] in found and found[session[1]] != "deleted":
+                found[session[1]] = "closed"
+        return found
+
+
+_SESSION = re.compile(r"session (\d+)")
 
 
 def _accepts(address, port):
