@@ -44,6 +44,7 @@ typedef struct Loader {
         SecretSource turn_password;
         SecretSource turn_secret;
         SecretSource turn_servers; /* no path: only where they are */
+        PeerSections peers;
         unsigned n_problems;
 } Loader;
 
@@ -53,6 +54,7 @@ typedef struct Context {
         const char *file;
         unsigned line;
         const char *section;
+        unsigned section_line;
         const char *key;
 } Context;
 
@@ -68,6 +70,7 @@ static void loader_done(Loader *loader)
         secret_source_done(&loader->turn_password);
         secret_source_done(&loader->turn_secret);
         secret_source_done(&loader->turn_servers);
+        peer_sections_done(&loader->peers);
         loader->config = config_free(loader->config);
 }
 
@@ -494,6 +497,53 @@ static int config_secret_file(Context *c, char *value)
         return r < 0 ? r : set_string(&source->path, value);
 }
 
+static int peer_section(Context *c, PeerSection **ret)
+{
+        return peer_sections_get(&c->loader->peers, &c->loader->config->peers, c->file, c->section_line,
+                                 ret);
+}
+
+static void peer_section_is_bad(Context *c, PeerSection *section, const char *why)
+{
+        section->bad = true;
+        c->loader->n_problems++;
+        log_warning("%s:%u: [Peer] PublicKey=: %s, ignoring the section.", c->file, c->line, why);
+}
+
+/* What is meant for one peer must not hit another one, or all. */
+static int config_peer_key(Context *c, char *value)
+{
+        PeerSection *section;
+        int r = peer_section(c, &section);
+
+        if (r < 0)
+                return r;
+        if (section->has_key)
+                peer_section_is_bad(c, section, "stands here twice, and each section is about one peer");
+        else if (wireguard_key_from_base64(value, &section->public_key) < 0 ||
+                 wireguard_key_is_zero(&section->public_key))
+                peer_section_is_bad(c, section, "this is no public key as wg(8) prints it");
+        section->has_key = true;
+        return 0;
+}
+
+static int config_policy(Context *c, char *value)
+{
+        Policy policy = isempty(value) ? POLICY_AUTO : policy_from_string(value);
+        PeerSection *section;
+        int r = peer_section(c, &section);
+
+        if (r < 0)
+                return r;
+        if (policy < 0) {
+                bad_value(c, value, "auto, direct, relay or off");
+                return 0;
+        }
+        section->policy = policy;
+        section->has_policy = true;
+        return 0;
+}
+
 static const struct {
         const char *section;
         const char *key;
@@ -517,6 +567,8 @@ static const struct {
         { "ICE", "TURNCAFile", config_ca_file },
         { "ICE", "Interfaces", config_globs },
         { "ICE", "ExcludeInterfaces", config_globs },
+        { "Peer", "PublicKey", config_peer_key },
+        { "Peer", "Policy", config_policy },
 };
 
 static bool is_section(const char *section)
@@ -540,10 +592,29 @@ static void unknown_setting(Context *c)
                             is_section(c->section) ? "setting" : "section in", strna(section), strna(key));
 }
 
-static int on_assign(const char *file, unsigned line, const char *section, const char *key, char *value,
-                     void *userdata)
+/* What may be a PublicKey= misspelt must not make the section that of all peers. */
+static int doubt_peer_section(Context *c)
 {
-        Context c = { .loader = userdata, .file = file, .line = line, .section = section, .key = key };
+        PeerSection *section;
+        int r;
+
+        if (!streq(c->section, "Peer"))
+                return 0;
+        r = peer_section(c, &section);
+        if (r >= 0)
+                section->doubtful = true;
+        return r;
+}
+
+static int on_assign(const char *file, unsigned line, const char *section, unsigned section_line,
+                     const char *key, char *value, void *userdata)
+{
+        Context c = { .loader = userdata,
+                      .file = file,
+                      .line = line,
+                      .section = section,
+                      .section_line = section_line,
+                      .key = key };
 
         /* Others may keep their own settings in our files. */
         if (startswith(section, "X-"))
@@ -552,7 +623,7 @@ static int on_assign(const char *file, unsigned line, const char *section, const
                 if (streq(settings[i].section, section) && streq(settings[i].key, key))
                         return settings[i].assign(&c, value);
         unknown_setting(&c);
-        return 0;
+        return doubt_peer_section(&c);
 }
 
 static void on_problem(const char *file, unsigned line, const char *message, void *userdata)
@@ -703,6 +774,9 @@ int config_load(const char *root, Config **ret, unsigned *ret_n_problems)
         r = conf_load(root, "icewire", &conf_callbacks, &loader);
         if (r < 0)
                 return r;
+        r = peer_sections_end(&loader.peers, &loader.config->peers);
+        if (r < 0)
+                return r;
         r = load_secrets(&loader);
         if (r < 0)
                 return r;
@@ -724,6 +798,9 @@ int config_parse(const char *name, const char *text, size_t size, Config **ret, 
         r = conf_parse(name, text, size, &conf_callbacks, &loader);
         if (r < 0)
                 return r;
+        r = peer_sections_end(&loader.peers, &loader.config->peers);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(loader.config);
         if (ret_n_problems)
                 *ret_n_problems = loader.n_problems;
@@ -741,6 +818,7 @@ Config *config_free(Config *config)
         mqtt_servers_clear(config);
         ice_servers_clear(config, /* stun= */ true);
         ice_servers_clear(config, /* stun= */ false);
+        peer_configs_done(&config->peers);
         free(config->mqtt_user);
         free(config->mqtt_ca_file);
         free(config->turn_user);
@@ -833,6 +911,9 @@ int config_copy(const Config *config, Config **ret)
         if (r < 0)
                 return r;
         r = copy_servers(copy, config);
+        if (r < 0)
+                return r;
+        r = peer_configs_copy(&config->peers, &copy->peers);
         if (r < 0)
                 return r;
         r = copy_strings(copy, config);

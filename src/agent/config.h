@@ -2,6 +2,7 @@
 #pragma once
 
 #include "addresses.h"
+#include "config-peers.h"
 #include "ice.h"
 #include "redirect-kind.h"
 
@@ -54,6 +55,9 @@ typedef struct Config {
         char *turn_secret;  /* secret: from the credential turn.secret or TURNSecretFile=; makes passwords */
         char *turn_ca_file; /* PEM; NULL: the system's */
         AddressPolicy addresses;
+
+        /* [Peer] */
+        PeerConfigs peers;
 } Config;
 
 /* Reads /usr/lib, /run and /etc (icewire/icewire.conf and icewire.conf.d/) and the credentials. What is

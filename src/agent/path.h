@@ -36,11 +36,17 @@ typedef struct Path {
         IceCandidate remote;
         SocketAddress endpoint; /* what WireGuard was told */
         bool negotiated;        /* by a session of ours, that may have gone since */
+        uint64_t session;       /* which; 0: none */
         usec_t since;           /* CLOCK_BOOTTIME */
         usec_t round_trip_time; /* USEC_INFINITY: unknown */
 } Path;
 
-/* How good such a path is, compared with others: a direct one over UDP, over TCP, then relayed ones, where
- * our leg to the relay is UDP, TCP or TLS. Whether icewired carries a direct pair itself makes it no worse a
- * pair. 0: PATH_NONE. */
-unsigned path_rank(PathKind kind, PathTransport transport);
+/* Which of two paths is better: > 0 for the first, < 0 for the second, 0: none is so much better that
+ * anybody should change for it. Direct pairs before relayed ones, UDP before TCP, WireGuard itself before
+ * the proxy (but for relayed pairs, where one side has the relay and so the proxy), and then the round-trip
+ * time, with a margin. */
+int path_compare(const Path *a, const Path *b);
+
+/* Is there no better kind? shared: WireGuard's port is, on this host; otherwise the proxy carries
+ * everything. */
+bool path_is_best(const Path *path, bool shared);

@@ -8,6 +8,7 @@
 #include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
+#include "peer-policy.h"
 #include "random-util.h"
 #include "relays.h"
 #include "shared-candidates.h"
@@ -117,7 +118,7 @@ static void on_gathering_done(IceAgent *ice, void *userdata)
         Session *s = userdata;
 
         s->gathering_done = true;
-        relays_consider(s->peer->link->manager, has_relay(s));
+        relays_consider(s->peer->link->manager, has_relay(s) || !peer_policy_allows_relays(s->peer));
         schedule_trickle(s);
 }
 
@@ -167,6 +168,21 @@ static void deliver_early_data(Session *s)
 static bool leaves_from_link_port(const IceCandidate *local)
 {
         return local->type == ICE_CANDIDATE_PRFLX && local->transport == ICE_TRANSPORT_UDP;
+}
+
+static bool is_refused_relay(const Session *s, const IceCandidate *remote)
+{
+        for (size_t i = 0; i < s->n_refused_relays; i++)
+                if (socket_address_equal(&s->refused_relays[i], &remote->address))
+                        return true;
+        return false;
+}
+
+/* ICE discovers also what it was not told: a check of the peer's may come from a relay. */
+static bool pair_is_allowed(const Session *s, const IceCandidate *local, const IceCandidate *remote)
+{
+        return peer_policy_allows_pair(s->peer, local->type,
+                                       is_refused_relay(s, remote) ? ICE_CANDIDATE_RELAY : remote->type);
 }
 
 PathTransport session_transport(const Session *s)
@@ -221,6 +237,11 @@ static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandi
 {
         Session *s = userdata;
 
+        if (!pair_is_allowed(s, local, remote)) {
+                log_peer_full(s->peer, LOG_DEBUG, 0, "Policy forbids the pair %s, %s.",
+                              ICE_CANDIDATE_STR(local), ICE_CANDIDATE_STR(remote));
+                return;
+        }
         s->selected = true;
         s->local = *local;
         s->remote = *remote;
@@ -278,7 +299,9 @@ static size_t choose_servers(Session *s, const char *username, const char *passw
                 IceServer server = m->ice_servers[i];
                 bool turn = server.kind != ICE_SERVER_STUN;
 
-                if (turn ? !password || !relays_adapt(m, m->addresses, m->n_addresses, &server) : s->shared)
+                if (turn ? !password || !peer_policy_allows_relays(s->peer) ||
+                                    !relays_adapt(m, m->addresses, m->n_addresses, &server)
+                         : s->shared)
                         continue;
                 if (turn) {
                         server.username = username;
@@ -310,6 +333,7 @@ static int make_agent(Session *s)
         r = ice_agent_new(m->event,
                           &(IceAgentParameters) {
                                   .controlling = s->controlling,
+                                  .relay_only = s->peer->policy == POLICY_RELAY,
                                   .tcp = s->tcp,
                                   .local_addresses = m->addresses,
                                   .n_local_addresses = m->n_addresses,
@@ -380,10 +404,12 @@ static bool has_tcp_candidate(const SdpDescription *sdp)
         return false;
 }
 
-/* offer: the peer's; NULL: it is ours. A path that is lost is not the time for it, since libnice takes longer
- * to settle on a pair then. */
+/* offer: the peer's; NULL: it is ours. A path that is lost is not the time for it, since libnice takes
+ * longer to settle on a pair then. */
 static bool wants_tcp(const Peer *peer, const Message *offer)
 {
+        if (peer->policy == POLICY_RELAY)
+                return false;
         switch (peer->link->manager->config->tcp) {
         case TCP_MODE_YES:
                 return true;
@@ -413,6 +439,9 @@ static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, const Me
         r = make_agent(s);
         if (r < 0)
                 return r;
+        strcpy(s->credentials.local_ufrag, ice_agent_ufrag(s->ice));
+        strcpy(s->credentials.local_pwd, ice_agent_pwd(s->ice));
+        s->credentials.controlling = s->controlling;
         grow_buffers(s);
         peer->counters.sessions++;
         *ret = TAKE_PTR(s);
@@ -442,6 +471,8 @@ Session *session_free(Session *s)
                 return NULL;
         carrier_forget_session(s);
         stop_sharing(s);
+        pulse_session_ends(s);
+        stun_check_credentials_erase(&s->credentials);
         sd_event_source_disable_unref(s->trickle);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->expiry);
@@ -479,10 +510,20 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
         return 0;
 }
 
+static void refuse_relay(Session *s, const IceCandidate *c)
+{
+        if (!is_refused_relay(s, c) && s->n_refused_relays < SESSION_REFUSED_RELAYS_MAX)
+                s->refused_relays[s->n_refused_relays++] = c->address;
+}
+
 static void take_candidate(Session *s, const IceCandidate *c)
 {
         int r;
 
+        if (c->type == ICE_CANDIDATE_RELAY && !peer_policy_allows_relays(s->peer)) {
+                refuse_relay(s, c);
+                return;
+        }
         if (!address_is_usable_remote(&c->address, NULL, 0) ||
             manager_address_is_tunnelled(s->peer->link->manager, &c->address)) {
                 log_peer_full(s->peer, LOG_DEBUG, 0, "Remote candidate %s is of no use here.",
@@ -526,6 +567,8 @@ static int take_description(Session *s, const SdpDescription *sdp)
         if (r < 0)
                 return r;
         s->answered = true;
+        strcpy(s->credentials.remote_ufrag, sdp->ufrag);
+        strcpy(s->credentials.remote_pwd, sdp->pwd);
         r = arm_timer(s, PATIENCE);
         if (r < 0)
                 return r;

@@ -3,7 +3,10 @@
 
 #include "ice.h"
 #include "peer.h"
+#include "stun-check.h"
 
+/* Of the peer's relays so many are remembered as not allowed: a host has one or two. */
+#define SESSION_REFUSED_RELAYS_MAX 4
 /* As many as libnice uses. */
 #define SESSION_RELAYS_MAX 8
 
@@ -18,7 +21,11 @@ struct Session {
         bool answered;     /* theirs is known */
         uint64_t answer;   /* the sequence number of the message that brought it */
         bool remote_ended; /* they will have no more candidates */
+        SocketAddress
+                refused_relays[SESSION_REFUSED_RELAYS_MAX]; /* theirs, that the policies do not allow */
+        size_t n_refused_relays;
         IceAgent *ice;
+        StunCheckCredentials credentials; /* of both, for probes of the path */
         bool tcp;     /* has TCP candidates as well */
         bool restart; /* with TCP candidates, as soon as nobody is in the midst of it */
         SocketAddress udp_relays[SESSION_RELAYS_MAX]; /* TURN servers that it may use over UDP */

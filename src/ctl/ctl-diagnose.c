@@ -228,12 +228,7 @@ static const char *kind_colour(const char *kind)
 /* As RFC 4787 writes it. */
 static char *kind_for_people(const char *kind)
 {
-        char *s = strdup(streq(kind, "none") ? "no NAT" : kind);
-
-        for (char *p = s; p && *p; p++)
-                if (*p == '_')
-                        *p = '-';
-        return s;
+        return ctl_enum_for_people(streq(kind, "none") ? "no NAT" : kind);
 }
 
 static int add_mapping(Table *table, const CtlMapping *m)

@@ -373,6 +373,7 @@ static void engine_configure(IceEngine *engine, const IceAgentParameters *p)
                      "controlling-mode", (gboolean) p->controlling,
                      "ice-udp", TRUE,
                      "ice-tcp", (gboolean) p->tcp,
+                     "force-relay", (gboolean) p->relay_only,
                      "stun-max-retransmissions",
                      p->tcp ? CHECK_RETRANSMISSIONS_TCP : CHECK_RETRANSMISSIONS,
                      NULL);

@@ -60,6 +60,7 @@ struct IceAgent {
         char ufrag[ICE_LOCAL_UFRAG_SIZE + 1];
         char pwd[ICE_LOCAL_PWD_SIZE + 1]; /* secret */
         bool tcp;
+        bool relay_only;
         SocketAddress *stun_servers; /* those to ask ourselves */
         size_t n_stun_servers;
         IceServer *relays; /* without credentials */
@@ -177,6 +178,7 @@ int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const I
         agent->callbacks = callbacks;
         agent->userdata = userdata;
         agent->tcp = parameters->tcp;
+        agent->relay_only = parameters->relay_only;
         ice_credential_make(agent->ufrag, ICE_LOCAL_UFRAG_SIZE);
         ice_credential_make(agent->pwd, ICE_LOCAL_PWD_SIZE);
         r = copy_stun_servers(agent, parameters);
@@ -449,6 +451,9 @@ static bool transports_match(IceTransport local, IceTransport remote)
 
 static bool agent_can_pair(const IceAgent *agent, const IceCandidate *remote)
 {
+        /* Its relays come late, and of which family they are is the servers' choice. */
+        if (agent->relay_only)
+                return remote->transport == ICE_TRANSPORT_UDP;
         for (size_t i = 0; i < agent->n_local; i++) {
                 const IceCandidate *l = agent->local + i;
 

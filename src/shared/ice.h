@@ -48,6 +48,7 @@ typedef struct IceServer {
 typedef struct IceAgentParameters {
         bool controlling;
         bool tcp;                             /* ICE-TCP candidates as well */
+        bool relay_only;                      /* no candidates but relays, and pairs of those alone */
         const SocketAddress *local_addresses; /* those to gather on; ports are ignored */
         size_t n_local_addresses;
         const IceServer *servers; /* copied */

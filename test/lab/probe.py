@@ -112,6 +112,16 @@ def _echo(address, interval, count, size, linger, until_first):
         last = now
 
 
+def echo(address, interval, count, size, linger):
+    """For Call(): sends `count` pings and returns the Echoes."""
+    return _echo(address, interval, count, size, linger, False)
+
+
+def until_reply(address, interval, seconds):
+    """For Call(): pings until there is a reply; returns its time.monotonic(), or None if there was none for so long."""
+    return _echo(address, interval, int(seconds / interval), 56, 1, True).first_reply
+
+
 def ping(namespace, address, count=5, interval=0.05, size=56, linger=5):
     """Sends `count` pings and returns the Echoes."""
     return namespace.call(_echo, address, interval, count, size, linger, False, timeout=count * interval + linger + 60)

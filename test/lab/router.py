@@ -24,7 +24,7 @@ STATEFUL = """
         }
         chain forward { type filter hook forward priority filter; policy drop
                 ct state established,related accept
-                iifname "lan" accept
+                iifname "lan*" oifname "wan" accept
         }"""
 
 # Whoever knows the mapping may use it (and, address-restricted, has been written to before): what arrives at a
@@ -49,7 +49,7 @@ CONE = """
         chain forward {{ type filter hook forward priority filter; policy drop
                 ct state established,related accept
                 ct status dnat accept
-                iifname "lan" accept
+                iifname "lan*" oifname "wan" accept
         }}"""
 
 OUT_ONLY = """
@@ -58,8 +58,32 @@ OUT_ONLY = """
         }}
         chain forward {{ type filter hook forward priority filter; policy drop
                 ct state established,related accept
-                iifname "lan" {condition} accept
+                iifname "lan*" oifname "wan" {condition} accept
         }}"""
+
+# What comes from a LAN for a mapping of the router's own goes to the host that has it, and its source becomes what it has
+# outside (RFC 4787, section 6); from whom that is makes no difference.
+HAIRPIN = """
+table inet hairpin {{
+        map mapping {{ typeof udp sport : ip saddr . udp sport
+                flags dynamic,timeout; timeout 5m
+        }}
+        chain learn {{ type filter hook postrouting priority srcnat - 10
+                oifname "wan" meta l4proto udp update @mapping {{ udp sport : ip saddr . udp sport }}
+        }}
+        chain admit {{ type nat hook prerouting priority dstnat
+                iifname "lan*" ip daddr {outside} meta l4proto udp dnat ip to udp dport map @mapping
+        }}
+        chain translate {{ type nat hook postrouting priority srcnat - 5
+                oifname "lan*" ct status dnat ct original ip daddr {outside} meta l4proto udp snat ip to {outside}
+        }}
+}}
+table inet router {{
+        chain forward {{
+                iifname "lan*" oifname "lan*" ct status dnat accept
+        }}
+}}
+"""
 
 KINDS = {
     "none": "",
@@ -74,7 +98,7 @@ KINDS = {
 
 
 class Router(Namespace):
-    """Carrier-grade NAT is a router behind a router."""
+    """Carrier-grade NAT is a router behind a router. Further LANs, "lan2" and so on, do not see each other."""
 
     def __init__(self, lab, name, kind="none"):
         super().__init__(lab, name)
@@ -82,6 +106,10 @@ class Router(Namespace):
         self.forwarding()
         if KINDS[kind]:
             self.nft(f"table inet router {{{KINDS[kind]}\n}}\n")
+
+    def hairpin(self, outside):
+        """From now on hosts behind it reach each other at their mappings; outside: its address at "wan"."""
+        self.nft(HAIRPIN.format(outside=outside))
 
     def switch(self, interface):
         """Makes the interface a switch with any number of ports."""

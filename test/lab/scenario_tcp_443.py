@@ -11,7 +11,7 @@ def run(lab):
     sites = Sites(lab, kinds=("tcp-443", "tcp-443"))
     server = TlsServer(sites, port=443)
     mosquitto = Mosquitto(sites.server, sites.authority, name="mosquitto-443", tls_port=443, plain_port=1884,
-                          address=SERVER4)
+                          tls_addresses=(SERVER4,))
     sites.add_links()
     for name in "ab":
         sites.internet.count(f"other_{name}", f'iifname "to-nat-{name}" tcp dport != 443')

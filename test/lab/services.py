@@ -40,15 +40,14 @@ class Authority:
 
 
 class Mosquitto:
-    """MQTT: plain on port 1883, TLS on port 8883, one user with a password. address: where to listen, None: everywhere."""
+    """MQTT: plain on port 1883, TLS on port 8883, one user with a password. tls_addresses: TLS at these alone."""
 
     def __init__(self, namespace, authority, names=(MQTT_NAME,), name="mosquitto", tls_port=8883, plain_port=1883,
-                 address=None):
+                 tls_addresses=("",)):
         self.namespace = namespace
         self.password = secrets.token_urlsafe(12)
         self._name = name
-        self._ports = (plain_port, tls_port)
-        self._address = address or "127.0.0.1"
+        self._accepting = [("127.0.0.1", plain_port)] + [(a or "127.0.0.1", tls_port) for a in tls_addresses]
         self._folder = os.path.join(WORK, name)
         os.makedirs(self._folder, mode=0o700)
         certificate, key = authority.issue(*names)
@@ -57,7 +56,8 @@ class Mosquitto:
         self._configuration = self._file("conf", "\n".join((
             "user root", "persistence false", "log_dest stderr", "log_type all", "connection_messages true",
             "allow_anonymous false", f"password_file {passwords}",
-            f"listener {plain_port} {address or ''}", f"listener {tls_port} {address or ''}", f"certfile {certificate}", f"keyfile {key}", "")))
+            f"listener {plain_port}",
+            *(f"listener {tls_port} {a}\ncertfile {certificate}\nkeyfile {key}" for a in tls_addresses), "")))
         self.process = None
         self.start()
 
@@ -70,27 +70,29 @@ class Mosquitto:
 
     def start(self):
         self.process = self.namespace.start(self._name, ["mosquitto", "-c", self._configuration])
-        for port in self._ports:
-            self.namespace.lab.wait_until(lambda port=port: self.namespace.call(_accepts, self._address, port),
-                                          f"{self._name} listens on port {port}")
+        for where in self._accepting:
+            self.namespace.lab.wait_until(lambda where=where: self.namespace.call(_accepts, *where),
+                                          f"{self._name} listens on {where[0]} port {where[1]}")
 
     def stop(self):
         self.process.stop(status=None)
 
 
 class Coturn:
-    """STUN and TURN on port 3478, with long-term credentials. certificate: as Authority.issue() returns it, for TLS on
-    tls_port as well. secret: makes time-limited credentials, in place of the user and the password."""
+    """STUN and TURN on port 3478 (or another), with long-term credentials. relays: the addresses that it relays by, its
+    own if there are none. certificate: as Authority.issue() returns it, for TLS on tls_port as well. secret: makes
+    time-limited credentials, in place of the user and the password."""
 
-    def __init__(self, namespace, addresses, name="coturn", port=3478, certificate=None, tls_port=5349, secret=None):
+    def __init__(self, namespace, addresses, name="coturn", port=3478, password=None, relays=(), certificate=None,
+                 tls_port=5349, secret=None):
         self.namespace = namespace
-        self.password = secrets.token_urlsafe(12)
+        self.password = password or secrets.token_urlsafe(12)
         self._name = name
         self._ports = [port] + ([tls_port] if certificate else [])
         folder = os.path.join(WORK, name)
         os.makedirs(folder, mode=0o700)
         self._configuration = os.path.join(folder, "conf")
-        lines = [f"listening-ip={a}" for a in addresses] + [f"relay-ip={a}" for a in addresses]
+        lines = [f"listening-ip={a}" for a in addresses] + [f"relay-ip={a}" for a in relays or addresses]
         lines += [f"listening-port={port}", "min-port=49152", "max-port=65535", f"realm={TURN_REALM}", "no-dtls",
                   "fingerprint", "verbose", "log-file=stdout", "simple-log", f"pidfile={folder}/pid",
                   f"userdb={folder}/db", "no-software-attribute"]
@@ -129,7 +131,7 @@ class Coturn:
                 continue
             if "ALLOCATE processed, success" in line:
                 found[session[1]] = "allocated"
-            elif "lifetime=0" in line or "refreshed" in line and "lifetime=0" in line:
+            elif "refreshed" in line and "lifetime=0" in line:
                 found[session[1]] = "deleted"
             elif "closed (" in line and session[1] in found and found[session[1]] != "deleted":
                 found[session[1]] = "closed"

@@ -2,6 +2,7 @@
 """WireGuard links, set up as an administrator would: with ip and wg. icewire has no part in it."""
 
 import os
+import socket
 
 from errors import LabError
 
@@ -32,6 +33,11 @@ def kernel_has_wireguard(namespace):
     return works
 
 
+def _accepts(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+        return s.connect_ex(path) == 0
+
+
 class Link:
     """A WireGuard link on a host: the kernel's, or wireguard-go where the kernel has none."""
 
@@ -55,8 +61,9 @@ class Link:
     def _start_userspace(self):
         self.process = self.host.start(f"wireguard-{self.name}", ["wireguard-go", "-f", self.name],
                                        env={"LOG_LEVEL": "error"})
-        socket = self.host.path(f"/run/wireguard/{self.name}.sock")
-        self.host.lab.wait_until(lambda: os.path.exists(socket), f"{self.host.name}: wireguard-go made {self.name}")
+        path = self.host.path(f"/run/wireguard/{self.name}.sock")
+        # Not before it listens: wg(8) removes a socket that is there and does not.
+        self.host.lab.wait_until(lambda: _accepts(path), f"{self.host.name}: wireguard-go made {self.name}")
 
     def configure(self, port):
         self.host.run("wg", "set", self.name, "listen-port", str(port), "private-key", "/dev/stdin",

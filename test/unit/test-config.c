@@ -255,6 +255,88 @@ Test(config, one_section_twice)
         config_free(config);
 }
 
+#define KEY_A "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define KEY_B "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define KEY_C "AwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+static void expect_policy(const Config *config, const char *key, Policy expected)
+{
+        WireguardKey k;
+
+        cr_assert_eq(wireguard_key_from_base64(key, &k), 0);
+        cr_assert_str_eq(policy_to_string(peer_configs_policy(&config->peers, &k)),
+                         policy_to_string(expected));
+}
+
+Test(config, peers)
+{
+        Config *copy, *config = parse("[Peer]\nPolicy=direct\n"
+                                      "[Agent]\nLogLevel=err\n"
+                                      "[Peer]\nPublicKey=" KEY_A "\nPolicy=off\n"
+                                      "[Peer]\nPolicy=relay\nPublicKey=" KEY_B "\n"
+                                      "[Peer]\nPublicKey=" KEY_C "\n",
+                                      0);
+
+        cr_assert_eq(config->log_level, LOG_ERR);
+        expect_policy(config, KEY_A, POLICY_OFF);
+        expect_policy(config, KEY_B, POLICY_RELAY);
+        expect_policy(config, KEY_C, POLICY_DIRECT);
+        cr_assert_eq(config_copy(config, &copy), 0);
+        config_free(config);
+        expect_policy(copy, KEY_B, POLICY_RELAY);
+        config_free(copy);
+}
+
+Test(config, peers_by_default)
+{
+        Config *config = parse("", 0);
+
+        expect_policy(config, KEY_A, POLICY_AUTO);
+        config_free(config);
+}
+
+Test(config, last_section_of_a_peer_counts)
+{
+        Config *config = parse("[Peer]\nPublicKey=" KEY_A "\nPolicy=off\n"
+                               "[Peer]\nPublicKey=" KEY_A "\nPolicy=relay\n"
+                               "[Peer]\nPolicy=off\n[Peer]\nPolicy=\n"
+                               "[Peer]\nPublicKey=" KEY_B "\nPolicy=relay\nPolicy=direct\n",
+                               0);
+
+        expect_policy(config, KEY_A, POLICY_RELAY);
+        expect_policy(config, KEY_B, POLICY_DIRECT);
+        expect_policy(config, KEY_C, POLICY_AUTO);
+        config_free(config);
+}
+
+/* What is meant for one peer does not hit another one, or all. */
+Test(config, sections_that_cannot_be_told_are_about_nobody)
+{
+        Config *config = parse("[Peer]\nPublicKey=nonsense\nPolicy=off\n"
+                               "[Peer]\nPublicKey=\nPolicy=off\n"
+                               "[Peer]\nPolicy=off\nPubliKey=" KEY_A "\n"
+                               "[Peer]\nPublicKey=" KEY_A "\nPublicKey=" KEY_B "\nPolicy=off\n"
+                               "[Peer]\nPublicKey=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nPolicy=off\n"
+                               "[Peer]\nPublicKey=" KEY_C "\nPolicy=relay\nComment=x\n",
+                               6);
+
+        expect_policy(config, KEY_A, POLICY_AUTO);
+        expect_policy(config, KEY_B, POLICY_AUTO);
+        expect_policy(config, KEY_C, POLICY_RELAY);
+        config_free(config);
+}
+
+Test(config, bad_peers_are_named)
+{
+        expect_message("[Peer]\nPolicy=none\n",
+                       "test.conf:2: [Peer] Policy=: \"none\" is not auto, direct, relay or off");
+        expect_message("[Peer]\nPolicy=off\n[Peer]\nPublicKey=abc\n",
+                       "test.conf:4: [Peer] PublicKey=: this is no public key");
+        expect_message("[Peer]\nPublicKey=" KEY_A "\nPublicKey=" KEY_A "\n",
+                       "test.conf:3: [Peer] PublicKey=: stands here twice");
+        expect_message("[Peer]\nKey=a\n", "test.conf:2: Unknown setting [Peer] Key=");
+}
+
 Test(config, nothing_continues_a_line)
 {
         expect_message("[ICE]\nSTUNServers=a\n  b\nInterfaces=e\n", "test.conf:3: The line is neither");

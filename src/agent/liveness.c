@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "liveness.h"
+
+#include "macro.h"
+#include "watch.h"
+
+/* Between two probes, and after the last one. With few of them the verdict is there when the link is read
+ * next, a second after the reading that began it. */
+#define PROBE_INTERVAL (100 * USEC_PER_MSEC)
+#define LAST_WAIT_MIN (400 * USEC_PER_MSEC)
+#define LAST_WAIT_MAX (3 * USEC_PER_SEC)
+
+/* So many must be lost that all of them are only once in a hundred thousand times where the path works. */
+#define PROBES_MIN 5U
+#define PROBES_MAX 20U
+#define MILLION 1000000U
+#define DOUBT 10U /* millionths */
+#define LOSS_FIRST (MILLION / 10)
+#define LOSS_MIN (MILLION / 25)
+/* It grows faster than it shrinks: an alarm that comes late is better than one that is wrong. */
+#define LOSS_GAIN_UP 8
+#define LOSS_GAIN_DOWN 32
+
+/* Traffic in one direction is asked about no oftener than that. */
+#define REASSURED_FOR (2 * USEC_PER_SEC)
+/* The round-trip time is measured, and it is seen whether probes are answered, while there is traffic. */
+#define SAMPLE_INTERVAL (10 * USEC_PER_SEC)
+#define SAMPLE_WAIT USEC_PER_SEC
+#define SAMPLES_LOST_MAX 8U
+
+/* Where there are no probes. Who receives answers after 10 s (Keepalive-Timeout of the WireGuard paper,
+ * section 6.5), and after 15 s of silence the sender begins a handshake each 5 s: on a network that loses a
+ * third of all packets, few silences are that long. */
+#define SILENCE_MAX (45 * USEC_PER_SEC)
+#define SILENT_READINGS 3U
+
+/* The broker may be away. */
+#define READ_INTERVAL (5 * USEC_PER_SEC)
+#define LOUD_FOR USEC_PER_MINUTE
+
+void liveness_start(Liveness *l, usec_t t)
+{
+        *l = (Liveness) {
+                .loud = t,
+                .due = USEC_INFINITY,
+                .loss = LOSS_FIRST,
+                .round_trip_time = USEC_INFINITY,
+                .deviation = USEC_INFINITY,
+        };
+}
+
+/* ---- Probes ---- */
+
+static void begin_probing(Liveness *l, usec_t t)
+{
+        l->n_sent = 0;
+        l->due = t;
+}
+
+static bool begin_sample(Liveness *l, usec_t t)
+{
+        if (!l->probes || l->state != LIVENESS_ALIVE || l->due != USEC_INFINITY)
+                return false;
+        begin_probing(l, t);
+        return true;
+}
+
+void liveness_set_probes(Liveness *l, usec_t t, bool probes)
+{
+        if (l->probes == probes)
+                return;
+        l->probes = probes;
+        if (probes) {
+                (void) begin_sample(l, t);
+                return;
+        }
+        l->trusted = false;
+        if (l->state == LIVENESS_ASKING || l->state == LIVENESS_DOUBTFUL)
+                l->state = LIVENESS_ALIVE;
+        l->due = USEC_INFINITY;
+}
+
+static void lose(Liveness *l)
+{
+        l->loss += (MILLION - l->loss) / LOSS_GAIN_UP;
+}
+
+static void measure_loss(Liveness *l)
+{
+        for (unsigned i = 1; i < l->n_sent; i++)
+                lose(l);
+        l->loss -= l->loss / LOSS_GAIN_DOWN;
+}
+
+static unsigned probes_needed(const Liveness *l)
+{
+        uint64_t all_lost = MILLION, loss = MAX(l->loss, LOSS_MIN);
+        unsigned n = 0;
+
+        while (all_lost > DOUBT && n < PROBES_MAX) {
+                all_lost = all_lost * loss / MILLION;
+                n++;
+        }
+        return MAX(n, PROBES_MIN);
+}
+
+/* RFC 6298 section 2. */
+static void measure_round_trip(Liveness *l, usec_t r)
+{
+        if (r == USEC_INFINITY)
+                return;
+        if (l->round_trip_time == USEC_INFINITY) {
+                l->round_trip_time = r;
+                l->deviation = r / 2;
+                return;
+        }
+        l->deviation = (3 * l->deviation +
+                        MAX(usec_sub(r, l->round_trip_time), usec_sub(l->round_trip_time, r))) /
+                       4;
+        l->round_trip_time = (7 * l->round_trip_time + r) / 8;
+}
+
+static usec_t last_wait(const Liveness *l)
+{
+        if (l->round_trip_time == USEC_INFINITY)
+                return LAST_WAIT_MIN;
+        return CLAMP(l->round_trip_time + 4 * l->deviation, LAST_WAIT_MIN, LAST_WAIT_MAX);
+}
+
+/* ---- Verdicts ---- */
+
+static void live(Liveness *l)
+{
+        if (l->state != LIVENESS_ALIVE)
+                l->due = USEC_INFINITY;
+        l->state = LIVENESS_ALIVE;
+        l->silent_since = 0;
+        l->n_silent = 0;
+}
+
+static void die(Liveness *l, usec_t t)
+{
+        l->state = LIVENESS_DEAD;
+        l->died = t;
+        l->n_sent = 0;
+        l->due = l->probes ? usec_add(t, LIVENESS_DEAD_INTERVAL) : USEC_INFINITY;
+}
+
+void liveness_take_answer(Liveness *l, usec_t t, usec_t round_trip_time)
+{
+        measure_round_trip(l, round_trip_time);
+        if (l->state != LIVENESS_DEAD)
+                measure_loss(l);
+        if (l->state != LIVENESS_ALIVE)
+                l->reassured = t;
+        l->trusted = true;
+        l->n_unanswered = 0;
+        l->due = USEC_INFINITY;
+        live(l);
+}
+
+/* Sent and not answered, while there is no other sign of life. */
+static void consider_silence(Liveness *l, usec_t t)
+{
+        l->silent_since = l->silent_since > 0 ? l->silent_since : t;
+        l->n_silent++;
+        if (l->probes && l->trusted) {
+                if (l->reassured > 0 && usec_sub(t, l->reassured) < REASSURED_FOR)
+                        return;
+                l->state = LIVENESS_ASKING;
+                begin_probing(l, t);
+        } else if (l->n_silent >= SILENT_READINGS && usec_sub(t, l->silent_since) >= SILENCE_MAX)
+                die(l, t);
+}
+
+static void judge_reading(Liveness *l, usec_t t, bool heard, bool sent)
+{
+        if (heard) {
+                /* Were it right, a probe might have told; one that is answered shows that it was. */
+                if (l->state == LIVENESS_DEAD)
+                        l->trusted = false;
+                live(l);
+        } else if (l->state == LIVENESS_DOUBTFUL)
+                die(l, t);
+        else if (l->state == LIVENESS_ALIVE && sent)
+                consider_silence(l, t);
+        else if (l->state == LIVENESS_DEAD && sent && l->probes && l->due == USEC_INFINITY)
+                l->due = t; /* there is traffic again */
+}
+
+void liveness_take_reading(Liveness *l, usec_t t, uint64_t tx_bytes, uint64_t rx_bytes)
+{
+        bool comparable = l->counted && tx_bytes >= l->tx_bytes && rx_bytes >= l->rx_bytes;
+        usec_t interval = usec_sub(t, l->read);
+        bool sent = comparable && traffic_is_loud(tx_bytes - l->tx_bytes, interval, /* handshake= */ false);
+        bool received = comparable &&
+                        traffic_is_loud(rx_bytes - l->rx_bytes, interval, /* handshake= */ false);
+        bool heard = comparable && rx_bytes > l->rx_bytes;
+
+        l->counted = true;
+        l->tx_bytes = tx_bytes;
+        l->rx_bytes = rx_bytes;
+        l->read = t;
+        if (sent || received)
+                l->loud = t;
+        if (!comparable)
+                return;
+        judge_reading(l, t, heard, sent);
+        if ((sent || received) && usec_sub(t, l->sampled) >= SAMPLE_INTERVAL)
+                (void) begin_sample(l, t);
+}
+
+/* ---- Steps ---- */
+
+static LivenessStep send_probe(Liveness *l, usec_t next)
+{
+        l->n_sent++;
+        l->due = next;
+        return LIVENESS_STEP_PROBE;
+}
+
+static LivenessStep step_sample(Liveness *l, usec_t t)
+{
+        if (l->n_sent == 0) {
+                l->sampled = t;
+                return send_probe(l, usec_add(t, SAMPLE_WAIT));
+        }
+        lose(l);
+        l->due = USEC_INFINITY;
+        if (++l->n_unanswered >= SAMPLES_LOST_MAX) {
+                l->trusted = false;
+                return LIVENESS_STEP_NONE;
+        }
+        /* The next one at once, to know. */
+        l->n_sent = 0;
+        l->due = t;
+        return step_sample(l, t);
+}
+
+static LivenessStep step_asking(Liveness *l, usec_t t)
+{
+        unsigned needed = probes_needed(l);
+
+        if (l->n_sent < needed) {
+                l->asked = t;
+                return send_probe(l, usec_add(t, l->n_sent + 1 < needed ? PROBE_INTERVAL : last_wait(l)));
+        }
+        /* A reading since the last probe has shown nothing. */
+        if (l->read > l->asked) {
+                die(l, t);
+                return LIVENESS_STEP_NONE;
+        }
+        l->state = LIVENESS_DOUBTFUL;
+        l->due = usec_add(t, READ_INTERVAL);
+        return LIVENESS_STEP_READ;
+}
+
+static LivenessStep step_dead(Liveness *l, usec_t t)
+{
+        if (usec_sub(t, l->died) > LIVENESS_DEAD_PROBED && usec_sub(t, l->loud) > LOUD_FOR) {
+                l->due = USEC_INFINITY;
+                return LIVENESS_STEP_NONE;
+        }
+        return send_probe(l, usec_add(t, LIVENESS_DEAD_INTERVAL));
+}
+
+LivenessStep liveness_step(Liveness *l, usec_t t)
+{
+        if (t < l->due)
+                return LIVENESS_STEP_NONE;
+        switch (l->state) {
+        case LIVENESS_ALIVE:
+                return step_sample(l, t);
+        case LIVENESS_ASKING:
+                return step_asking(l, t);
+        case LIVENESS_DOUBTFUL:
+                l->due = usec_add(t, READ_INTERVAL);
+                return LIVENESS_STEP_READ;
+        case LIVENESS_DEAD:
+                return step_dead(l, t);
+        default:
+                return LIVENESS_STEP_NONE;
+        }
+}
+
+usec_t liveness_due(const Liveness *l)
+{
+        return l->due;
+}
