@@ -57,7 +57,8 @@ struct Side {
         FakeBroker *broker;
         FakeRendezvous *rendezvous;
         WireguardDevice *device;
-        int wireguard; /* the fake one's socket */
+        const char *settings; /* of icewire.conf, when it is started; NULL: none */
+        int wireguard;        /* the fake one's socket */
         sd_event_source *wireguard_source;
         sd_event_source *initiation, *response; /* under way */
         bool answers_handshakes;
