@@ -9,7 +9,10 @@
 #include "event-util.h"
 #include "exchange.h"
 #include "link-mappings.h"
+#include "link-probes.h"
 #include "log.h"
+#include "peer-policy.h"
+#include "relays.h"
 #include "session.h"
 #include "sharing.h"
 #include "string-util.h"
@@ -183,6 +186,7 @@ Manager *manager_free(Manager *m)
         cancel_lookups(m);
         sharing_lost(m);
         free(m->redirect_reason);
+        relays_free(m);
         proxy_pool_free(m->proxies);
         broker_free(m->broker);
         resolver_free(m->resolver);
@@ -275,6 +279,7 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
         {
                 link->present = false;
                 link_mappings_lost(link);
+                link_probes_lost(link);
         }
         for_each_peer(m, peer_update_reason);
 }
@@ -284,12 +289,22 @@ static void on_redirect_changed(Broker *b, void *userdata)
         sharing_update(userdata);
 }
 
+static void on_handshake_initiated(Broker *b, const char *name, const SocketAddress *endpoint,
+                                   void *userdata)
+{
+        Link *link = manager_find_link(userdata, name);
+
+        if (link)
+                link_take_initiation(link, endpoint);
+}
+
 const BrokerCallbacks manager_broker_callbacks = {
         .link_changed = on_link_changed,
         .link_removed = on_link_removed,
         .ready = on_broker_ready,
         .lost = on_broker_lost,
         .redirect_changed = on_redirect_changed,
+        .handshake_initiated = on_handshake_initiated,
 };
 
 /* What a negotiation has sent meanwhile came from its own port, and the pair that it finds, or has found, is
@@ -329,7 +344,10 @@ void manager_sharing_settled(Manager *m, bool forgotten)
         if (forgotten)
                 for_each_peer(m, share_again);
         HASH_ITER(hh, m->links, link, next)
-        link_mappings_update(link, forgotten);
+        {
+                link_mappings_update(link, forgotten);
+                link_probes_update(link, forgotten);
+        }
         for_each_peer(m, follow_sharing);
 }
 
@@ -657,26 +675,38 @@ bool manager_address_is_tunnelled(const Manager *m, const SocketAddress *a)
 
 /* STUN and TURN servers */
 
-static void add_server(Manager *m, const IceServerConfig *server, const SocketAddress *address)
+static void add_server(Manager *m, const IceServerConfig *config, const SocketAddress *address)
 {
-        bool turn = server->kind != ICE_SERVER_STUN;
+        IceServer server = { .kind = config->kind, .address = *address };
 
         if (GROW_ARRAY(m->ice_servers, m->ice_servers_allocated, m->n_ice_servers + 1) < 0) {
                 log_oom();
                 return;
         }
-        m->ice_servers[m->n_ice_servers++] = (IceServer) {
-                .kind = server->kind,
-                .address = *address,
-                .username = turn ? m->config->turn_user : NULL,
-                .password = turn ? m->config->turn_password : NULL,
-        };
+        if (config->kind == ICE_SERVER_STUN || relays_prepare(m, config, &server) >= 0)
+                m->ice_servers[m->n_ice_servers++] = server;
+}
+
+/* The server that carries its path is no longer ours to use: the path goes on until there is another. */
+static void leave_lost_relay(Peer *peer)
+{
+        const Session *s = peer->session;
+        const Manager *m = peer->link->manager;
+
+        if (!s || !s->selected || s->local.type != ICE_CANDIDATE_RELAY ||
+            relays_have(m, s->relay_kind, &s->relay, s->relay_generation))
+                return;
+        log_peer_full(peer, LOG_INFO, 0,
+                      "Its TURN server is no longer configured, looking for another path.");
+        peer_because(peer, PATH_CAUSE_CONFIGURATION);
+        try_again(peer);
 }
 
 static void lookups_settled(Manager *m)
 {
         event_disarm_timer(m->lookups_timer);
         sharing_update(m);
+        for_each_peer(m, leave_lost_relay);
         for_each_peer(m, try_now);
 }
 
@@ -689,6 +719,8 @@ static void on_resolved(int error, const SocketAddress *addresses, size_t n, voi
         if (error < 0)
                 log_warning_errno(error, "Failed to resolve the %s server %s, ignoring: %m",
                                   ice_server_kind_to_string(lookup->server->kind), lookup->server->host);
+        if (error < 0)
+                relays_unresolved(m, lookup->server, error);
         for (size_t i = 0; i < n && i < ADDRESSES_PER_SERVER_MAX; i++)
                 add_server(m, lookup->server, &addresses[i]);
         server_lookup_free(lookup);
@@ -737,6 +769,9 @@ static int look_up_servers(Manager *m)
 
         cancel_lookups(m);
         m->n_ice_servers = 0;
+        r = relays_configure(m);
+        if (r < 0)
+                return r;
         if (!m->resolver) {
                 r = resolver_new(m->event, &m->resolver);
                 if (r < 0)
@@ -796,7 +831,7 @@ void manager_reload(Manager *m, Config *config)
         int r;
 
         cancel_lookups(m);
-        m->n_ice_servers = 0; /* they borrow from the configuration that goes */
+        m->relay_generation += !config_relay_credentials_equal(m->config, config);
         config_free(m->config);
         m->config = config;
         sort_links(m);
@@ -806,6 +841,9 @@ void manager_reload(Manager *m, Config *config)
         if (m->rtnl && rtnl_monitor_is_ready(m->rtnl))
                 collect_network(m);
         sharing_update(m);
+        for_each_peer(m, peer_follow_configured_policy);
+        if (!m->lookups)
+                for_each_peer(m, leave_lost_relay);
         for_each_peer(m, try_now);
 }
 

@@ -23,6 +23,8 @@ typedef struct ManagerCallbacks {
 
 typedef struct ServerLookup ServerLookup;
 typedef struct IgnoredLink IgnoredLink;
+typedef struct RelayLeg RelayLeg;
+typedef struct RelayQuestion RelayQuestion;
 
 struct Manager {
         sd_event *event;                        /* a reference */
@@ -61,12 +63,16 @@ struct Manager {
         /* STUN and TURN servers, resolved. */
         Resolver *resolver;     /* owned */
         ServerLookup *lookups;  /* in flight */
-        IceServer *ice_servers; /* owned; credentials are borrowed from config */
+        IceServer *ice_servers; /* owned; without credentials, each session has its own (relays.h) */
         size_t n_ice_servers, ice_servers_allocated;
         sd_event_source *lookups_timer;
         bool lookups_overdue; /* negotiations do not wait for them any longer */
         RelayStatus *relays;  /* one for each TURN server of the configuration, in its order; relays.c's */
         size_t n_relays;
+        RelayLeg *relay_legs;           /* what speaks TLS to them */
+        RelayQuestion *relay_questions; /* they are being asked whether they work */
+        usec_t relays_asked;            /* CLOCK_BOOTTIME, 0: not yet */
+        unsigned relay_generation;      /* counts how often our credentials have become others */
 
         sd_event_source *flush; /* tells the API, once per turn */
         sd_event_source *trim_timer;

@@ -64,7 +64,8 @@ static bool endpoint_works(const Peer *peer)
 
 bool peer_is_self_reliant(const Peer *peer)
 {
-        return !carrier_has_session(peer) && !handshake_is_doubtful(peer) && endpoint_works(peer);
+        return peer->policy != POLICY_RELAY && !carrier_has_session(peer) && !handshake_is_doubtful(peer) &&
+               !pulse_is_dead(peer) && endpoint_works(peer);
 }
 
 static void judge(Peer *peer)
@@ -162,7 +163,8 @@ void reliance_follow(Peer *peer)
 
         judge(peer);
         works = endpoint_works(peer);
-        if (works && peer->path.kind == PATH_NONE && !session_is_negotiating(peer->session))
+        if (works && peer->path.kind == PATH_NONE && !session_is_negotiating(peer->session) &&
+            peer->policy != POLICY_RELAY)
                 leave_alone(peer);
         else if (!works && carrier_is_plain(peer))
                 take_care(peer);

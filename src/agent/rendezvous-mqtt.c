@@ -443,6 +443,7 @@ static const RendezvousOps rendezvous_mqtt_ops = {
         .network_changed = rendezvous_mqtt_network_changed,
         .renew = rendezvous_mqtt_renew,
         .free = rendezvous_mqtt_free,
+        .uses_tcp = true,
 };
 
 static char *server_name(const MqttServerConfig *server)

@@ -43,6 +43,7 @@ typedef struct RendezvousOps {
          * people. NULL: it has none. */
         void (*renew)(Rendezvous *r, const char *why);
         Rendezvous *(*free)(Rendezvous *r);
+        bool uses_tcp; /* that it is up shows that TCP gets through */
 } RendezvousOps;
 
 typedef struct RendezvousCallbacks {

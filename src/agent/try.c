@@ -7,6 +7,7 @@
 #include "exchange.h"
 #include "log.h"
 #include "manager.h"
+#include "peer-policy.h"
 #include "session.h"
 #include "string-util.h"
 
@@ -27,7 +28,8 @@ static bool has_path(const Peer *peer)
 
 static bool wants_path(const Peer *peer)
 {
-        return !peer_is_self_reliant(peer) && (!has_path(peer) || peer->suspect || peer->renew);
+        return peer->policy != POLICY_OFF && !peer_is_self_reliant(peer) &&
+               (!has_path(peer) || peer->suspect || peer->renew);
 }
 
 static bool can_try(const Peer *peer)
@@ -92,7 +94,7 @@ static void attempt(Peer *peer)
 {
         uint64_t instance = peer->silent ? 0 : peer->signalling.peer_instance;
 
-        if (peer->signalling.controlling && instance != 0) {
+        if (peer->signalling.controlling && instance != 0 && peer_policy_allows_session(peer)) {
                 start_session(peer, instance, /* offer= */ NULL);
                 return;
         }
@@ -288,7 +290,7 @@ static void handle_bye(Peer *peer, const Message *m)
         log_peer_full(peer, LOG_INFO, 0, "Said goodbye.");
         peer->silent = true;
         peer->doubted = now(CLOCK_BOOTTIME);
-        peer_because(peer, PATH_CAUSE_PEER_LEFT);
+        peer_because(peer, m->network.policy == POLICY_OFF ? PATH_CAUSE_POLICY : PATH_CAUSE_PEER_LEFT);
         try_drop_path(peer);
         arm_retry(peer);
 }
@@ -312,6 +314,8 @@ void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict)
                 peer->silent = false;
         if (verdict == SIGNALLING_ACCEPT_NEW_INSTANCE)
                 follow_instance(peer, m);
+        if (!peer_policy_admits(peer, m, verdict))
+                return;
 
         switch (m->type) {
         case MESSAGE_HELLO:
