@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """two uplinks swap their metrics, no address changes: the path moves to the one that the default route leads to"""
 
+import probe
 from errors import LabError
 from roam import WIDE, Roaming
-from topology import WIDE4
-
-import probe
-from topology import TUNNEL4
+from topology import TUNNEL4, WIDE4
 
 
 def run(lab):
     sites = Roaming(lab)
-    sites.add_uplink(metric=500)
-    sites.a.ip("route", "change", "default", "via", sites.networks["eth0"] + ".1", "dev", "eth0", "metric", "0")
-    sites.connect()
-    sites.wait_seen_at(WIDE4["a"] + ".2")
-    # From where a's default route has no metric, which nothing beats.
     sites.prefer("eth0", 200)
-    sites.a.ip("route", "delete", "default", "metric", "0")
+    sites.a.ip("route", "delete", "default", "metric", "0")  # which nothing beats
+    sites.add_uplink(metric=500)
+    sites.connect()
     sites.wait_seen_at(WIDE4["a"] + ".2")
     before = sites.a.peer(sites.keys["b"].public)["counters"]["sessions"]
     sites.prove_direct()
