@@ -178,6 +178,8 @@ void peer_set_path(Peer *peer, const Path *path)
         peer->because = PATH_CAUSE_UNKNOWN;
         peer->path = *path;
         peer_changed(peer);
+        /* One that is connected stays so, when the path moves. */
+        peer_update_reason(peer);
 }
 
 void peer_because(Peer *peer, PathCause cause)
