@@ -353,6 +353,7 @@ void carrier_take_over(Session *s)
         peer->counters.paths++;
         peer_set_path(peer, &(Path) {
                                     .kind = path_kind_of(s),
+                                    .transport = session_transport(s),
                                     .local = s->local,
                                     .remote = s->remote,
                                     .endpoint = endpoint,

@@ -101,7 +101,8 @@ size_t link_mappings_servers(const Manager *m, SocketAddress *ret, size_t max)
         size_t n = 0;
 
         for (size_t i = 0; i < m->n_ice_servers && n < max; i++)
-                if (m->ice_servers[i].kind != ICE_SERVER_TURN_TCP)
+                if (m->ice_servers[i].kind == ICE_SERVER_STUN ||
+                    m->ice_servers[i].kind == ICE_SERVER_TURN_UDP)
                         ret[n++] = m->ice_servers[i].address;
         return n;
 }
@@ -126,6 +127,12 @@ void link_mappings_update(Link *link, bool again)
                 if (!find_mapping(link, &m->addresses[i]))
                         add_mapping(link, &m->addresses[i], servers, n);
         link_mappings_consider_need(link);
+}
+
+void link_mappings_ask(Link *link)
+{
+        for (size_t i = 0; i < link->n_mappings; i++)
+                mapping_ask(link->mappings[i], /* hairpin= */ false);
 }
 
 static bool needs_mappings(const Link *link)
@@ -209,6 +216,19 @@ void link_mappings_describe(const Link *link, Network *ret)
 {
         ret->ipv4 = describe_family(link, AF_INET);
         ret->ipv6 = describe_family(link, AF_INET6);
+}
+
+bool link_udp_is_silent(const Link *link)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < link->n_mappings; i++) {
+                if (link->mappings[i]->state < MAPPING_STATE_SETTLED ||
+                    socket_address_is_set(&link->mappings[i]->mapped))
+                        return false;
+                n += link->mappings[i]->n_servers;
+        }
+        return n > 0;
 }
 
 bool link_mappings_are_settled(const Link *link)

@@ -75,6 +75,7 @@ Peer *peer_free(Peer *peer)
 
         try_cancel(peer);
         exchange_stop(peer);
+        pulse_done(peer);
         carrier_release(peer);
         peer->session = session_free(peer->session);
         peer->old_session = session_free(peer->old_session);
@@ -128,8 +129,23 @@ static void follow_handshake(Peer *peer, usec_t handshake)
         peer_changed(peer);
 }
 
+/* Is there more to see than that WireGuard is there? */
+static bool is_busy(const Peer *peer, const WireguardPeer *observed)
+{
+        usec_t interval = usec_sub(now(CLOCK_BOOTTIME), peer->observed);
+        bool handshake = peer->last_handshake != observed->last_handshake;
+
+        return peer->path.kind != PATH_NONE &&
+               (!socket_address_equal(&peer->endpoint, &observed->endpoint) ||
+                observed->rx_bytes < peer->rx_bytes || observed->tx_bytes < peer->tx_bytes ||
+                traffic_is_loud(observed->rx_bytes - peer->rx_bytes, interval, handshake) ||
+                traffic_is_loud(observed->tx_bytes - peer->tx_bytes, interval, handshake));
+}
+
 void peer_observe(Peer *peer, const WireguardPeer *observed)
 {
+        peer->link->busy = peer->link->busy || is_busy(peer, observed);
+        peer->observed = now(CLOCK_BOOTTIME);
         if (!socket_address_equal(&peer->endpoint, &observed->endpoint) ||
             peer->persistent_keepalive != observed->persistent_keepalive)
                 peer_changed(peer);
@@ -140,6 +156,7 @@ void peer_observe(Peer *peer, const WireguardPeer *observed)
         peer->persistent_keepalive = observed->persistent_keepalive;
         copy_allowed_ips(peer, observed);
         carrier_observe(peer);
+        pulse_follow(peer);
         reliance_follow(peer);
 }
 
@@ -172,12 +189,14 @@ static PathCause known_cause(const Peer *peer, usec_t t)
 void peer_set_path(Peer *peer, const Path *path)
 {
         usec_t t = now(CLOCK_BOOTTIME);
+        Path before = peer->path;
 
         if (history_record(&peer->history, path, known_cause(peer, t), now(CLOCK_REALTIME), t) < 0)
                 log_oom();
         peer->because = PATH_CAUSE_UNKNOWN;
         peer->path = *path;
         peer_changed(peer);
+        pulse_path_changed(peer, &before);
         /* One that is connected stays so, when the path moves. */
         peer_update_reason(peer);
 }

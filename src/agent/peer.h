@@ -9,6 +9,7 @@
 #include "network.h"
 #include "path.h"
 #include "proxy.h"
+#include "pulse.h"
 #include "signalling.h"
 
 typedef struct Link Link;
@@ -16,6 +17,7 @@ typedef struct Manager Manager;
 typedef struct Peer Peer;
 typedef struct Session Session;
 typedef struct PeerCall PeerCall;
+typedef struct ProbeSocket ProbeSocket;
 
 #define TOPIC_SIZE 65 /* 64 hexadecimal digits */
 #define RENDEZVOUS_MAX 16
@@ -94,6 +96,8 @@ struct Peer {
         usec_t last_handshake; /* CLOCK_REALTIME, 0: never */
         usec_t handshake_at;   /* the same in CLOCK_BOOTTIME, which nobody sets back */
         uint64_t rx_bytes, tx_bytes;
+        usec_t observed;  /* that reading; CLOCK_BOOTTIME */
+        usec_t initiated; /* WireGuard's last handshake initiation that we were told of; CLOCK_BOOTTIME */
         uint16_t persistent_keepalive;
         IpPrefix *allowed_ips;
         size_t n_allowed_ips;
@@ -139,6 +143,8 @@ struct Peer {
         Session *session;
         Session *old_session;
         sd_event_source *old_session_timer;
+        bool wants_tcp; /* the next session is to have TCP candidates: what was tried last has not led to a
+                           direct path, or the peer asks for it */
         unsigned sharing_failures; /* in a row: the broker does not share a session's sockets;
                                       peer_reconnect() gives it another chance */
 
@@ -150,6 +156,8 @@ struct Peer {
         unsigned handshakes_missed; /* paths in a row that got none; at least 1 while one is overdue */
         usec_t doubted; /* CLOCK_BOOTTIME: a handshake from before proves nothing; the peer has said
                            goodbye, an address of ours has gone, or a person asks for another path */
+
+        Pulse pulse; /* pulse.c: does the path work? */
 
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;

@@ -65,7 +65,7 @@ static bool endpoint_works(const Peer *peer)
 bool peer_is_self_reliant(const Peer *peer)
 {
         return peer->policy != POLICY_RELAY && !carrier_has_session(peer) && !handshake_is_doubtful(peer) &&
-               endpoint_works(peer);
+               !pulse_is_dead(peer) && endpoint_works(peer);
 }
 
 static void judge(Peer *peer)

@@ -166,7 +166,8 @@ void try_now(Peer *peer)
                 return;
         }
         peer->retry_step = 0;
-        if (ratelimit_ok(&peer->hello_limit, now(CLOCK_BOOTTIME)))
+        /* Events come together, and most before anything can be said: those cost nothing. */
+        if (!can_try(peer) || ratelimit_ok(&peer->hello_limit, now(CLOCK_BOOTTIME)))
                 attempt_and_arm(peer);
         else
                 arm_retry(peer);

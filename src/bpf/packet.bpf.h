@@ -225,3 +225,45 @@ static __always_inline bool packet_set_port(struct __sk_buff *skb, __u32 transpo
         return bpf_skb_store_bytes(skb, transport + offset, &new, sizeof(new),
                                    check ? 0 : BPF_F_RECOMPUTE_CSUM) == 0;
 }
+
+enum packet_side {
+        PACKET_SOURCE,
+        PACKET_DESTINATION,
+};
+
+/* The checksum of the header, too. Both are changed together, so that a sum over the whole packet stays. */
+static __always_inline bool packet_store_ipv4(struct __sk_buff *skb, __u32 network, enum packet_side side,
+                                              __be32 old, __be32 new)
+{
+        __u32 offset = side == PACKET_SOURCE ? offsetof(struct iphdr, saddr) : offsetof(struct iphdr, daddr);
+
+        return bpf_l3_csum_replace(skb, network + offsetof(struct iphdr, check), old, new, sizeof(new)) ==
+                       0 &&
+               bpf_skb_store_bytes(skb, network + offset, &new, sizeof(new), 0) == 0;
+}
+
+/* Replaces an address, and keeps the UDP checksum right as packet_set_port() does, in trains as well: the
+ * pseudo header (RFC 768, RFC 8200 section 8.1) has it. The kernel takes what it changes in the checksum out
+ * of the device's own sum, and the new address back in if it is told to: with IPv6 it has to be, since there
+ * is no checksum of the header to cancel it out. */
+static __always_inline bool packet_set_address(struct __sk_buff *skb, __u32 network, __u32 transport,
+                                               bool ipv6, enum packet_side side,
+                                               const struct redirect_address *old,
+                                               const struct redirect_address *new)
+{
+        const __u32 check = transport + offsetof(struct udphdr, check);
+        const __u64 flags = BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0;
+        struct redirect_address to = *new;
+        __u32 offset;
+
+        if (!ipv6)
+                return bpf_l4_csum_replace(skb, check, old->word[3], to.word[3],
+                                           flags | sizeof(to.word[3])) == 0 &&
+                       packet_store_ipv4(skb, network, side, old->word[3], to.word[3]);
+
+        offset = side == PACKET_SOURCE ? offsetof(struct ipv6hdr, saddr) : offsetof(struct ipv6hdr, daddr);
+        return bpf_l4_csum_replace(skb, check, 0,
+                                   bpf_csum_diff((__be32 *) old, sizeof(*old), to.word, sizeof(to), 0),
+                                   flags) == 0 &&
+               bpf_skb_store_bytes(skb, network + offset, &to, sizeof(to), BPF_F_RECOMPUTE_CSUM) == 0;
+}

@@ -149,6 +149,9 @@ static int set_path(sd_json_variant **v, const Path *path)
 
         if (path->kind == PATH_NONE)
                 return 0;
+        r = set_enum(v, "transport", path_transport_to_string(path->transport));
+        if (r < 0)
+                return r;
         r = set_candidate(v, "local", &path->local);
         if (r < 0)
                 return r;

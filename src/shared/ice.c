@@ -39,6 +39,7 @@ static const char *const ice_server_kind_table[_ICE_SERVER_KIND_MAX] = {
         [ICE_SERVER_STUN] = "stun",
         [ICE_SERVER_TURN_UDP] = "turn-udp",
         [ICE_SERVER_TURN_TCP] = "turn-tcp",
+        [ICE_SERVER_TURN_TLS] = "turn-tls",
 };
 DEFINE_STRING_TABLE(ice_server_kind, IceServerKind);
 
@@ -62,6 +63,8 @@ struct IceAgent {
         bool relay_only;
         SocketAddress *stun_servers; /* those to ask ourselves */
         size_t n_stun_servers;
+        IceServer *relays; /* without credentials */
+        size_t n_relays;
         IceState state;
         bool gathering; /* has begun */
         bool engine_gathered;
@@ -106,6 +109,7 @@ IceAgent *ice_agent_free(IceAgent *agent)
         agent->event = sd_event_unref(agent->event);
         erase(agent->pwd, sizeof(agent->pwd));
         free(agent->stun_servers);
+        free(agent->relays);
         free(agent->local);
         free(agent->remote);
         return mfree(agent);
@@ -138,6 +142,23 @@ static int copy_stun_servers(IceAgent *agent, const IceAgentParameters *p)
         return 0;
 }
 
+static int copy_relays(IceAgent *agent, const IceAgentParameters *p)
+{
+        agent->relays = new0(IceServer, p->n_servers + 1);
+        if (!agent->relays)
+                return -ENOMEM;
+        for (size_t i = 0; i < p->n_servers; i++) {
+                IceServer *relay = agent->relays + agent->n_relays;
+
+                if (p->servers[i].kind == ICE_SERVER_STUN)
+                        continue;
+                *relay = p->servers[i];
+                relay->username = relay->password = NULL;
+                agent->n_relays++;
+        }
+        return 0;
+}
+
 int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const IceAgentCallbacks *callbacks,
                   void *userdata, IceAgent **ret)
 {
@@ -161,6 +182,8 @@ int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const I
         ice_credential_make(agent->ufrag, ICE_LOCAL_UFRAG_SIZE);
         ice_credential_make(agent->pwd, ICE_LOCAL_PWD_SIZE);
         r = copy_stun_servers(agent, parameters);
+        if (r >= 0)
+                r = copy_relays(agent, parameters);
         if (r < 0)
                 return r;
         r = ice_engine_new(event, parameters, addresses, n_addresses, agent->n_stun_servers, agent->ufrag,
@@ -525,6 +548,34 @@ int ice_agent_send(IceAgent *agent, const void *data, size_t size)
         if (agent->state != ICE_STATE_CONNECTED && agent->state != ICE_STATE_READY)
                 return -ENOTCONN;
         return ice_engine_send(agent->engine, data, size);
+}
+
+/* Whether libnice speaks to this server at `address`. */
+static bool relay_is_at(const IceServer *relay, bool udp, const SocketAddress *address)
+{
+        const SocketAddress *a = relay->kind == ICE_SERVER_TURN_TLS ? &relay->leg : &relay->address;
+
+        return udp == (relay->kind == ICE_SERVER_TURN_UDP) && socket_address_equal(a, address);
+}
+
+int ice_agent_selected_server(IceAgent *agent, IceServerKind *ret_kind, SocketAddress *ret_address)
+{
+        SocketAddress address;
+        bool udp;
+        int r;
+
+        r = ice_engine_selected_relay(agent->engine, &udp, &address);
+        if (r < 0)
+                return r;
+        *ret_kind = udp ? ICE_SERVER_TURN_UDP : ICE_SERVER_TURN_TCP;
+        *ret_address = address; /* unknown to us: it has sent us on to another one */
+        for (size_t i = 0; i < agent->n_relays; i++)
+                if (relay_is_at(agent->relays + i, udp, &address)) {
+                        *ret_kind = agent->relays[i].kind;
+                        *ret_address = agent->relays[i].address;
+                        break;
+                }
+        return 0;
 }
 
 int ice_agent_sockets(IceAgent *agent, int **ret, size_t *ret_n)

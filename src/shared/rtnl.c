@@ -699,3 +699,22 @@ const RtnlLink *rtnl_monitor_find_link(const RtnlMonitor *m, int ifindex)
 {
         return find_link(m, ifindex);
 }
+
+static bool is_preferred(const RtnlRoute *a, const RtnlRoute *b)
+{
+        return a->priority != b->priority ? a->priority < b->priority : a->ifindex < b->ifindex;
+}
+
+RtnlDefaultRoute rtnl_monitor_default_route(const RtnlMonitor *m, int family)
+{
+        const RtnlRoute *best = NULL;
+
+        for (size_t i = 0; i < m->n_routes; i++) {
+                const RtnlRoute *route = m->routes + i;
+
+                if (route->family == family && route->table == RT_TABLE_MAIN && route->tos == 0 &&
+                    (!best || is_preferred(route, best)))
+                        best = route;
+        }
+        return best ? (RtnlDefaultRoute) { best->ifindex, best->gateway } : (RtnlDefaultRoute) {};
+}

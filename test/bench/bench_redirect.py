@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""bench redirect [--pairs N]: what the eBPF programs cost the UDP that passes both of them, packet by packet and in trains,
-beside empty programs at the same hooks; and TCP in the tunnel by a direct and by a proxied path, beside WireGuard alone. In
-pairs of moments, by turns; medians. Where the kernel has no WireGuard the tunnel is one of wireguard-go."""
+"""bench redirect [--pairs N] [--measure hooks|tunnel]: what the eBPF programs cost the UDP that passes both of them, packet by
+packet and in trains, beside empty programs at the same hooks; and TCP in the tunnel by a direct and by a proxied path, beside
+WireGuard alone. In pairs of moments, by turns; medians. Where the kernel has no WireGuard the tunnel is one of wireguard-go."""
 
 import argparse
 import json
@@ -220,9 +220,10 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/bench redirect")
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--build", default=os.path.join(bench.SOURCE, "build", "release"))
+    parser.add_argument("--measure", choices=MEASURES, action="append")
     args = parser.parse_args()
     medians, quartiles, failed = {}, {}, False
-    for what in MEASURES:
+    for what in args.measure or MEASURES:
         logs = os.path.join(bench.SOURCE, "build", "bench", "redirect-" + what)
         results = bench.run_once(__file__, args.build, logs, what, args.pairs)
         failed = failed or not results

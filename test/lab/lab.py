@@ -10,6 +10,7 @@ import time
 
 from errors import LabError
 from namespace import Namespace
+from patience import patient
 from sandbox import WORK
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -74,7 +75,8 @@ class Lab:
     @staticmethod
     def run(*argv, stdin=None):
         """Runs a command in the lab, but on none of its machines."""
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False,
+                              timeout=patient(60))
         if done.returncode != 0:
             raise LabError(f"{' '.join(argv)}: exit status {done.returncode}: {done.stderr.strip()}")
         return done.stdout
@@ -89,6 +91,7 @@ class Lab:
     def wait_until(self, condition, what, timeout=60, interval=0.025):
         """Until condition() is true; returns what it returned. For what no event tells: it is asked every `interval`
         seconds. `what` says what should have happened; a callable is asked then."""
+        timeout = patient(timeout)
         deadline = time.monotonic() + timeout
         while True:
             self.check_processes()

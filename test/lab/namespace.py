@@ -9,6 +9,7 @@ import subprocess
 import traceback
 
 from errors import LabError
+from patience import patient
 from process import Process
 
 
@@ -64,7 +65,7 @@ class Namespace:
     def run(self, *argv, stdin=None, check=True, env=None, timeout=60):
         """Runs a command to its end; returns its output, raises LabError if it fails (check=False: returns the
         CompletedProcess instead)."""
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout,
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=patient(timeout),
                               env=dict(os.environ, **(env or {})), preexec_fn=self.enter, check=False,
                               stdin=subprocess.DEVNULL if stdin is None else None)
         if not check:
@@ -150,7 +151,7 @@ class Call:
         return bool(select.select([self._read], [], [], 0)[0])
 
     def result(self, timeout=60):
-        data = b""
+        data, timeout = b"", patient(timeout)
         while True:
             if not select.select([self._read], [], [], timeout)[0]:
                 os.kill(self.pid, signal.SIGKILL)

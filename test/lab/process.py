@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from errors import LabError
+from patience import patient
 from sandbox import WORK
 
 
@@ -59,6 +60,7 @@ class Process:
 
     def wait_ready(self, timeout=30):
         """Until it has said READY=1 to systemd."""
+        timeout = patient(timeout)
         deadline = time.monotonic() + timeout
         while True:
             self.check()
@@ -89,6 +91,7 @@ class Process:
             self.check()
             return
         self.expected_to_live = False
+        timeout = patient(timeout)
         self.popen.terminate()
         try:
             self.popen.wait(timeout)

@@ -6,6 +6,8 @@ import select
 import socket
 import time
 
+from patience import patient
+
 
 class VarlinkError(Exception):
     """The service answered with an error, or went away."""
@@ -13,7 +15,7 @@ class VarlinkError(Exception):
 
 class Connection:
     def __init__(self, path, timeout=20):
-        self._timeout = timeout
+        self._timeout = patient(timeout)
         self._buffer = b""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:

@@ -12,8 +12,7 @@ static Path path_of(PathKind kind, IceTransport transport, usec_t round_trip_tim
 {
         return (Path) {
                 .kind = kind,
-                .local.transport = transport,
-                .remote.transport = transport,
+                .transport = transport == ICE_TRANSPORT_UDP ? PATH_TRANSPORT_UDP : PATH_TRANSPORT_TCP,
                 .round_trip_time = round_trip_time,
         };
 }

@@ -592,6 +592,55 @@ Test(broker, set_endpoint_is_seen_by_wg)
         b = broker_free(b);
 }
 
+static void send_into_tunnel(unsigned n)
+{
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        uint8_t data[512] = {};
+        SocketAddress to;
+
+        cr_assert_geq(fd, 0);
+        cr_assert_geq(socket_address_from_string("10.9.0.2:9", &to), 0);
+        while (n-- > 0)
+                cr_assert_eq(sendto(fd, data, sizeof(data), 0, &to.sa, socket_address_length(&to)),
+                             sizeof(data));
+        close(fd);
+}
+
+static uint64_t told_of_sent(const WireguardKey *peer)
+{
+        return wireguard_device_find_peer(find_link("wga"), peer)->tx_bytes;
+}
+
+/* Whoever wants to know more reads the link then. */
+Test(broker, traffic_is_told_of)
+{
+        Broker *b = connect_client();
+        WireguardKey a_key, b_key;
+        Answer answer = {};
+        uint64_t sent;
+        unsigned n;
+
+        two_links(&a_key, &b_key, "");
+        sandbox_shell("ip addr add 10.9.0.1/24 dev wga && ip link set wga up && ip link set wgb up && "
+                      "wg set wgb listen-port 4711 && wg set wga peer %s allowed-ips 10.9.0.2/32 endpoint "
+                      "127.0.0.1:4711",
+                      WIREGUARD_KEY_STR(&b_key));
+        WAIT_FOR(links_are_there());
+        send_into_tunnel(1);
+        WAIT_FOR(wireguard_device_find_peer(find_link("wga"), &b_key)->last_handshake > 0);
+        sent = told_of_sent(&b_key);
+        send_into_tunnel(10);
+        WAIT_FOR(told_of_sent(&b_key) >= sent + 10 * 512);
+        /* What it reads for somebody is told to him alone. */
+        n = seen.n_changed;
+        send_into_tunnel(10);
+        cr_assert_eq(b->ops->read_link(b, "wga", on_device, &answer, NULL), 0);
+        WAIT_FOR(answer.there);
+        cr_assert_eq(seen.n_changed, n);
+        wireguard_device_free(answer.device);
+        b = broker_free(b);
+}
+
 Test(broker, envelopes_go_between_two_links_only)
 {
         Broker *b = connect_client();

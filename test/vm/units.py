@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What units.service shows: see there."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import varlink
+from errors import LabError
+from patience import patient
+
+AGENT_SOCKET = "/run/icewire/org.icewire.Agent"
+DAEMONS = ("icewire-broker.service", "icewired.service")
+KILLS = 3  # of each
+
+
+def run(*argv):
+    return subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout
+
+
+def show(unit, *properties):
+    lines = run("systemctl", "show", "--property=" + ",".join(properties), unit).splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + patient(30)
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(f"not in time: {what}")
+        time.sleep(0.05)
+
+
+def describe():
+    try:
+        return varlink.call(AGENT_SOCKET, "org.icewire.Agent.Describe")
+    except varlink.VarlinkError:
+        return {}
+
+
+def add_link():
+    """An uplink, and a link of the kernel's with a peer. Returns its public key."""
+    run("ip", "link", "add", "uplink", "type", "veth", "peer", "name", "elsewhere")
+    run("ip", "address", "add", "192.0.2.1/24", "dev", "uplink")
+    run("ip", "link", "set", "elsewhere", "up")
+    run("ip", "link", "set", "uplink", "up")
+    run("ip", "link", "add", "wg0", "type", "wireguard")
+    run("sh", "-ec", "wg genkey >/run/key; wg set wg0 listen-port 51820 private-key /run/key peer $(wg genkey | wg pubkey) "
+                     "allowed-ips 10.66.0.2/32")
+    run("ip", "link", "set", "wg0", "up")
+    return run("wg", "show", "wg0", "public-key").strip()
+
+
+def hooks():
+    """How the programs are attached to the uplink."""
+    return sorted(p["kind"] for p in json.loads(run("bpftool", "--json", "net", "show", "dev", "uplink"))[0]["tc"])
+
+
+def serves(public_key):
+    """Whether icewirectl shows a daemon that has its broker, the eBPF redirect and the link."""
+    done = subprocess.run(["icewirectl", "status"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    state = describe()
+    return (done.returncode == 0 and public_key in done.stdout and state.get("broker") == "ready" and
+            state.get("redirect") == "ebpf")
+
+
+def kill_and_wait(unit, public_key):
+    before = show(unit, "MainPID", "NRestarts")
+    os.kill(int(before["MainPID"]), signal.SIGKILL)
+
+    def is_back():
+        now = show(unit, "ActiveState", "MainPID", "NRestarts")
+        return now["ActiveState"] == "active" and now["MainPID"] not in ("0", before["MainPID"]) and \
+            int(now["NRestarts"]) == int(before["NRestarts"]) + 1
+
+    wait_until(is_back, f"{unit} is started again")
+    wait_until(lambda: serves(public_key), f"all is well after {unit} was killed; it is {json.dumps(describe())}")
+    print(f"{unit} was killed, and is back", flush=True)
+
+
+def complaints():
+    """Errors in the journal that are not systemd's about the daemons that were killed."""
+    found = []
+    for line in run("journalctl", "--boot", "--priority=err", "--output=json").splitlines():
+        entry = json.loads(line)
+        if entry.get("_SYSTEMD_UNIT") in DAEMONS or entry.get("UNIT") in DAEMONS:
+            found.append(f"{entry.get('SYSLOG_IDENTIFIER')}: {entry.get('MESSAGE')}")
+    return found
+
+
+def main():
+    run("systemctl", "enable", "--now", "icewire-broker.socket", "icewired.service")
+    print(run("icewirectl", "status"), flush=True)
+    public_key = add_link()
+    wait_until(lambda: serves(public_key), f"the link is served; it is {json.dumps(describe())}")
+    print(run("icewirectl", "status"), flush=True)
+    if hooks() != ["tcx/egress", "tcx/ingress"]:
+        raise LabError(f"the programs should be attached by tcx, each once; there are {hooks()}")
+    for _ in range(KILLS):
+        for unit in DAEMONS:
+            kill_and_wait(unit, public_key)
+    run("systemctl", "restart", *DAEMONS)
+    wait_until(lambda: serves(public_key), f"all is well after a restart; it is {json.dumps(describe())}")
+    run("systemctl", "reload", *DAEMONS)
+    if hooks() != ["tcx/egress", "tcx/ingress"]:
+        raise LabError(f"after all this the programs should be attached once; there are {hooks()}")
+    failed = run("systemctl", "--failed", "--plain", "--no-legend", "--no-pager")
+    if failed or complaints():
+        raise LabError(f"failed units: {failed or 'none'}; complaints: {complaints()}")
+
+
+if __name__ == "__main__":
+    main()
