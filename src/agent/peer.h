@@ -122,6 +122,7 @@ struct Peer {
         /* exchange.c: what it and we say to each other */
         Network network;   /* what it has told of its own, last */
         bool said_goodbye; /* and nothing else since */
+        unsigned n_asked;  /* how often it was asked for a session since it last said something */
         Signalling signalling;
         char topic_send[TOPIC_SIZE], topic_receive[TOPIC_SIZE]; /* "": not derived yet */
         RateLimit incoming[RENDEZVOUS_MAX]; /* by rendezvous: one that is flooded does not mute the others */

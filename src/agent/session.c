@@ -119,7 +119,7 @@ static void on_gathering_done(IceAgent *ice, void *userdata)
         Session *s = userdata;
 
         s->gathering_done = true;
-        relays_consider(s->peer->link->manager, has_relay(s));
+        relays_consider(s->peer->link->manager, has_relay(s) || !peer_policy_allows_relays(s->peer));
         schedule_trickle(s);
 }
 
@@ -208,6 +208,7 @@ static int on_expiry(sd_event_source *source, uint64_t t, void *userdata)
         Session *s = userdata;
 
         log_peer_full(s->peer, LOG_DEBUG, 0, "The credentials for its relay are about to run out.");
+        s->peer->wants_tcp = false;
         try_again(s->peer);
         return 0;
 }
@@ -409,16 +410,19 @@ static bool has_tcp_candidate(const SdpDescription *sdp)
         return false;
 }
 
-/* offer: the peer's; NULL: it is ours. */
+/* offer: the peer's; NULL: it is ours. A path that is lost is not the time for it, since libnice takes
+ * longer to settle on a pair then. */
 static bool wants_tcp(const Peer *peer, const Message *offer)
 {
+        if (peer->policy == POLICY_RELAY)
+                return false;
         switch (peer->link->manager->config->tcp) {
         case TCP_MODE_YES:
                 return true;
         case TCP_MODE_NO:
                 return false;
         default:
-                return (offer ? has_tcp_candidate(&offer->sdp) : peer->wants_tcp) ||
+                return (offer ? has_tcp_candidate(&offer->sdp) : peer->wants_tcp && !peer->suspect) ||
                        link_udp_is_silent(peer->link);
         }
 }

@@ -104,6 +104,7 @@ static void attempt(Peer *peer)
 {
         uint64_t instance = peer->silent ? 0 : peer->signalling.peer_instance;
 
+        peer->n_asked++;
         if (peer->signalling.controlling && instance != 0 && peer_policy_allows_session(peer)) {
                 start_session(peer, instance, /* offer= */ NULL);
                 return;

@@ -58,7 +58,8 @@ struct Side {
         FakeBroker *broker;
         FakeRendezvous *rendezvous;
         WireguardDevice *device;
-        int wireguard; /* the fake one's socket */
+        const char *settings; /* of icewire.conf, when it is started; NULL: none */
+        int wireguard;        /* the fake one's socket */
         sd_event_source *wireguard_source;
         sd_event_source *initiation, *response; /* under way */
         bool answers_handshakes;
@@ -69,7 +70,7 @@ struct Side {
         FakeMove moves[64];        /* what the broker was asked to move, all calls in their order */
         size_t n_moves;
         int move_error;         /* what it answers, 0: that it is done */
-        uint64_t moved_packets; /* and so many were moved */
+        uint64_t moved_packets; /* and so many were moved beside those that really were */
         bool initiated;         /* an initiation of ours waits for its answer */
         bool tired;             /* has tried in vain not long ago, and does not initiate */
         unsigned n_packets;     /* data received */
