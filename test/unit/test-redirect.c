@@ -1115,7 +1115,7 @@ Test(redirect_methods, moves_are_checked_made_and_end)
 /* What has come so far, of all messages. */
 static bool has_come(int fd, const char *text)
 {
-        static char seen[65536];
+        static char seen[1 << 20];
         static size_t n;
 
         while (is_readable(fd)) {
@@ -1138,5 +1138,24 @@ Test(redirect_methods, initiations_are_told_with_the_link)
         RUN_UNTIL(event, has_come(watcher, "{\"event\":\"initiation\",\"name\":\"wga\",\"endpoint\":"
                                            "\"[2001:db8::1]:5\"}"));
         cr_assert(!has_come(watcher, "192.0.2.1:5"));
+        close(watcher);
+}
+
+Test(redirect_methods, too_many_initiations_are_not_told)
+{
+        int watcher = connect_watcher();
+        SocketAddress remote = address("192.0.2.1:1"), last = address("192.0.2.2:2");
+
+        wait_for_link();
+        for (unsigned i = 0; i < 10000; i++)
+                EBPF->initiated(WIREGUARD_PORT, &remote, EBPF->watcher);
+        EBPF->initiated(WIREGUARD_PORT, &last, EBPF->watcher);
+        run_pending(event);
+        cr_assert(has_come(watcher, "192.0.2.1:1"));
+        cr_assert(!has_come(watcher, "192.0.2.2:2"));
+        /* Later there is room again. */
+        server->initiations.started = false;
+        EBPF->initiated(WIREGUARD_PORT, &last, EBPF->watcher);
+        RUN_UNTIL(event, has_come(watcher, "192.0.2.2:2"));
         close(watcher);
 }
