@@ -48,11 +48,12 @@ static int set_endpoint_now(BrokerCall *c)
                 return -ENOENT;
         if (c->side->refuses_endpoints)
                 return -EIO;
-        peer->endpoint = c->endpoint;
-        if (c->keepalive > 0 && peer->persistent_keepalive == 0) {
+        if (socket_address_is_set(&c->endpoint))
+                peer->endpoint = c->endpoint;
+        if (c->keepalive > 0 && peer->persistent_keepalive == 0)
+                wireguard_keep_alive(c->side);
+        if (c->keepalive >= 0)
                 peer->persistent_keepalive = (uint16_t) c->keepalive;
-                wireguard_initiate(c->side);
-        }
         return 0;
 }
 
