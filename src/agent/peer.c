@@ -124,7 +124,9 @@ static void follow_handshake(Peer *peer, usec_t handshake)
         if (peer->last_handshake == handshake)
                 return;
         peer->last_handshake = handshake;
-        peer->handshake_at = usec_sub(t, age);
+        /* A device that is written anew has forgotten its own; that there was one is still true. */
+        if (handshake > 0)
+                peer->handshake_at = usec_sub(t, age);
         peer_changed(peer);
 }
 
@@ -145,6 +147,8 @@ void peer_observe(Peer *peer, const WireguardPeer *observed)
 {
         peer->link->busy = peer->link->busy || is_busy(peer, observed);
         peer->observed = now(CLOCK_BOOTTIME);
+        peer->rewritten = observed->rx_bytes < peer->rx_bytes || observed->tx_bytes < peer->tx_bytes ||
+                          (observed->last_handshake == 0 && peer->last_handshake > 0);
         if (!socket_address_equal(&peer->endpoint, &observed->endpoint) ||
             peer->persistent_keepalive != observed->persistent_keepalive)
                 peer_changed(peer);
@@ -155,6 +159,7 @@ void peer_observe(Peer *peer, const WireguardPeer *observed)
         peer->persistent_keepalive = observed->persistent_keepalive;
         copy_allowed_ips(peer, observed);
         carrier_observe(peer);
+        peace_follow(peer);
         pulse_follow(peer);
         reliance_follow(peer);
 }
