@@ -201,6 +201,7 @@ void peer_set_path(Peer *peer, const Path *path)
         peer->path = *path;
         peer_changed(peer);
         pulse_path_changed(peer, &before);
+        peer_policy_path_changed(peer);
         /* One that is connected stays so, when the path moves. */
         peer_update_reason(peer);
 }
