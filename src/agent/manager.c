@@ -339,13 +339,14 @@ static void follow_sharing(Peer *peer)
 
 void manager_sharing_settled(Manager *m, bool forgotten)
 {
+        bool again = TAKE_GENERIC(m->mappings_doubted, false) || forgotten;
         Link *link, *next;
 
         if (forgotten)
                 for_each_peer(m, share_again);
         HASH_ITER(hh, m->links, link, next)
         {
-                link_mappings_update(link, forgotten);
+                link_mappings_update(link, again);
                 link_probes_update(link, forgotten);
         }
         for_each_peer(m, follow_sharing);
@@ -515,11 +516,7 @@ static void reconnect_awake(Peer *peer)
 /* Packets may leave by another way now, and come from elsewhere, or not come back at all. */
 static void doubt_everything(Manager *m, const char *why)
 {
-        Link *link, *next;
-
         for_each_peer(m, doubt_handshake);
-        HASH_ITER(hh, m->links, link, next)
-        link_mappings_ask(link);
         for (size_t i = 0; i < m->n_rendezvous; i++)
                 if (m->rendezvous[i]->ops->renew)
                         m->rendezvous[i]->ops->renew(m->rendezvous[i], why);
@@ -568,11 +565,15 @@ void manager_set_network(Manager *m, const SocketAddress *addresses, size_t n,
 {
         bool first = !m->addresses_known, elsewhere, changed;
 
+        elsewhere = follow_default_routes(m, routes);
         changed = follow_addresses(m, addresses, MIN(n, ELEMENTSOF(m->addresses)));
         m->addresses_known = true;
-        elsewhere = follow_default_routes(m, routes);
         if (elsewhere) {
                 log_debug("The default route leads elsewhere.");
+                /* By an interface, perhaps, where nothing shares WireGuard's port yet; and what the NAT
+                 * there makes of that port is asked for when something does. */
+                m->mappings_doubted = true;
+                sharing_update(m);
                 doubt_everything(m, "the default route leads elsewhere, connecting anew");
         }
         if (first)
@@ -606,7 +607,11 @@ static void collect_network(Manager *m)
 
 void manager_resumed(Manager *m)
 {
+        Link *link, *next;
+
         log_info("The host has slept; every path is verified.");
+        HASH_ITER(hh, m->links, link, next)
+        link_mappings_ask(link);
         doubt_everything(m, "the host has slept, connecting anew");
         for_each_peer(m, reconnect_awake);
 }

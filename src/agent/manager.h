@@ -49,6 +49,7 @@ struct Manager {
         bool redirect_told;        /* in the log */
         bool redirect_again;       /* something changed since it was asked */
         bool redirect_forgotten;   /* the broker has lost the sockets that it shared */
+        bool mappings_doubted;     /* asked for anew when the redirect is settled */
         BrokerCall *redirect_call; /* in flight */
 
         /* Our addresses that are worth offering. */

@@ -8,6 +8,7 @@
 #include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
+#include "path-switch.h"
 #include "peer-policy.h"
 #include "random-util.h"
 #include "relays.h"
@@ -154,12 +155,15 @@ static void keep_early_data(Session *s, const void *data, size_t size)
         s->early_size = size;
 }
 
-static void deliver_early_data(Session *s)
+void session_deliver_early_data(Session *s)
 {
-        _cleanup_free_ void *data = TAKE_PTR(s->early);
+        _cleanup_free_ void *data = NULL;
 
-        if (data && s->peer->proxy)
-                proxy_deliver(s->peer->proxy, data, s->early_size);
+        if (!s->peer->proxy)
+                return;
+        data = TAKE_PTR(s->early);
+        if (data)
+                proxy_deliver(s->peer->proxy, data, s->early_size, /* late= */ false);
 }
 
 /* libnice knows no candidate at the link's port, so it has discovered what leaves from there. A pair of a
@@ -251,8 +255,7 @@ static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandi
         if (s->pair_shared)
                 shared_candidates_name(s->peer->link, s->candidates, s->n_candidates, &s->local);
         event_disarm_timer(s->timer);
-        carrier_take_over(s);
-        deliver_early_data(s);
+        path_switch_consider(s);
 }
 
 static void on_state(IceAgent *ice, IceState state, void *userdata)
@@ -274,11 +277,14 @@ static void on_state(IceAgent *ice, IceState state, void *userdata)
 static void on_data(IceAgent *ice, const void *data, size_t size, void *userdata)
 {
         Session *s = userdata;
+        bool in_use = carrier_session(s->peer) == s;
 
         if (s->peer->proxy)
-                proxy_deliver(s->peer->proxy, data, size);
+                proxy_deliver(s->peer->proxy, data, size, /* late= */ !in_use);
         else
                 keep_early_data(s, data, size);
+        if (!in_use)
+                path_switch_heard(s);
 }
 
 static const IceAgentCallbacks ice_callbacks = {

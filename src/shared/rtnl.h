@@ -82,3 +82,7 @@ const RtnlLink *rtnl_monitor_find_link(const RtnlMonitor *monitor, int ifindex);
 /* The one of the main table that the kernel prefers; of several next hops the one by the lowest ifindex.
  * family: AF_INET, AF_INET6. */
 RtnlDefaultRoute rtnl_monitor_default_route(const RtnlMonitor *monitor, int family);
+
+/* The lowest metric of the interface's default routes of this family in the main table; -ENOENT: it has none
+ * there. */
+int64_t rtnl_monitor_default_metric(const RtnlMonitor *monitor, int ifindex, int family);
