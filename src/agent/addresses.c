@@ -178,16 +178,45 @@ static size_t take_rank(const RtnlAddress *addresses, size_t n, int ifindex, Add
         return taken;
 }
 
-static void collect_link(const RtnlMonitor *monitor, int ifindex, Collection *c)
+/* The metric that default routes by uplinks have while the best of them is there. */
+static int64_t best_metric(const RtnlMonitor *monitor, const AddressPolicy *policy, int family)
 {
-        size_t n, v6, v4;
-        const RtnlAddress *addresses = rtnl_monitor_addresses(monitor, &n);
+        size_t n;
+        const RtnlLink *links = rtnl_monitor_links(monitor, &n);
+        int64_t best = INT64_MAX;
 
-        v6 = take_rank(addresses, n, ifindex, RANK_IPV6, PER_FAMILY_MAX, c);
-        v6 += take_rank(addresses, n, ifindex, RANK_IPV6_TEMPORARY, 1, c);
-        v4 = take_rank(addresses, n, ifindex, RANK_IPV4, PER_FAMILY_MAX, c);
-        v4 += take_rank(addresses, n, ifindex, RANK_IPV4_SECONDARY, PER_FAMILY_MAX - v4, c);
-        if (v6 + v4 == 0)
+        for (size_t i = 0; i < n; i++) {
+                int64_t metric = rtnl_monitor_default_metric(monitor, links[i].ifindex, family);
+
+                if (metric >= 0 && metric < best && interface_is_uplink(links + i, true, policy))
+                        best = metric;
+        }
+        return best;
+}
+
+/* Unless somebody has named it. */
+static bool is_reserve(const RtnlMonitor *monitor, const AddressPolicy *policy, int ifindex, int family)
+{
+        return !(policy && policy->interfaces) &&
+               rtnl_monitor_default_metric(monitor, ifindex, family) > best_metric(monitor, policy, family);
+}
+
+static void collect_link(const RtnlMonitor *monitor, const AddressPolicy *policy, int ifindex, Collection *c)
+{
+        size_t n, v6 = 0, v4 = 0;
+        const RtnlAddress *addresses = rtnl_monitor_addresses(monitor, &n);
+        bool no_v6 = is_reserve(monitor, policy, ifindex, AF_INET6);
+        bool no_v4 = is_reserve(monitor, policy, ifindex, AF_INET);
+
+        if (!no_v6) {
+                v6 = take_rank(addresses, n, ifindex, RANK_IPV6, PER_FAMILY_MAX, c);
+                v6 += take_rank(addresses, n, ifindex, RANK_IPV6_TEMPORARY, 1, c);
+        }
+        if (!no_v4) {
+                v4 = take_rank(addresses, n, ifindex, RANK_IPV4, PER_FAMILY_MAX, c);
+                v4 += take_rank(addresses, n, ifindex, RANK_IPV4_SECONDARY, PER_FAMILY_MAX - v4, c);
+        }
+        if (v6 + v4 == 0 && !no_v4)
                 take_rank(addresses, n, ifindex, RANK_IPV4_LINK_LOCAL, 1, c);
 }
 
@@ -203,7 +232,7 @@ size_t addresses_collect(const RtnlMonitor *monitor, const AddressPolicy *policy
                 for (size_t i = 0; i < n; i++)
                         if ((links[i].default_routes > 0) == with_default &&
                             interface_is_uplink(links + i, with_default, policy))
-                                collect_link(monitor, links[i].ifindex, &c);
+                                collect_link(monitor, policy, links[i].ifindex, &c);
         return c.n;
 }
 

@@ -21,8 +21,10 @@ bool interface_is_uplink(const RtnlLink *link, bool has_default_route, const Add
 
 /* Fills `ret` with the usable addresses, at most `max`: interfaces with a default route first; within an
  * interface IPv6 before IPv4, stable before temporary. Not: tentative, deprecated or duplicate ones, IPv6
- * link-local ones, IPv4 link-local ones where there are others, and more than a few of each family on one
- * interface. Returns how many; ports are 0. */
+ * link-local ones, IPv4 link-local ones where there are others, more than a few of each family on one
+ * interface, and those of a family whose default route by that interface only waits for a better one to go:
+ * WireGuard sends by the better one, and ICE must not find a path that it does not take. Returns how many;
+ * ports are 0. */
 size_t addresses_collect(const RtnlMonitor *monitor, const AddressPolicy *policy, SocketAddress *ret,
                          size_t max);
 

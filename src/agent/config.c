@@ -21,7 +21,15 @@
 #define SECRET_MAX 4096
 #define MQTT_PORT 1883
 #define MQTTS_PORT 8883
-#define STUN_PORT 3478 /* STUN and TURN over UDP and TCP: RFC 8489 section 8.6.1 */
+#define STUN_PORT 3478  /* STUN and TURN over UDP and TCP: RFC 8489 section 8.6.1 */
+#define TURNS_PORT 5349 /* TURN over TLS: RFC 8656 section 5 */
+
+static const char *const tcp_mode_table[_TCP_MODE_MAX] = {
+        [TCP_MODE_AUTO] = "auto",
+        [TCP_MODE_YES] = "yes",
+        [TCP_MODE_NO] = "no",
+};
+DEFINE_STRING_TABLE(tcp_mode, TcpMode);
 
 /* Where the secrets are to be read from; what can be judged only when every file was read. */
 typedef struct SecretSource {
@@ -34,7 +42,9 @@ typedef struct Loader {
         Config *config;
         SecretSource mqtt_password;
         SecretSource turn_password;
+        SecretSource turn_secret;
         SecretSource turn_servers; /* no path: only where they are */
+        PeerSections peers;
         unsigned n_problems;
 } Loader;
 
@@ -44,6 +54,7 @@ typedef struct Context {
         const char *file;
         unsigned line;
         const char *section;
+        unsigned section_line;
         const char *key;
 } Context;
 
@@ -57,7 +68,9 @@ static void loader_done(Loader *loader)
 {
         secret_source_done(&loader->mqtt_password);
         secret_source_done(&loader->turn_password);
+        secret_source_done(&loader->turn_secret);
         secret_source_done(&loader->turn_servers);
+        peer_sections_done(&loader->peers);
         loader->config = config_free(loader->config);
 }
 
@@ -203,6 +216,20 @@ static int config_redirect(Context *c, char *value)
         return 0;
 }
 
+static int config_tcp(Context *c, char *value)
+{
+        TcpMode mode = isempty(value) ? TCP_MODE_AUTO : tcp_mode_from_string(value);
+        bool on;
+
+        if (mode >= 0)
+                c->loader->config->tcp = mode;
+        else if (parse_boolean(value, &on) >= 0)
+                c->loader->config->tcp = on ? TCP_MODE_YES : TCP_MODE_NO;
+        else
+                bad_value(c, value, "auto, yes or no");
+        return 0;
+}
+
 /* Which list of globs a key fills. */
 static char ***glob_list(Context *c)
 {
@@ -332,13 +359,14 @@ static int add_ice_server(Context *c, const char *word, const char *address, Ice
                           const char *form)
 {
         IceServerConfig server = { .kind = kind };
+        uint16_t port = kind == ICE_SERVER_TURN_TLS ? TURNS_PORT : STUN_PORT;
         int r;
 
         if (c->loader->config->n_ice_servers >= LIST_MAX) {
                 bad_value(c, word, "within the limit of 64 entries");
                 return 0;
         }
-        r = parse_host_port(address, STUN_PORT, &server.host, &server.port);
+        r = parse_host_port(address, port, &server.host, &server.port);
         if (r == -EINVAL)
                 bad_value(c, word, form);
         if (r < 0)
@@ -352,16 +380,28 @@ static int add_stun_server(Context *c, const char *word)
                               "of the form HOST[:PORT]");
 }
 
-/* RFC 7065: turn:HOST[:PORT][?transport=udp|tcp]. */
-#define TURN_FORM "of the form turn:HOST[:PORT][?transport=udp|tcp]"
+/* RFC 7065. TURN over DTLS ("turns:…?transport=udp") is not among what we speak. */
+#define TURN_FORM "of the form turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT]"
+
+static IceServerKind turn_kind(bool tls, const char *query)
+{
+        if (tls)
+                return !query || streq(query, "transport=tcp") ? ICE_SERVER_TURN_TLS
+                                                               : _ICE_SERVER_KIND_INVALID;
+        if (!query || streq(query, "transport=udp"))
+                return ICE_SERVER_TURN_UDP;
+        return streq(query, "transport=tcp") ? ICE_SERVER_TURN_TCP : _ICE_SERVER_KIND_INVALID;
+}
 
 static int add_turn_server(Context *c, const char *word)
 {
         _cleanup_free_ char *address = NULL;
-        IceServerKind kind = ICE_SERVER_TURN_UDP;
-        const char *rest = startswith(word, "turn:");
+        const char *rest = startswith(word, "turns:");
+        bool tls = rest;
+        IceServerKind kind;
         char *query;
 
+        rest = rest ?: startswith(word, "turn:");
         if (!rest) {
                 bad_value(c, word, TURN_FORM);
                 return 0;
@@ -370,14 +410,12 @@ static int add_turn_server(Context *c, const char *word)
         if (!address)
                 return -ENOMEM;
         query = strchr(address, '?');
-        if (query) {
+        if (query)
                 *query++ = '\0';
-                if (streq(query, "transport=tcp"))
-                        kind = ICE_SERVER_TURN_TCP;
-                else if (!streq(query, "transport=udp")) {
-                        bad_value(c, word, TURN_FORM);
-                        return 0;
-                }
+        kind = turn_kind(tls, query);
+        if (kind < 0) {
+                bad_value(c, word, TURN_FORM);
+                return 0;
         }
         return add_ice_server(c, word, address, kind, TURN_FORM);
 }
@@ -432,13 +470,24 @@ static bool is_path(Context *c, const char *value)
 
 static int config_ca_file(Context *c, char *value)
 {
-        return is_path(c, value) ? set_string(&c->loader->config->mqtt_ca_file, value) : 0;
+        Config *config = c->loader->config;
+
+        if (!is_path(c, value))
+                return 0;
+        return set_string(streq(c->key, "MQTTCAFile") ? &config->mqtt_ca_file : &config->turn_ca_file,
+                          value);
 }
 
-static int config_password_file(Context *c, char *value)
+static SecretSource *secret_source(Context *c)
 {
-        SecretSource *source = streq(c->key, "MQTTPasswordFile") ? &c->loader->mqtt_password
-                                                                 : &c->loader->turn_password;
+        if (streq(c->key, "MQTTPasswordFile"))
+                return &c->loader->mqtt_password;
+        return streq(c->key, "TURNSecretFile") ? &c->loader->turn_secret : &c->loader->turn_password;
+}
+
+static int config_secret_file(Context *c, char *value)
+{
+        SecretSource *source = secret_source(c);
         int r;
 
         if (!is_path(c, value))
@@ -446,6 +495,53 @@ static int config_password_file(Context *c, char *value)
         source->line = c->line;
         r = free_and_strdup(&source->file, c->file);
         return r < 0 ? r : set_string(&source->path, value);
+}
+
+static int peer_section(Context *c, PeerSection **ret)
+{
+        return peer_sections_get(&c->loader->peers, &c->loader->config->peers, c->file, c->section_line,
+                                 ret);
+}
+
+static void peer_section_is_bad(Context *c, PeerSection *section, const char *why)
+{
+        section->bad = true;
+        c->loader->n_problems++;
+        log_warning("%s:%u: [Peer] PublicKey=: %s, ignoring the section.", c->file, c->line, why);
+}
+
+/* What is meant for one peer must not hit another one, or all. */
+static int config_peer_key(Context *c, char *value)
+{
+        PeerSection *section;
+        int r = peer_section(c, &section);
+
+        if (r < 0)
+                return r;
+        if (section->has_key)
+                peer_section_is_bad(c, section, "stands here twice, and each section is about one peer");
+        else if (wireguard_key_from_base64(value, &section->public_key) < 0 ||
+                 wireguard_key_is_zero(&section->public_key))
+                peer_section_is_bad(c, section, "this is no public key as wg(8) prints it");
+        section->has_key = true;
+        return 0;
+}
+
+static int config_policy(Context *c, char *value)
+{
+        Policy policy = isempty(value) ? POLICY_AUTO : policy_from_string(value);
+        PeerSection *section;
+        int r = peer_section(c, &section);
+
+        if (r < 0)
+                return r;
+        if (policy < 0) {
+                bad_value(c, value, "auto, direct, relay or off");
+                return 0;
+        }
+        section->policy = policy;
+        section->has_policy = true;
+        return 0;
 }
 
 static const struct {
@@ -458,16 +554,21 @@ static const struct {
         { "Agent", "IgnoreLinks", config_globs },
         { "Rendezvous", "MQTT", config_mqtt },
         { "Rendezvous", "MQTTUser", config_user },
-        { "Rendezvous", "MQTTPasswordFile", config_password_file },
+        { "Rendezvous", "MQTTPasswordFile", config_secret_file },
         { "Rendezvous", "MQTTCAFile", config_ca_file },
         { "Rendezvous", "Multicast", config_multicast },
         { "ICE", "Redirect", config_redirect },
+        { "ICE", "TCP", config_tcp },
         { "ICE", "STUNServers", config_stun_servers },
         { "ICE", "TURNServers", config_turn_servers },
         { "ICE", "TURNUser", config_user },
-        { "ICE", "TURNPasswordFile", config_password_file },
+        { "ICE", "TURNPasswordFile", config_secret_file },
+        { "ICE", "TURNSecretFile", config_secret_file },
+        { "ICE", "TURNCAFile", config_ca_file },
         { "ICE", "Interfaces", config_globs },
         { "ICE", "ExcludeInterfaces", config_globs },
+        { "Peer", "PublicKey", config_peer_key },
+        { "Peer", "Policy", config_policy },
 };
 
 static bool is_section(const char *section)
@@ -491,10 +592,29 @@ static void unknown_setting(Context *c)
                             is_section(c->section) ? "setting" : "section in", strna(section), strna(key));
 }
 
-static int on_assign(const char *file, unsigned line, const char *section, const char *key, char *value,
-                     void *userdata)
+/* What may be a PublicKey= misspelt must not make the section that of all peers. */
+static int doubt_peer_section(Context *c)
 {
-        Context c = { .loader = userdata, .file = file, .line = line, .section = section, .key = key };
+        PeerSection *section;
+        int r;
+
+        if (!streq(c->section, "Peer"))
+                return 0;
+        r = peer_section(c, &section);
+        if (r >= 0)
+                section->doubtful = true;
+        return r;
+}
+
+static int on_assign(const char *file, unsigned line, const char *section, unsigned section_line,
+                     const char *key, char *value, void *userdata)
+{
+        Context c = { .loader = userdata,
+                      .file = file,
+                      .line = line,
+                      .section = section,
+                      .section_line = section_line,
+                      .key = key };
 
         /* Others may keep their own settings in our files. */
         if (startswith(section, "X-"))
@@ -503,7 +623,7 @@ static int on_assign(const char *file, unsigned line, const char *section, const
                 if (streq(settings[i].section, section) && streq(settings[i].key, key))
                         return settings[i].assign(&c, value);
         unknown_setting(&c);
-        return 0;
+        return doubt_peer_section(&c);
 }
 
 static void on_problem(const char *file, unsigned line, const char *message, void *userdata)
@@ -594,29 +714,41 @@ static int load_secret(Loader *loader, const char *credential, const SecretSourc
 
 static int load_secrets(Loader *loader)
 {
-        int r = load_secret(loader, "mqtt.password", &loader->mqtt_password, &loader->config->mqtt_password);
+        Config *config = loader->config;
+        int r;
 
-        return r < 0 ? r
-                     : load_secret(loader, "turn.password", &loader->turn_password,
-                                   &loader->config->turn_password);
+        r = load_secret(loader, "mqtt.password", &loader->mqtt_password, &config->mqtt_password);
+        if (r >= 0)
+                r = load_secret(loader, "turn.password", &loader->turn_password, &config->turn_password);
+        return r < 0 ? r : load_secret(loader, "turn.secret", &loader->turn_secret, &config->turn_secret);
+}
+
+static const char *missing_for_relays(const Config *config)
+{
+        if (config->turn_secret || (config->turn_user && config->turn_password))
+                return NULL;
+        if (!config->turn_user)
+                return "TURNUser=";
+        return "password (the credential turn.password, or TURNPasswordFile=) and no secret (turn.secret, "
+               "or "
+               "TURNSecretFile=)";
 }
 
 /* No TURN server relays for strangers, and an agent with such a server would not even start. */
 static void drop_relays_without_credentials(Loader *loader)
 {
         Config *config = loader->config;
+        const char *missing = missing_for_relays(config);
         size_t n = config->n_ice_servers;
 
-        if (config->turn_user && config->turn_password)
+        if (!missing)
                 return;
         ice_servers_clear(config, /* stun= */ false);
         if (config->n_ice_servers == n)
                 return;
         loader->n_problems++;
         log_warning("%s:%u: [ICE] TURNServers=: there is no %s, going without relays.",
-                    loader->turn_servers.file, loader->turn_servers.line,
-                    config->turn_user ? "password (the credential turn.password, or TURNPasswordFile=)"
-                                      : "TURNUser=");
+                    loader->turn_servers.file, loader->turn_servers.line, missing);
 }
 
 static int config_new(Config **ret)
@@ -642,6 +774,9 @@ int config_load(const char *root, Config **ret, unsigned *ret_n_problems)
         r = conf_load(root, "icewire", &conf_callbacks, &loader);
         if (r < 0)
                 return r;
+        r = peer_sections_end(&loader.peers, &loader.config->peers);
+        if (r < 0)
+                return r;
         r = load_secrets(&loader);
         if (r < 0)
                 return r;
@@ -663,6 +798,9 @@ int config_parse(const char *name, const char *text, size_t size, Config **ret, 
         r = conf_parse(name, text, size, &conf_callbacks, &loader);
         if (r < 0)
                 return r;
+        r = peer_sections_end(&loader.peers, &loader.config->peers);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(loader.config);
         if (ret_n_problems)
                 *ret_n_problems = loader.n_problems;
@@ -680,11 +818,14 @@ Config *config_free(Config *config)
         mqtt_servers_clear(config);
         ice_servers_clear(config, /* stun= */ true);
         ice_servers_clear(config, /* stun= */ false);
+        peer_configs_done(&config->peers);
         free(config->mqtt_user);
         free(config->mqtt_ca_file);
         free(config->turn_user);
+        free(config->turn_ca_file);
         (void) erase_and_free_string(config->mqtt_password);
         (void) erase_and_free_string(config->turn_password);
+        (void) erase_and_free_string(config->turn_secret);
         return mfree(config);
 }
 
@@ -741,6 +882,8 @@ static int copy_strings(Config *copy, const Config *config)
                 { &copy->mqtt_password, config->mqtt_password },
                 { &copy->turn_user, config->turn_user },
                 { &copy->turn_password, config->turn_password },
+                { &copy->turn_secret, config->turn_secret },
+                { &copy->turn_ca_file, config->turn_ca_file },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
@@ -763,10 +906,14 @@ int config_copy(const Config *config, Config **ret)
         copy->log_level = config->log_level;
         copy->multicast = config->multicast;
         copy->redirect = config->redirect;
+        copy->tcp = config->tcp;
         r = copy_lists(copy, config);
         if (r < 0)
                 return r;
         r = copy_servers(copy, config);
+        if (r < 0)
+                return r;
+        r = peer_configs_copy(&config->peers, &copy->peers);
         if (r < 0)
                 return r;
         r = copy_strings(copy, config);
@@ -807,6 +954,12 @@ bool config_rendezvous_equal(const Config *a, const Config *b)
                streq_ptr(a->mqtt_ca_file, b->mqtt_ca_file) && a->multicast == b->multicast &&
                strv_equal(a->addresses.interfaces, b->addresses.interfaces) &&
                strv_equal(a->addresses.exclude_interfaces, b->addresses.exclude_interfaces);
+}
+
+bool config_relay_credentials_equal(const Config *a, const Config *b)
+{
+        return streq_ptr(a->turn_user, b->turn_user) && streq_ptr(a->turn_password, b->turn_password) &&
+               streq_ptr(a->turn_secret, b->turn_secret);
 }
 
 static bool any_glob_matches(char **globs, const char *name)

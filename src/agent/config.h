@@ -2,6 +2,7 @@
 #pragma once
 
 #include "addresses.h"
+#include "config-peers.h"
 #include "ice.h"
 #include "redirect-kind.h"
 
@@ -19,6 +20,17 @@ typedef struct IceServerConfig {
         uint16_t port;
 } IceServerConfig;
 
+/* Whether sessions have TCP candidates (RFC 6544). */
+typedef enum TcpMode {
+        TCP_MODE_AUTO, /* where UDP has not led to a direct path */
+        TCP_MODE_YES,
+        TCP_MODE_NO,
+        _TCP_MODE_MAX,
+        _TCP_MODE_INVALID = -EINVAL,
+} TcpMode;
+
+DECLARE_STRING_TABLE(tcp_mode, TcpMode); /* "auto", "yes", "no" */
+
 typedef struct Config {
         /* [Agent] */
         int log_level;       /* LOG_* */
@@ -35,18 +47,24 @@ typedef struct Config {
 
         /* [ICE] */
         RedirectMode redirect;
+        TcpMode tcp;
         IceServerConfig *ice_servers;
         size_t n_ice_servers;
-        char *turn_user;
+        char *turn_user;     /* with turn_secret NULL is allowed */
         char *turn_password; /* secret: from the credential turn.password or TURNPasswordFile= */
+        char *turn_secret;  /* secret: from the credential turn.secret or TURNSecretFile=; makes passwords */
+        char *turn_ca_file; /* PEM; NULL: the system's */
         AddressPolicy addresses;
+
+        /* [Peer] */
+        PeerConfigs peers;
 } Config;
 
 /* Reads /usr/lib, /run and /etc (icewire/icewire.conf and icewire.conf.d/) and the credentials. What is
- * wrong is logged with file and line and skipped; the rest is used. TURN servers for which there is no user
- * or password count as wrong. `root` is put before the three trees
- * (tests), NULL: none. ret_n_problems: how many things were wrong, NULL: never mind. -ENOMEM; other
- * errors only if nothing could be read at all. */
+ * wrong is logged with file and line and skipped; the rest is used. TURN servers for which there is neither
+ * a user with a password nor a secret count as wrong. `root` is put before the three trees (tests), NULL:
+ * none. ret_n_problems: how many things were wrong, NULL: never mind. -ENOMEM; other errors only if nothing
+ * could be read at all. */
 int config_load(const char *root, Config **ret, unsigned *ret_n_problems);
 
 /* Like config_load(), for one text: what the fuzzer and the unit tests call. name: for messages. */
@@ -61,6 +79,9 @@ int config_copy(const Config *config, Config **ret);
 
 /* Do both have the same rendezvous in the same way? */
 bool config_rendezvous_equal(const Config *a, const Config *b);
+
+/* Do both have the same credentials for TURN servers? */
+bool config_relay_credentials_equal(const Config *a, const Config *b);
 
 /* Is this link ours to look after? */
 bool config_manages_link(const Config *config, const char *name);

@@ -5,6 +5,7 @@
 #include "log.h"
 #include "manager.h"
 #include "peer-call.h"
+#include "peer-policy.h"
 #include "string-util.h"
 #include "try.h"
 
@@ -160,14 +161,17 @@ static void send_stamped(Peer *peer, const Message *m)
 void exchange_send(Peer *peer, uint64_t to, Message *m)
 {
         signalling_stamp(&peer->signalling, to, m);
+        m->stranded = try_is_stranded(peer);
+        peer_describe_network(peer, &m->network);
         send_stamped(peer, m);
 }
 
 void exchange_send_hello(Peer *peer, uint64_t to)
 {
-        Message m = { .type = MESSAGE_HELLO };
+        Message m = { .type = MESSAGE_HELLO, .stranded = try_is_stranded(peer) };
 
         signalling_stamp(&peer->signalling, to, &m);
+        peer_describe_network(peer, &m.network);
         /* Not an answer: whoever the peer is now is to hear it, also an instance that we do not know. */
         if (to == 0)
                 m.to = 0;
@@ -192,6 +196,8 @@ static void handle_body(Peer *peer, const char *body, size_t size)
         verdict = signalling_judge(&peer->signalling, &m, now(CLOCK_BOOTTIME));
         log_peer_full(peer, LOG_DEBUG, 0, "Received %s: %s.", message_type_to_string(m.type),
                       signalling_verdict_to_string(verdict));
+        if (peer_policy_refuses(peer, &m, verdict))
+                return;
         if (verdict == SIGNALLING_SAY_HELLO)
                 exchange_send_hello(peer, m.instance);
         else if (verdict <= SIGNALLING_ANSWER_HELLO)

@@ -29,6 +29,7 @@ typedef enum PathCause {
         PATH_CAUSE_POLICY,              /* the peer's policy is another one, here or there */
         PATH_CAUSE_CONFIGURATION,       /* icewire.conf was read again */
         PATH_CAUSE_RESUMED,             /* this host has slept */
+        PATH_CAUSE_ROUTE_CHANGED,       /* the default route of this host leads elsewhere */
         _PATH_CAUSE_MAX,
         _PATH_CAUSE_INVALID = -EINVAL,
 } PathCause;

@@ -20,6 +20,14 @@ static void for_each_session(Link *link, void (*verb)(Session *s))
         }
 }
 
+static void for_each_peer(Link *link, void (*verb)(Peer *peer))
+{
+        Peer *peer, *next;
+
+        HASH_ITER(hh, link->peers, peer, next)
+        verb(peer);
+}
+
 static void on_mapping(Mapping *mapping, void *userdata)
 {
         Link *link = userdata;
@@ -28,6 +36,7 @@ static void on_mapping(Mapping *mapping, void *userdata)
                 log_debug_errno(mapping->error, "%s: Cannot ask STUN servers about the port: %m",
                                 link->name);
         for_each_session(link, session_mapping_changed);
+        for_each_peer(link, peer_update_reason);
 }
 
 static void remove_mapping(Link *link, size_t i)
@@ -92,7 +101,8 @@ size_t link_mappings_servers(const Manager *m, SocketAddress *ret, size_t max)
         size_t n = 0;
 
         for (size_t i = 0; i < m->n_ice_servers && n < max; i++)
-                if (m->ice_servers[i].kind != ICE_SERVER_TURN_TCP)
+                if (m->ice_servers[i].kind == ICE_SERVER_STUN ||
+                    m->ice_servers[i].kind == ICE_SERVER_TURN_UDP)
                         ret[n++] = m->ice_servers[i].address;
         return n;
 }
@@ -119,6 +129,12 @@ void link_mappings_update(Link *link, bool again)
         link_mappings_consider_need(link);
 }
 
+void link_mappings_ask(Link *link)
+{
+        for (size_t i = 0; i < link->n_mappings; i++)
+                mapping_ask(link->mappings[i], /* hairpin= */ false);
+}
+
 static bool needs_mappings(const Link *link)
 {
         for (const Peer *peer = link->peers; peer; peer = peer->hh.next)
@@ -140,6 +156,79 @@ const SocketAddress *link_mapped_address(const Link *link, const SocketAddress *
         const Mapping *mapping = find_mapping(link, local);
 
         return mapping && socket_address_is_set(&mapping->mapped) ? &mapping->mapped : NULL;
+}
+
+/* Does TCP get through, where UDP may not? */
+static bool tcp_works(const Manager *m)
+{
+        for (size_t i = 0; i < m->n_rendezvous; i++)
+                if (m->rendezvous[i]->state == RENDEZVOUS_STATE_UP && m->rendezvous[i]->ops->uses_tcp)
+                        return true;
+        return false;
+}
+
+static NetworkMapping describe(const Mapping *mapping, const Manager *m)
+{
+        bool asked = mapping->state == MAPPING_STATE_SETTLED && mapping->n_servers > 0;
+
+        switch (mapping->kind) {
+        case MAPPING_NONE:
+        case MAPPING_ENDPOINT_INDEPENDENT:
+                return NETWORK_ENDPOINT_INDEPENDENT;
+        case MAPPING_VARIES:
+                return NETWORK_VARIES;
+        case MAPPING_UNKNOWN:
+                return asked && tcp_works(m) ? NETWORK_BLOCKED : NETWORK_UNKNOWN;
+        default:
+                return NETWORK_UNKNOWN;
+        }
+}
+
+/* In the order in which they help; what is not known may be the best. */
+static NetworkMapping better(NetworkMapping a, NetworkMapping b)
+{
+        static const uint8_t ranks[_NETWORK_MAX] = {
+                [NETWORK_ABSENT] = 0,
+                [NETWORK_BLOCKED] = 1,
+                [NETWORK_VARIES] = 2,
+                [NETWORK_UNKNOWN] = 3,
+                [NETWORK_ENDPOINT_INDEPENDENT] = 4,
+        };
+
+        return ranks[a] >= ranks[b] ? a : b;
+}
+
+static NetworkMapping describe_family(const Link *link, sa_family_t family)
+{
+        const Manager *m = link->manager;
+        NetworkMapping best = m->addresses_known ? NETWORK_ABSENT : NETWORK_UNKNOWN;
+
+        for (size_t i = 0; i < m->n_addresses; i++) {
+                const Mapping *mapping = find_mapping(link, &m->addresses[i]);
+
+                if (m->addresses[i].sa.sa_family == family)
+                        best = better(best, mapping ? describe(mapping, m) : NETWORK_UNKNOWN);
+        }
+        return best;
+}
+
+void link_mappings_describe(const Link *link, Network *ret)
+{
+        ret->ipv4 = describe_family(link, AF_INET);
+        ret->ipv6 = describe_family(link, AF_INET6);
+}
+
+bool link_udp_is_silent(const Link *link)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < link->n_mappings; i++) {
+                if (link->mappings[i]->state < MAPPING_STATE_SETTLED ||
+                    socket_address_is_set(&link->mappings[i]->mapped))
+                        return false;
+                n += link->mappings[i]->n_servers;
+        }
+        return n > 0;
 }
 
 bool link_mappings_are_settled(const Link *link)

@@ -21,11 +21,21 @@ size_t link_mappings_servers(const Manager *m, SocketAddress *ret, size_t max);
 /* The broker is gone: nothing is asked until link_mappings_update(…, again). */
 void link_mappings_lost(Link *link);
 
+/* The NAT may be another one: every server is asked anew. */
+void link_mappings_ask(Link *link);
+
 /* A peer of the link has got a direct path, or looks for another one. */
 void link_mappings_consider_need(Link *link);
 
+/* What is known of the network by the link's port, in each family: the best of what is known of our
+ * addresses of it. The policy is left as it is. */
+void link_mappings_describe(const Link *link, Network *ret);
+
 /* Where the port is seen from outside at our address `local` (its port is ignored); NULL: unknown. */
 const SocketAddress *link_mapped_address(const Link *link, const SocketAddress *local);
+
+/* Were servers asked from all our addresses, and has none answered? UDP is blocked then, most likely. */
+bool link_udp_is_silent(const Link *link);
 
 /* Have all servers answered, or had their time? */
 bool link_mappings_are_settled(const Link *link);

@@ -3,7 +3,9 @@
 #include "link.h"
 
 #include "carrier.h"
+#include "event-util.h"
 #include "link-mappings.h"
+#include "link-probes.h"
 #include "log.h"
 #include "manager.h"
 #include "session.h"
@@ -48,6 +50,7 @@ Link *link_free(Link *link)
 
         link_mappings_clear(link);
         free_peers(link);
+        sd_event_source_disable_unref(link->watch_timer);
         link->refresh = broker_call_free(link->refresh);
         if (link->manager->callbacks)
                 link->manager->callbacks->link_changed(link->manager, link, /* removed= */ true,
@@ -97,6 +100,7 @@ static void follow_port(Link *link, const WireguardDevice *device)
         mark_dirty(link);
         if (link->manager->redirect_settled)
                 link_mappings_update(link, /* again= */ false);
+        link_probes_update(link, /* forgotten= */ false);
         HASH_ITER(hh, link->peers, peer, next)
         {
                 carrier_port_changed(peer);
@@ -147,7 +151,57 @@ static int observe_peers(Link *link, const WireguardDevice *device)
         return 0;
 }
 
-int link_observe(Link *link, const WireguardDevice *device)
+/* ---- When to read it ---- */
+
+static bool has_paths(const Link *link)
+{
+        for (const Peer *peer = link->peers; peer; peer = peer->hh.next)
+                if (peer->path.kind != PATH_NONE)
+                        return true;
+        return false;
+}
+
+static int on_watch_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        link_refresh(userdata);
+        return 0;
+}
+
+static void arm_watch_timer(Link *link)
+{
+        usec_t due = watch_due(&link->watch);
+        int r;
+
+        if (due == USEC_INFINITY || !has_paths(link)) {
+                event_disarm_timer(link->watch_timer);
+                return;
+        }
+        r = event_arm_timer(link->manager->event, &link->watch_timer, usec_sub(due, now(CLOCK_BOOTTIME)),
+                            on_watch_timer, link, "link-watch");
+        if (r < 0)
+                log_warning_errno(r, "%s: Failed to watch the link, ignoring: %m", link->name);
+}
+
+void link_watch(Link *link)
+{
+        watch_ask(&link->watch, now(CLOCK_BOOTTIME));
+        arm_watch_timer(link);
+}
+
+void link_take_initiation(Link *link, const SocketAddress *endpoint)
+{
+        usec_t t = now(CLOCK_BOOTTIME);
+
+        for (Peer *peer = link->peers; peer; peer = peer->hh.next)
+                if (socket_address_equal(&peer->endpoint, endpoint))
+                        watch_take_initiation(&link->watch, &peer->initiated, t,
+                                              usec_sub(t, peer->handshake_at));
+        arm_watch_timer(link);
+}
+
+/* ---- What is read ---- */
+
+static int observe(Link *link, const WireguardDevice *device)
 {
         link->present = true;
         if (link->kind != device->kind || link->ifindex != device->ifindex || link->fwmark != device->fwmark)
@@ -159,6 +213,17 @@ int link_observe(Link *link, const WireguardDevice *device)
         follow_port(link, device);
         remove_absent_peers(link, device);
         return observe_peers(link, device);
+}
+
+int link_observe(Link *link, const WireguardDevice *device)
+{
+        int r;
+
+        link->busy = false;
+        r = observe(link, device);
+        watch_take_reading(&link->watch, now(CLOCK_BOOTTIME), link->busy);
+        arm_watch_timer(link);
+        return r;
 }
 
 static void on_device(Broker *b, int error, const WireguardDevice *device, void *userdata)

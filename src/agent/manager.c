@@ -9,15 +9,18 @@
 #include "event-util.h"
 #include "exchange.h"
 #include "link-mappings.h"
+#include "link-probes.h"
 #include "log.h"
+#include "peer-policy.h"
+#include "relays.h"
 #include "session.h"
 #include "sharing.h"
 #include "string-util.h"
 #include "try.h"
 
 /* Addresses come in bursts (a link comes up, gets an address for each family, a route): wait for the end of
- * one. */
-#define ADDRESSES_DELAY (100 * USEC_PER_MSEC)
+ * one. Whoever sets them up does so without a pause; what comes later is another burst. */
+#define ADDRESSES_DELAY (20 * USEC_PER_MSEC)
 /* … that may never come where containers come and go all the time. */
 #define ADDRESSES_DELAY_MAX USEC_PER_SEC
 
@@ -183,6 +186,7 @@ Manager *manager_free(Manager *m)
         cancel_lookups(m);
         sharing_lost(m);
         free(m->redirect_reason);
+        relays_free(m);
         proxy_pool_free(m->proxies);
         broker_free(m->broker);
         resolver_free(m->resolver);
@@ -275,6 +279,7 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
         {
                 link->present = false;
                 link_mappings_lost(link);
+                link_probes_lost(link);
         }
         for_each_peer(m, peer_update_reason);
 }
@@ -284,12 +289,22 @@ static void on_redirect_changed(Broker *b, void *userdata)
         sharing_update(userdata);
 }
 
+static void on_handshake_initiated(Broker *b, const char *name, const SocketAddress *endpoint,
+                                   void *userdata)
+{
+        Link *link = manager_find_link(userdata, name);
+
+        if (link)
+                link_take_initiation(link, endpoint);
+}
+
 const BrokerCallbacks manager_broker_callbacks = {
         .link_changed = on_link_changed,
         .link_removed = on_link_removed,
         .ready = on_broker_ready,
         .lost = on_broker_lost,
         .redirect_changed = on_redirect_changed,
+        .handshake_initiated = on_handshake_initiated,
 };
 
 /* What a negotiation has sent meanwhile came from its own port, and the pair that it finds, or has found, is
@@ -324,12 +339,16 @@ static void follow_sharing(Peer *peer)
 
 void manager_sharing_settled(Manager *m, bool forgotten)
 {
+        bool again = TAKE_GENERIC(m->mappings_doubted, false) || forgotten;
         Link *link, *next;
 
         if (forgotten)
                 for_each_peer(m, share_again);
         HASH_ITER(hh, m->links, link, next)
-        link_mappings_update(link, forgotten);
+        {
+                link_mappings_update(link, again);
+                link_probes_update(link, forgotten);
+        }
         for_each_peer(m, follow_sharing);
 }
 
@@ -476,48 +495,125 @@ static void doubt_handshake(Peer *peer)
         peer->doubted = now(CLOCK_BOOTTIME);
 }
 
-static void follow_addresses(Peer *peer)
+static void reconnect_from_address(Peer *peer)
 {
         peer_because(peer, PATH_CAUSE_ADDRESS_CHANGED);
         peer_reconnect(peer);
 }
 
-void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n)
+static void reconnect_by_route(Peer *peer)
 {
-        bool first = !m->addresses_known;
+        peer_because(peer, PATH_CAUSE_ROUTE_CHANGED);
+        peer_reconnect(peer);
+}
 
-        n = MIN(n, ELEMENTSOF(m->addresses));
-        if (!first && addresses_equal(m, addresses, n)) {
+static void reconnect_awake(Peer *peer)
+{
+        peer_because(peer, PATH_CAUSE_RESUMED);
+        peer_reconnect(peer);
+}
+
+/* Packets may leave by another way now, and come from elsewhere, or not come back at all. */
+static void doubt_everything(Manager *m, const char *why)
+{
+        for_each_peer(m, doubt_handshake);
+        for (size_t i = 0; i < m->n_rendezvous; i++)
+                if (m->rendezvous[i]->ops->renew)
+                        m->rendezvous[i]->ops->renew(m->rendezvous[i], why);
+}
+
+static bool leads_elsewhere(const RtnlDefaultRoute *before, const RtnlDefaultRoute *after)
+{
+        return before->ifindex != 0 && after->ifindex != 0 &&
+               (before->ifindex != after->ifindex ||
+                !socket_address_ip_equal(&before->gateway, &after->gateway));
+}
+
+/* A default route that goes, and is back as it was, leads where it led; the addresses tell whether anything
+ * was lost by it. */
+static bool follow_default_routes(Manager *m, const RtnlDefaultRoute routes[static 2])
+{
+        bool elsewhere = false;
+
+        for (size_t i = 0; i < ELEMENTSOF(m->routes); i++) {
+                elsewhere = elsewhere || leads_elsewhere(&m->routes[i], &routes[i]);
+                if (routes[i].ifindex != 0)
+                        m->routes[i] = routes[i];
+        }
+        return elsewhere;
+}
+
+static bool follow_addresses(Manager *m, const SocketAddress *addresses, size_t n)
+{
+        if (m->addresses_known && addresses_equal(m, addresses, n)) {
                 sharing_refresh(m);
-                return;
+                return false;
         }
         if (any_address_goes(m, addresses, n))
                 for_each_peer(m, doubt_handshake);
         if (n > 0)
                 memcpy(m->addresses, addresses, n * sizeof(*addresses));
         m->n_addresses = n;
-        m->addresses_known = true;
         for (size_t i = 0; i < n; i++)
                 log_debug("Our address %s.", SOCKET_ADDRESS_IP_STR(&addresses[i]));
         sharing_update(m);
-        if (first)
-                for_each_peer(m, try_now);
-        else if (n > 0)
-                for_each_peer(m, follow_addresses);
-        else
-                for_each_peer(m, peer_update_reason);
+        return true;
 }
 
-static void collect_addresses(Manager *m)
+void manager_set_network(Manager *m, const SocketAddress *addresses, size_t n,
+                         const RtnlDefaultRoute routes[static 2])
+{
+        bool first = !m->addresses_known, elsewhere, changed;
+
+        elsewhere = follow_default_routes(m, routes);
+        changed = follow_addresses(m, addresses, MIN(n, ELEMENTSOF(m->addresses)));
+        m->addresses_known = true;
+        if (elsewhere) {
+                log_debug("The default route leads elsewhere.");
+                /* By an interface, perhaps, where nothing shares WireGuard's port yet; and what the NAT
+                 * there makes of that port is asked for when something does. */
+                m->mappings_doubted = true;
+                sharing_update(m);
+                doubt_everything(m, "the default route leads elsewhere, connecting anew");
+        }
+        if (first)
+                for_each_peer(m, try_now);
+        else if (m->n_addresses == 0)
+                for_each_peer(m, peer_update_reason);
+        else if (changed)
+                for_each_peer(m, reconnect_from_address);
+        else if (elsewhere)
+                for_each_peer(m, reconnect_by_route);
+}
+
+void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n)
+{
+        manager_set_network(m, addresses, n, m->routes);
+}
+
+static void collect_network(Manager *m)
 {
         SocketAddress addresses[MANAGER_ADDRESSES_MAX];
+        const RtnlDefaultRoute routes[] = { rtnl_monitor_default_route(m->rtnl, AF_INET),
+                                            rtnl_monitor_default_route(m->rtnl, AF_INET6) };
         size_t n;
 
         n = addresses_collect(m->rtnl, &m->config->addresses, addresses, ELEMENTSOF(addresses));
-        manager_set_addresses(m, addresses, n);
+        manager_set_network(m, addresses, n, routes);
         for (size_t i = 0; i < m->n_rendezvous; i++)
                 if (m->rendezvous[i]->ops->network_changed)
                         m->rendezvous[i]->ops->network_changed(m->rendezvous[i]);
+}
+
+void manager_resumed(Manager *m)
+{
+        Link *link, *next;
+
+        log_info("The host has slept; every path is verified.");
+        HASH_ITER(hh, m->links, link, next)
+        link_mappings_ask(link);
+        doubt_everything(m, "the host has slept, connecting anew");
+        for_each_peer(m, reconnect_awake);
 }
 
 static int on_addresses_timer(sd_event_source *source, uint64_t t, void *userdata)
@@ -525,7 +621,7 @@ static int on_addresses_timer(sd_event_source *source, uint64_t t, void *userdat
         Manager *m = userdata;
 
         m->addresses_due = 0;
-        collect_addresses(m);
+        collect_network(m);
         return 0;
 }
 
@@ -553,7 +649,7 @@ static void on_rtnl_ready(RtnlMonitor *monitor, void *userdata)
         Manager *m = userdata;
 
         m->rtnl = monitor;
-        collect_addresses(m);
+        collect_network(m);
 }
 
 static const RtnlCallbacks rtnl_callbacks = {
@@ -584,26 +680,39 @@ bool manager_address_is_tunnelled(const Manager *m, const SocketAddress *a)
 
 /* STUN and TURN servers */
 
-static void add_server(Manager *m, const IceServerConfig *server, const SocketAddress *address)
+static void add_server(Manager *m, const IceServerConfig *config, const SocketAddress *address)
 {
-        bool turn = server->kind != ICE_SERVER_STUN;
+        IceServer server = { .kind = config->kind, .address = *address };
 
         if (GROW_ARRAY(m->ice_servers, m->ice_servers_allocated, m->n_ice_servers + 1) < 0) {
                 log_oom();
                 return;
         }
-        m->ice_servers[m->n_ice_servers++] = (IceServer) {
-                .kind = server->kind,
-                .address = *address,
-                .username = turn ? m->config->turn_user : NULL,
-                .password = turn ? m->config->turn_password : NULL,
-        };
+        if (config->kind == ICE_SERVER_STUN || relays_prepare(m, config, &server) >= 0)
+                m->ice_servers[m->n_ice_servers++] = server;
+}
+
+/* The server that carries its path is no longer ours to use: the path goes on until there is another. */
+static void leave_lost_relay(Peer *peer)
+{
+        const Session *s = peer->session;
+        const Manager *m = peer->link->manager;
+
+        if (!s || !s->selected || s->local.type != ICE_CANDIDATE_RELAY ||
+            relays_have(m, s->relay_kind, &s->relay, s->relay_generation))
+                return;
+        log_peer_full(peer, LOG_INFO, 0,
+                      "Its TURN server is no longer configured, looking for another path.");
+        peer_because(peer, PATH_CAUSE_CONFIGURATION);
+        peer->wants_tcp = false;
+        try_again(peer);
 }
 
 static void lookups_settled(Manager *m)
 {
         event_disarm_timer(m->lookups_timer);
         sharing_update(m);
+        for_each_peer(m, leave_lost_relay);
         for_each_peer(m, try_now);
 }
 
@@ -616,6 +725,8 @@ static void on_resolved(int error, const SocketAddress *addresses, size_t n, voi
         if (error < 0)
                 log_warning_errno(error, "Failed to resolve the %s server %s, ignoring: %m",
                                   ice_server_kind_to_string(lookup->server->kind), lookup->server->host);
+        if (error < 0)
+                relays_unresolved(m, lookup->server, error);
         for (size_t i = 0; i < n && i < ADDRESSES_PER_SERVER_MAX; i++)
                 add_server(m, lookup->server, &addresses[i]);
         server_lookup_free(lookup);
@@ -664,6 +775,9 @@ static int look_up_servers(Manager *m)
 
         cancel_lookups(m);
         m->n_ice_servers = 0;
+        r = relays_configure(m);
+        if (r < 0)
+                return r;
         if (!m->resolver) {
                 r = resolver_new(m->event, &m->resolver);
                 if (r < 0)
@@ -723,7 +837,7 @@ void manager_reload(Manager *m, Config *config)
         int r;
 
         cancel_lookups(m);
-        m->n_ice_servers = 0; /* they borrow from the configuration that goes */
+        m->relay_generation += !config_relay_credentials_equal(m->config, config);
         config_free(m->config);
         m->config = config;
         sort_links(m);
@@ -731,8 +845,11 @@ void manager_reload(Manager *m, Config *config)
         if (r < 0)
                 log_error_errno(r, "Failed to look up the servers: %m");
         if (m->rtnl && rtnl_monitor_is_ready(m->rtnl))
-                collect_addresses(m);
+                collect_network(m);
         sharing_update(m);
+        for_each_peer(m, peer_follow_configured_policy);
+        if (!m->lookups)
+                for_each_peer(m, leave_lost_relay);
         for_each_peer(m, try_now);
 }
 

@@ -23,6 +23,8 @@ typedef struct ManagerCallbacks {
 
 typedef struct ServerLookup ServerLookup;
 typedef struct IgnoredLink IgnoredLink;
+typedef struct RelayLeg RelayLeg;
+typedef struct RelayQuestion RelayQuestion;
 
 struct Manager {
         sd_event *event;                        /* a reference */
@@ -47,6 +49,7 @@ struct Manager {
         bool redirect_told;        /* in the log */
         bool redirect_again;       /* something changed since it was asked */
         bool redirect_forgotten;   /* the broker has lost the sockets that it shared */
+        bool mappings_doubted;     /* asked for anew when the redirect is settled */
         BrokerCall *redirect_call; /* in flight */
 
         /* Our addresses that are worth offering. */
@@ -54,18 +57,23 @@ struct Manager {
         SocketAddress addresses[MANAGER_ADDRESSES_MAX];
         size_t n_addresses;
         bool addresses_known;
+        RtnlDefaultRoute routes[2]; /* IPv4's and IPv6's; the last that there was */
         sd_event_source *addresses_timer;
         usec_t addresses_due; /* CLOCK_BOOTTIME: when it fires at the latest; 0: it is not armed */
 
         /* STUN and TURN servers, resolved. */
         Resolver *resolver;     /* owned */
         ServerLookup *lookups;  /* in flight */
-        IceServer *ice_servers; /* owned; credentials are borrowed from config */
+        IceServer *ice_servers; /* owned; without credentials, each session has its own (relays.h) */
         size_t n_ice_servers, ice_servers_allocated;
         sd_event_source *lookups_timer;
         bool lookups_overdue; /* negotiations do not wait for them any longer */
         RelayStatus *relays;  /* one for each TURN server of the configuration, in its order; relays.c's */
         size_t n_relays;
+        RelayLeg *relay_legs;           /* what speaks TLS to them */
+        RelayQuestion *relay_questions; /* they are being asked whether they work */
+        usec_t relays_asked;            /* CLOCK_BOOTTIME, 0: not yet */
+        unsigned relay_generation;      /* counts how often our credentials have become others */
 
         sd_event_source *flush; /* tells the API, once per turn */
         sd_event_source *trim_timer;
@@ -103,8 +111,31 @@ Link *manager_find_link(Manager *m, const char *name);
 
 size_t manager_n_rendezvous_up(const Manager *m);
 
-/* Our addresses have become these: peers that this concerns look for a path again. */
+/* What happens to the network, and what each calls for, the least that repairs:
+ *
+ *   an address of ours comes               paths that are not WireGuard's own are looked for again, beside
+ *                                          what is in use
+ *   one goes                               the same for all: WireGuard's last handshake no longer proves a
+ *                                          path
+ *   the default route leads elsewhere      the same, although no address changes, and the rendezvous
+ *                                          connect anew: what they have may be dead and not know it
+ *   the host has slept                     the same, and mappings in NATs are asked for anew
+ *   a rendezvous is back                   who has no good path says so there, the others nothing
+ *   a link comes, or with another key      its peers start from nothing
+ *   a link listens at another port         paths found for the port before are looked for again
+ *   a preshared key is another one         who has no handshake tries at once; others notice nothing
+ *
+ * An event that comes to nothing, such as an address that is announced again, calls for nothing. */
+
+/* Our addresses and the default routes, of IPv4 and IPv6 (unset: the family has none), have become these. */
+void manager_set_network(Manager *m, const SocketAddress *addresses, size_t n,
+                         const RtnlDefaultRoute routes[static 2]);
+
+/* Likewise, and the routes are as they were. */
 void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n);
+
+/* The host has slept, for who knows how long. */
+void manager_resumed(Manager *m);
 
 /* Are addresses and servers known, so that a negotiation can begin? */
 bool manager_can_negotiate(const Manager *m);

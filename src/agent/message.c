@@ -110,21 +110,23 @@ static int parse_json(Parser *p, const char *body, size_t size)
 }
 
 /* One object with every name once: whoever reads the first of two and whoever reads the last would disagree.
- */
-static int check_object(Parser *p)
+ * path: where it
+ * is, for the error. */
+static int check_object(Parser *p, sd_json_variant *v, const char *path)
 {
         size_t n;
 
-        if (!sd_json_variant_is_object(p->json))
-                return refuse(p, "not a JSON object");
-        n = sd_json_variant_elements(p->json);
+        if (!sd_json_variant_is_object(v))
+                return refuse(p, "%snot a JSON object", path);
+        n = sd_json_variant_elements(v);
         if (n / 2 > MESSAGE_MEMBERS_MAX)
-                return refuse(p, "more than %u members", MESSAGE_MEMBERS_MAX);
+                return refuse(p, "%smore than %u members", path, MESSAGE_MEMBERS_MAX);
         for (size_t i = 0; i < n; i += 2)
                 for (size_t k = 0; k < i; k += 2)
-                        if (streq(sd_json_variant_string(sd_json_variant_by_index(p->json, i)),
-                                  sd_json_variant_string(sd_json_variant_by_index(p->json, k))))
-                                return refuse(p, "member %zu has the name of an earlier one", i / 2 + 1);
+                        if (streq(sd_json_variant_string(sd_json_variant_by_index(v, i)),
+                                  sd_json_variant_string(sd_json_variant_by_index(v, k))))
+                                return refuse(p, "%smember %zu has the name of an earlier one", path,
+                                              i / 2 + 1);
         return 0;
 }
 
@@ -189,6 +191,16 @@ static int parse_sequence(Parser *p)
         return 0;
 }
 
+static int parse_stranded(Parser *p)
+{
+        sd_json_variant *v = sd_json_variant_by_key(p->json, "stranded");
+
+        if (v && !sd_json_variant_is_boolean(v))
+                return refuse(p, "stranded: not a boolean");
+        p->m.stranded = v && sd_json_variant_boolean(v);
+        return 0;
+}
+
 static int parse_sdp(Parser *p)
 {
         _cleanup_free_ char *error = NULL;
@@ -204,6 +216,57 @@ static int parse_sdp(Parser *p)
         return r == -EBADMSG ? refuse(p, "sdp: %s", error) : r;
 }
 
+/* One of our words, or whatever: a later version may have more of them. 1 and the word, 0 if there is no
+ * such member. */
+static int get_word(Parser *p, sd_json_variant *object, const char *name, const char **ret)
+{
+        sd_json_variant *v = sd_json_variant_by_key(object, name);
+
+        if (!v)
+                return 0;
+        if (!sd_json_variant_is_string(v))
+                return refuse(p, "network: %s: not a string", name);
+        *ret = sd_json_variant_string(v);
+        return 1;
+}
+
+static int parse_mapping(Parser *p, sd_json_variant *object, const char *name, NetworkMapping *ret)
+{
+        const char *word;
+        int r = get_word(p, object, name, &word);
+
+        if (r > 0)
+                *ret = MAX(network_mapping_from_string(word), NETWORK_UNKNOWN);
+        return r;
+}
+
+static int parse_policy(Parser *p, sd_json_variant *object, Policy *ret)
+{
+        const char *word;
+        int r = get_word(p, object, "policy", &word);
+
+        if (r > 0)
+                *ret = MAX(policy_from_string(word), POLICY_AUTO);
+        return r;
+}
+
+static int parse_network(Parser *p)
+{
+        sd_json_variant *v = sd_json_variant_by_key(p->json, "network");
+        int r;
+
+        if (!v)
+                return 0;
+        r = check_object(p, v, "network: ");
+        if (r < 0)
+                return r;
+        r = parse_mapping(p, v, "ipv4", &p->m.network.ipv4);
+        if (r < 0)
+                return r;
+        r = parse_mapping(p, v, "ipv6", &p->m.network.ipv6);
+        return r < 0 ? r : parse_policy(p, v, &p->m.network.policy);
+}
+
 static int parse(Parser *p, const char *body, size_t size)
 {
         int r;
@@ -211,7 +274,7 @@ static int parse(Parser *p, const char *body, size_t size)
         r = parse_json(p, body, size);
         if (r < 0)
                 return r;
-        r = check_object(p);
+        r = check_object(p, p->json, "");
         if (r < 0)
                 return r;
         r = parse_type(p);
@@ -229,7 +292,11 @@ static int parse(Parser *p, const char *body, size_t size)
         r = parse_id(p, "session", needs[p->m.type].session, &p->m.session);
         if (r < 0)
                 return r;
-        return parse_sdp(p);
+        r = parse_stranded(p);
+        if (r < 0)
+                return r;
+        r = parse_sdp(p);
+        return r < 0 ? r : parse_network(p);
 }
 
 int message_parse(const char *body, size_t size, Message *ret, char **ret_error)
@@ -259,6 +326,21 @@ static bool message_is_writable(const Message *m)
                need_is_met(needs[m->type].session, m->session != 0);
 }
 
+/* NULL: there is nothing to say. */
+static int format_network(const Network *n, sd_json_variant **ret)
+{
+        if (n->ipv4 == NETWORK_UNKNOWN && n->ipv6 == NETWORK_UNKNOWN && n->policy == POLICY_AUTO)
+                return 0;
+        return sd_json_buildo(
+                ret,
+                SD_JSON_BUILD_PAIR_CONDITION(n->ipv4 != NETWORK_UNKNOWN, "ipv4",
+                                             SD_JSON_BUILD_STRING(network_mapping_to_string(n->ipv4))),
+                SD_JSON_BUILD_PAIR_CONDITION(n->ipv6 != NETWORK_UNKNOWN, "ipv6",
+                                             SD_JSON_BUILD_STRING(network_mapping_to_string(n->ipv6))),
+                SD_JSON_BUILD_PAIR_CONDITION(n->policy != POLICY_AUTO, "policy",
+                                             SD_JSON_BUILD_STRING(policy_to_string(n->policy))));
+}
+
 static int format_sdp(const Message *m, char **ret)
 {
         if (needs[m->type].sdp != NEED_MANDATORY)
@@ -269,7 +351,7 @@ static int format_sdp(const Message *m, char **ret)
 
 int message_format(const Message *m, char **ret)
 {
-        _cleanup_(sd_json_variant_unrefp) sd_json_variant *json = NULL;
+        _cleanup_(sd_json_variant_unrefp) sd_json_variant *json = NULL, *network = NULL;
         char instance[HEX_SIZE(8)], to[HEX_SIZE(8)], session[HEX_SIZE(8)];
         _cleanup_erase_free_ char *sdp = NULL, *text = NULL;
         int r;
@@ -277,6 +359,9 @@ int message_format(const Message *m, char **ret)
         if (!message_is_writable(m))
                 return -EINVAL;
         r = format_sdp(m, &sdp);
+        if (r < 0)
+                return r;
+        r = format_network(&m->network, &network);
         if (r < 0)
                 return r;
         (void) snprintf(instance, sizeof(instance), "%016" PRIx64, m->instance);
@@ -288,7 +373,9 @@ int message_format(const Message *m, char **ret)
                 SD_JSON_BUILD_PAIR_CONDITION(m->to != 0, "for", SD_JSON_BUILD_STRING(to)),
                 SD_JSON_BUILD_PAIR_UNSIGNED("sequence", m->sequence),
                 SD_JSON_BUILD_PAIR_CONDITION(m->session != 0, "session", SD_JSON_BUILD_STRING(session)),
-                SD_JSON_BUILD_PAIR_CONDITION(!!sdp, "sdp", SD_JSON_BUILD_STRING(sdp)));
+                SD_JSON_BUILD_PAIR_CONDITION(m->stranded, "stranded", SD_JSON_BUILD_BOOLEAN(true)),
+                SD_JSON_BUILD_PAIR_CONDITION(!!sdp, "sdp", SD_JSON_BUILD_STRING(sdp)),
+                SD_JSON_BUILD_PAIR_CONDITION(!!network, "network", SD_JSON_BUILD_VARIANT(network)));
         if (r < 0)
                 return r;
         sd_json_variant_sensitive(json);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "alloc-util.h"
+#include "network.h"
 #include "sdp.h"
 
 /* The body of an envelope: one JSON object.
@@ -10,8 +11,14 @@
  * "89abcdef01234567", "sdp": "v=0\r\n…" }
  *
  * `for` is absent only in a hello to a peer whose instance is not known. `session` and `sdp` belong to
- * offer, answer and candidates; `bye` has a `session` if it ends just that one. Unknown members are ignored,
- * so that later versions may add some. */
+ * offer, answer and candidates; `bye` has a `session` if it ends just that one. `stranded` is true or
+ * absent. Any may have a `network`:
+ *
+ *     { "ipv4": "varies", "ipv6": "absent", "policy": "direct" }
+ *
+ * each member optional: what the sender has found out about its network (network.h), and which paths it
+ * wants. Unknown members are ignored, and a word of ours that is not known is as good as none, so that later
+ * versions may add some. */
 
 typedef enum MessageType {
         MESSAGE_HELLO,
@@ -36,7 +43,9 @@ typedef struct Message {
         uint64_t to;        /* "for": the recipient's; 0: absent */
         uint64_t sequence;  /* from 1 */
         uint64_t session;   /* 0: absent */
+        bool stranded;      /* the sender has no path that works: whatever is found is better */
         SdpDescription sdp; /* offer, answer: a description; candidates: a fragment */
+        Network network;    /* the sender's */
 } Message;
 
 /* A message holds an ICE password. */

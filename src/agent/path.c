@@ -13,20 +13,24 @@ DEFINE_STRING_TABLE(path_kind, PathKind);
 /* A shorter round-trip time counts if it is shorter by that, and by a quarter. */
 #define MARGIN (10 * USEC_PER_MSEC)
 
-static bool is_tcp(const Path *path)
-{
-        return path->local.transport != ICE_TRANSPORT_UDP || path->remote.transport != ICE_TRANSPORT_UDP;
-}
+static const char *const path_transport_table[_PATH_TRANSPORT_MAX] = {
+        [PATH_TRANSPORT_UDP] = "udp",
+        [PATH_TRANSPORT_TCP] = "tcp",
+        [PATH_TRANSPORT_TLS] = "tls",
+};
+DEFINE_STRING_TABLE(path_transport, PathTransport);
 
 static int grade(const Path *path)
 {
+        int transport = _PATH_TRANSPORT_MAX - path->transport;
+
         switch (path->kind) {
         case PATH_DIRECT:
-                return 5;
+                return 2 * _PATH_TRANSPORT_MAX + 1;
         case PATH_PROXIED:
-                return is_tcp(path) ? 3 : 4;
+                return _PATH_TRANSPORT_MAX + transport;
         case PATH_RELAYED:
-                return is_tcp(path) ? 1 : 2;
+                return transport;
         default:
                 return 0;
         }
@@ -47,5 +51,6 @@ int path_compare(const Path *a, const Path *b)
 
 bool path_is_best(const Path *path, bool shared)
 {
-        return path->kind == PATH_DIRECT || (!shared && path->kind == PATH_PROXIED && !is_tcp(path));
+        return path->kind == PATH_DIRECT ||
+               (!shared && path->kind == PATH_PROXIED && path->transport == PATH_TRANSPORT_UDP);
 }

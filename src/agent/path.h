@@ -18,8 +18,20 @@ typedef enum PathKind {
 
 DECLARE_STRING_TABLE(path_kind, PathKind); /* "none", "direct", "proxied", "relayed" */
 
+/* What carries the packets from this host to the peer, or to the TURN server of our end. */
+typedef enum PathTransport {
+        PATH_TRANSPORT_UDP,
+        PATH_TRANSPORT_TCP,
+        PATH_TRANSPORT_TLS, /* to a TURN server only */
+        _PATH_TRANSPORT_MAX,
+        _PATH_TRANSPORT_INVALID = -EINVAL,
+} PathTransport;
+
+DECLARE_STRING_TABLE(path_transport, PathTransport); /* "udp", "tcp", "tls" */
+
 typedef struct Path {
         PathKind kind;
+        PathTransport transport;
         IceCandidate local;
         IceCandidate remote;
         SocketAddress endpoint; /* what WireGuard was told */
@@ -32,8 +44,7 @@ typedef struct Path {
 /* Which of two paths is better: > 0 for the first, < 0 for the second, 0: none is so much better that
  * anybody should change for it. Direct pairs before relayed ones, UDP before TCP, WireGuard itself before
  * the proxy (but for relayed pairs, where one side has the relay and so the proxy), and then the round-trip
- * time, with a margin.
- */
+ * time, with a margin. */
 int path_compare(const Path *a, const Path *b);
 
 /* Is there no better kind? shared: WireGuard's port is, on this host; otherwise the proxy carries

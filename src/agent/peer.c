@@ -7,7 +7,7 @@
 #include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
-#include "peer-reason.h"
+#include "peer-policy.h"
 #include "reliance.h"
 #include "session.h"
 #include "string-util.h"
@@ -54,6 +54,7 @@ int peer_new(Link *link, const WireguardPeer *observed, Peer **ret)
         peer->public_key = observed->public_key;
         peer->path = peer_no_path;
         peer->reason = PEER_REASON_PEER_SILENT;
+        peer->policy = peer_configs_policy(&link->manager->config->peers, &observed->public_key);
         peer->hello_limit = (RateLimit) { .interval = USEC_PER_SEC, .burst = 4 };
         for (size_t i = 0; i < RENDEZVOUS_MAX; i++)
                 peer->incoming[i] = (RateLimit) { .interval = INCOMING_INTERVAL, .burst = INCOMING_BURST };
@@ -74,11 +75,12 @@ Peer *peer_free(Peer *peer)
 
         try_cancel(peer);
         exchange_stop(peer);
+        pulse_done(peer);
         carrier_release(peer);
         peer->session = session_free(peer->session);
         peer->old_session = session_free(peer->old_session);
+        sd_event_source_disable_unref(peer->policy_timer);
         sd_event_source_disable_unref(peer->retry_timer);
-        sd_event_source_disable_unref(peer->old_session_timer);
         sd_event_source_disable_unref(peer->reliance_timer);
         sd_event_source_disable_unref(peer->handover_timer);
         sd_event_source_disable_unref(peer->handshake_timer);
@@ -126,8 +128,23 @@ static void follow_handshake(Peer *peer, usec_t handshake)
         peer_changed(peer);
 }
 
+/* Is there more to see than that WireGuard is there? */
+static bool is_busy(const Peer *peer, const WireguardPeer *observed)
+{
+        usec_t interval = usec_sub(now(CLOCK_BOOTTIME), peer->observed);
+        bool handshake = peer->last_handshake != observed->last_handshake;
+
+        return peer->path.kind != PATH_NONE &&
+               (!socket_address_equal(&peer->endpoint, &observed->endpoint) ||
+                observed->rx_bytes < peer->rx_bytes || observed->tx_bytes < peer->tx_bytes ||
+                traffic_is_loud(observed->rx_bytes - peer->rx_bytes, interval, handshake) ||
+                traffic_is_loud(observed->tx_bytes - peer->tx_bytes, interval, handshake));
+}
+
 void peer_observe(Peer *peer, const WireguardPeer *observed)
 {
+        peer->link->busy = peer->link->busy || is_busy(peer, observed);
+        peer->observed = now(CLOCK_BOOTTIME);
         if (!socket_address_equal(&peer->endpoint, &observed->endpoint) ||
             peer->persistent_keepalive != observed->persistent_keepalive)
                 peer_changed(peer);
@@ -138,6 +155,7 @@ void peer_observe(Peer *peer, const WireguardPeer *observed)
         peer->persistent_keepalive = observed->persistent_keepalive;
         copy_allowed_ips(peer, observed);
         carrier_observe(peer);
+        pulse_follow(peer);
         reliance_follow(peer);
 }
 
@@ -170,12 +188,16 @@ static PathCause known_cause(const Peer *peer, usec_t t)
 void peer_set_path(Peer *peer, const Path *path)
 {
         usec_t t = now(CLOCK_BOOTTIME);
+        Path before = peer->path;
 
         if (history_record(&peer->history, path, known_cause(peer, t), now(CLOCK_REALTIME), t) < 0)
                 log_oom();
         peer->because = PATH_CAUSE_UNKNOWN;
         peer->path = *path;
         peer_changed(peer);
+        pulse_path_changed(peer, &before);
+        /* One that is connected stays so, when the path moves. */
+        peer_update_reason(peer);
 }
 
 void peer_because(Peer *peer, PathCause cause)
@@ -188,45 +210,6 @@ void peer_because_unless_known(Peer *peer, PathCause cause)
 {
         if (known_cause(peer, now(CLOCK_BOOTTIME)) == PATH_CAUSE_UNKNOWN)
                 peer_because(peer, cause);
-}
-
-static const char *rendezvous_trouble(const Manager *m)
-{
-        for (size_t i = 0; i < m->n_rendezvous; i++)
-                if (m->rendezvous[i]->error)
-                        return m->rendezvous[i]->error;
-        return m->n_rendezvous == 0 ? "none is configured" : NULL;
-}
-
-void peer_update_reason(Peer *peer)
-{
-        const Manager *m = peer->link->manager;
-        PeerReason reason;
-        const char *detail = NULL;
-
-        reason = peer_reason_decide(&(PeerEvidence) {
-                .broker_connected = m->broker && m->broker->connected,
-                .has_private_key = !wireguard_key_is_zero(&peer->link->public_key),
-                .has_listen_port = peer->link->listen_port != 0,
-                .has_address = m->n_addresses > 0,
-                .rendezvous_up = manager_n_rendezvous_up(m) > 0,
-                .envelope_refused = peer->refused_since_accepted,
-                .handshake_overdue = peer->handshake_overdue,
-                .state = peer->state,
-                .path = peer->path.kind,
-        });
-        if (reason == PEER_REASON_RENDEZVOUS_DOWN)
-                detail = rendezvous_trouble(m);
-        if (reason == PEER_REASON_NO_REDIRECT)
-                detail = m->redirect_reason;
-        if (free_and_strdup(&peer->reason_detail, detail) > 0)
-                peer_changed(peer);
-        if (peer->reason == reason)
-                return;
-        peer->reason = reason;
-        peer_changed(peer);
-        if (reason != PEER_REASON_NONE && reason != PEER_REASON_NEGOTIATING)
-                log_peer_full(peer, LOG_INFO, 0, "%s", peer_reason_explain(reason));
 }
 
 void peer_reconnect(Peer *peer)

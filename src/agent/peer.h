@@ -4,10 +4,14 @@
 #include <systemd/sd-event.h>
 #include <uthash.h>
 
+#include "attempts.h"
 #include "broker.h"
+#include "handover.h"
 #include "history.h"
+#include "network.h"
 #include "path.h"
 #include "proxy.h"
+#include "pulse.h"
 #include "signalling.h"
 
 typedef struct Link Link;
@@ -15,6 +19,7 @@ typedef struct Manager Manager;
 typedef struct Peer Peer;
 typedef struct Session Session;
 typedef struct PeerCall PeerCall;
+typedef struct ProbeSocket ProbeSocket;
 
 #define TOPIC_SIZE 65 /* 64 hexadecimal digits */
 #define RENDEZVOUS_MAX 16
@@ -33,21 +38,36 @@ DECLARE_STRING_TABLE(peer_state, PeerState); /* "waiting", … */
 
 /* Why the peer has not a direct path, from evidence. */
 typedef enum PeerReason {
-        PEER_REASON_NONE,            /* it has */
+        PEER_REASON_NONE, /* it has */
+        /* Somebody wants it so */
+        PEER_REASON_POLICY_HERE,  /* ours */
+        PEER_REASON_POLICY_THERE, /* the peer has said so */
+        /* Nothing can be said to the peer */
         PEER_REASON_BROKER_LOST,     /* icewire-broker is not there */
         PEER_REASON_NO_PRIVATE_KEY,  /* the link has none: nothing can be signed */
         PEER_REASON_NO_LISTEN_PORT,  /* the link is down or not bound to a port */
+        PEER_REASON_NO_ADDRESS,      /* this host has no usable address */
         PEER_REASON_RENDEZVOUS_DOWN, /* none is up */
-        PEER_REASON_PEER_SILENT, /* nothing came from it: it is off, or one side has the wrong public key of
-                                    the other */
+        /* The peer does not answer */
+        PEER_REASON_PEER_SILENT,      /* nothing has ever come from it: it is off, or one side has the wrong
+                                         public      key of the other */
+        PEER_REASON_PEER_OFFLINE,     /* it was there, and is no longer */
         PEER_REASON_ENVELOPE_REFUSED, /* what came does not open: the preshared keys differ, or it is forged
                                        */
         PEER_REASON_NEGOTIATING,      /* wait a moment */
-        PEER_REASON_NO_ADDRESS,       /* this host has no usable address */
-        PEER_REASON_NO_PATH,          /* no candidate pair works */
-        PEER_REASON_NO_HANDSHAKE,   /* the path is good, but WireGuard's handshake is not answered over it */
-        PEER_REASON_NO_REDIRECT,    /* the pair is direct, but only the proxy can carry it here */
-        PEER_REASON_NO_DIRECT_PAIR, /* only a relay connects the two */
+        /* The network is in the way */
+        PEER_REASON_RELAY_REFUSED,     /* no pair works, and our TURN servers refuse us */
+        PEER_REASON_RELAY_UNREACHABLE, /* no pair works, and our TURN servers do not answer */
+        PEER_REASON_UDP_BLOCKED_HERE,  /* no STUN server answers us, while TCP works */
+        PEER_REASON_UDP_BLOCKED_THERE, /* the peer says so of its network */
+        PEER_REASON_MAPPING_VARIES,    /* both NATs choose their ports by destination */
+        PEER_REASON_NO_COMMON_FAMILY,  /* one has only IPv4, the other one only IPv6 */
+        PEER_REASON_NO_PATH,           /* no candidate pair works, and we do not know why */
+        PEER_REASON_NO_DIRECT_PAIR,    /* only a relay connects the two, and we do not know why */
+        PEER_REASON_ONLY_TCP,          /* only TCP connects the two, likewise */
+        /* It is WireGuard, or how we get at its port */
+        PEER_REASON_NO_HANDSHAKE, /* the path is good, but WireGuard's handshake is not answered over it */
+        PEER_REASON_NO_REDIRECT,  /* the pair is direct, but only the proxy can carry it here */
         _PEER_REASON_MAX,
         _PEER_REASON_INVALID = -EINVAL,
 } PeerReason;
@@ -78,6 +98,8 @@ struct Peer {
         usec_t last_handshake; /* CLOCK_REALTIME, 0: never */
         usec_t handshake_at;   /* the same in CLOCK_BOOTTIME, which nobody sets back */
         uint64_t rx_bytes, tx_bytes;
+        usec_t observed;  /* that reading; CLOCK_BOOTTIME */
+        usec_t initiated; /* WireGuard's last handshake initiation that we were told of; CLOCK_BOOTTIME */
         uint16_t persistent_keepalive;
         IpPrefix *allowed_ips;
         size_t n_allowed_ips;
@@ -92,7 +114,15 @@ struct Peer {
         PeerCounters counters;
         bool dirty; /* to be told to the API at the end of this turn */
 
+        /* peer-policy.c: which paths it may have */
+        Policy policy;
+        bool policy_temporary;         /* set by a person until icewire.conf is read again */
+        sd_event_source *policy_timer; /* ends a path that the policy forbids and nothing has replaced */
+
         /* exchange.c: what it and we say to each other */
+        Network network;   /* what it has told of its own, last */
+        bool said_goodbye; /* and nothing else since */
+        unsigned n_asked;  /* how often it was asked for a session since it last said something */
         Signalling signalling;
         char topic_send[TOPIC_SIZE], topic_receive[TOPIC_SIZE]; /* "": not derived yet */
         RateLimit incoming[RENDEZVOUS_MAX]; /* by rendezvous: one that is flooded does not mute the others */
@@ -102,7 +132,6 @@ struct Peer {
 
         /* try.c: when to try again */
         sd_event_source *retry_timer;
-        unsigned retry_step;
         bool suspect; /* ICE has lost the pair that carries the path: a new one is looked for, and the path
                          dropped if it really is dead */
         uint64_t suspect_since_packets; /* what the proxy had received by then */
@@ -110,11 +139,16 @@ struct Peer {
         bool silent; /* what we last asked was not answered: the instance that we know may be gone */
         RateLimit hello_limit;
 
+        bool path_is_dead;     /* whatever is found takes over */
+        bool peer_is_stranded; /* so it says, and does not use the path */
+        Attempts attempts;
+
         /* The newest negotiation; and the one before it, that carried the path when this one began and goes
-         * when this one has taken over. */
+         * when this one has taken over. Which of them carries it now: carrier_session(). */
         Session *session;
         Session *old_session;
-        sd_event_source *old_session_timer;
+        bool wants_tcp; /* the next session is to have TCP candidates: what was tried last has not led to a
+                           direct path, or the peer asks for it */
         unsigned sharing_failures; /* in a row: the broker does not share a session's sockets;
                                       peer_reconnect() gives it another chance */
 
@@ -127,10 +161,19 @@ struct Peer {
         usec_t doubted; /* CLOCK_BOOTTIME: a handshake from before proves nothing; the peer has said
                            goodbye, an address of ours has gone, or a person asks for another path */
 
+        Pulse pulse; /* pulse.c: does the path work? */
+
+        /* path-switch.c: from the path in use to another beside it */
+        Handover handover;
+        sd_event_source *handover_timer;
+        Path held;                          /* that other one, while it is held; its session is the newest */
+        Path previous;                      /* the one that was left, while there is a way back */
+        SocketAddress moved_from, moved_to; /* what the broker moves; unset: nothing */
+        uint64_t moved_packets;             /* so many were */
+        bool switch_is_prepared;            /* a call is under way */
+
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;
-        sd_event_source *handover_timer; /* from the proxy to WireGuard itself */
-        uint64_t handover_since_packets; /* what the proxy had received by then */
         sd_event_source *handshake_timer;
         unsigned handshake_step;
         RateLimit endpoint_limit; /* how often we insist on ours */

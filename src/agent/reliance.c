@@ -64,7 +64,8 @@ static bool endpoint_works(const Peer *peer)
 
 bool peer_is_self_reliant(const Peer *peer)
 {
-        return !carrier_has_session(peer) && !handshake_is_doubtful(peer) && endpoint_works(peer);
+        return peer->policy != POLICY_RELAY && !carrier_session(peer) && !handshake_is_doubtful(peer) &&
+               !pulse_is_dead(peer) && endpoint_works(peer);
 }
 
 static void judge(Peer *peer)
@@ -142,10 +143,11 @@ static void take_care(Peer *peer)
 /* A direct path is WireGuard's own, and its keepalives hold the NATs on the way open as ICE's would. */
 static bool can_do_without_session(const Peer *peer)
 {
-        return session_is_selected(peer->session) && !peer->old_session && !peer->proxy && !peer->renew &&
-               peer->path.kind == PATH_DIRECT && peer->state == PEER_STATE_CONNECTED &&
-               peer->persistent_keepalive > 0 && peer->persistent_keepalive <= CARRIER_KEEPALIVE &&
-               handshake_is_fresh(peer) && usec_sub(now(CLOCK_BOOTTIME), peer->path.since) > REST_AFTER;
+        return peer->session && carrier_session(peer) == peer->session && !peer->old_session &&
+               !peer->proxy && !peer->renew && peer->path.kind == PATH_DIRECT &&
+               peer->state == PEER_STATE_CONNECTED && peer->persistent_keepalive > 0 &&
+               peer->persistent_keepalive <= CARRIER_KEEPALIVE && handshake_is_fresh(peer) &&
+               usec_sub(now(CLOCK_BOOTTIME), peer->path.since) > REST_AFTER;
 }
 
 /* What it cost is free for others: memory, descriptors, allocations at the TURN servers, and wake-ups. */
@@ -162,7 +164,8 @@ void reliance_follow(Peer *peer)
 
         judge(peer);
         works = endpoint_works(peer);
-        if (works && peer->path.kind == PATH_NONE && !session_is_negotiating(peer->session))
+        if (works && peer->path.kind == PATH_NONE && !session_is_negotiating(peer->session) &&
+            peer->policy != POLICY_RELAY)
                 leave_alone(peer);
         else if (!works && carrier_is_plain(peer))
                 take_care(peer);

@@ -43,6 +43,7 @@ typedef struct RendezvousMqtt {
         usec_t up_since;
         usec_t retry_delay;
         RateLimit hurry;
+        bool in_a_hurry; /* the timer is armed for now */
         sd_event_source *retry_timer;
         sd_event_source *subscribe_source;
         Subscription *subscriptions;
@@ -56,11 +57,31 @@ static RendezvousMqtt *from_rendezvous(Rendezvous *r)
 /* ---- State ---- */
 
 static int mqtt_begin(RendezvousMqtt *rm);
+static void mqtt_try_next_address(RendezvousMqtt *rm);
 
 static int on_retry(sd_event_source *s, uint64_t t, void *userdata)
 {
-        (void) mqtt_begin(userdata);
+        RendezvousMqtt *rm = userdata;
+
+        if (TAKE_GENERIC(rm->in_a_hurry, false) && rm->n_addresses > 0) {
+                rm->next_address = 0;
+                mqtt_try_next_address(rm);
+        } else
+                (void) mqtt_begin(rm);
         return 0;
+}
+
+/* At once, and without asking for the name: whether name servers answer where we are now is not known yet.
+ * If the addresses are no good it begins from the start. False: not so often. */
+static bool mqtt_hurry(RendezvousMqtt *rm)
+{
+        if (rm->in_a_hurry)
+                return true;
+        if (rm->query || !ratelimit_ok(&rm->hurry, now(CLOCK_BOOTTIME)) ||
+            event_arm_timer(rm->event, &rm->retry_timer, 0, on_retry, rm, "rendezvous-mqtt-retry") < 0)
+                return false;
+        rm->retry_delay = RETRY_DELAY_MIN;
+        return rm->in_a_hurry = true;
 }
 
 /* Half of the delay is left to chance: everybody's connection breaks at the same moment. */
@@ -265,8 +286,6 @@ static void on_subscribed(Mqtt *m, int mid, const bool *granted, size_t n, void 
                                   "+ must be allowed to read and write");
 }
 
-static void mqtt_try_next_address(RendezvousMqtt *rm);
-
 static void on_closed(Mqtt *m, int error, const char *reason, void *userdata)
 {
         RendezvousMqtt *rm = userdata;
@@ -276,8 +295,11 @@ static void on_closed(Mqtt *m, int error, const char *reason, void *userdata)
                 rm->retry_delay = RETRY_DELAY_MIN;
         rm->up_since = 0;
         rm->mqtt = NULL;
+        /* Our address has gone, not the server: there may be another one of ours. */
+        if (was_up && error == -EADDRNOTAVAIL && mqtt_hurry(rm))
+                mqtt_change_state(rm, RENDEZVOUS_STATE_DOWN, reason);
         /* A server that was reached and does not want us will not at its other address either. */
-        if (!was_up && error != -EACCES && rm->next_address < rm->n_addresses)
+        else if (!was_up && error != -EACCES && rm->next_address < rm->n_addresses)
                 mqtt_try_next_address(rm);
         else
                 mqtt_give_up(rm, reason);
@@ -396,11 +418,22 @@ static void rendezvous_mqtt_network_changed(Rendezvous *r)
                 mqtt_check_address(rm->mqtt);
                 return;
         }
-        if (r->state != RENDEZVOUS_STATE_DOWN || rm->query || !ratelimit_ok(&rm->hurry, now(CLOCK_BOOTTIME)))
+        if (r->state == RENDEZVOUS_STATE_DOWN)
+                (void) mqtt_hurry(rm);
+}
+
+static void rendezvous_mqtt_renew(Rendezvous *r, const char *why)
+{
+        RendezvousMqtt *rm = from_rendezvous(r);
+
+        if (!mqtt_hurry(rm)) {
+                rendezvous_mqtt_network_changed(r);
                 return;
-        event_disarm_timer(rm->retry_timer);
-        rm->retry_delay = RETRY_DELAY_MIN;
-        (void) mqtt_begin(rm);
+        }
+        rm->mqtt = mqtt_free(rm->mqtt);
+        rm->up_since = 0;
+        /* May free us. */
+        mqtt_change_state(rm, RENDEZVOUS_STATE_DOWN, why);
 }
 
 static const RendezvousOps rendezvous_mqtt_ops = {
@@ -408,7 +441,9 @@ static const RendezvousOps rendezvous_mqtt_ops = {
         .unsubscribe = rendezvous_mqtt_unsubscribe,
         .publish = rendezvous_mqtt_publish,
         .network_changed = rendezvous_mqtt_network_changed,
+        .renew = rendezvous_mqtt_renew,
         .free = rendezvous_mqtt_free,
+        .uses_tcp = true,
 };
 
 static char *server_name(const MqttServerConfig *server)

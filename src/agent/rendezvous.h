@@ -39,7 +39,11 @@ typedef struct RendezvousOps {
         int (*publish)(Rendezvous *r, const char *topic, const void *envelope, size_t size);
         /* Addresses, links or routes of this host have changed; NULL: that does not matter. */
         void (*network_changed)(Rendezvous *r);
+        /* What it has of connections may be dead and not know it: it is to connect anew, now. why: for
+         * people. NULL: it has none. */
+        void (*renew)(Rendezvous *r, const char *why);
         Rendezvous *(*free)(Rendezvous *r);
+        bool uses_tcp; /* that it is up shows that TCP gets through */
 } RendezvousOps;
 
 typedef struct RendezvousCallbacks {

@@ -8,7 +8,10 @@
 #include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
+#include "path-switch.h"
+#include "peer-policy.h"
 #include "random-util.h"
+#include "relays.h"
 #include "shared-candidates.h"
 #include "sharing.h"
 #include "try.h"
@@ -25,7 +28,11 @@
 /* When the broker has refused so many sessions' sockets in a row, the proxy serves. */
 #define SHARING_FAILURES_MAX 2
 
+/* A relayed path is renewed so long before its credentials run out. */
+#define RENEW_BEFORE (60 * 60 * USEC_PER_SEC)
+
 static int on_timer(sd_event_source *source, uint64_t t, void *userdata);
+static int arm_timer(Session *s, usec_t delay);
 
 static void fill_description(const Session *s, SdpDescription *d)
 {
@@ -99,16 +106,38 @@ static void on_candidate(IceAgent *ice, const IceCandidate *candidate, void *use
         schedule_trickle(s);
 }
 
+static bool has_relay(const Session *s)
+{
+        for (size_t i = 0; i < s->n_candidates; i++)
+                if (s->candidates[i].type == ICE_CANDIDATE_RELAY)
+                        return true;
+        return false;
+}
+
 static void on_gathering_done(IceAgent *ice, void *userdata)
 {
         Session *s = userdata;
 
         s->gathering_done = true;
+        relays_consider(s->peer->link->manager, has_relay(s) || !peer_policy_allows_relays(s->peer));
         schedule_trickle(s);
+}
+
+/* The checks over UDP lead nowhere. */
+static void consider_tcp(Session *s)
+{
+        const Link *link = s->peer->link;
+
+        if (s->tcp || s->selected || link->manager->config->tcp != TCP_MODE_AUTO ||
+            !link_udp_is_silent(link))
+                return;
+        s->restart = true;
+        (void) arm_timer(s, 0);
 }
 
 void session_mapping_changed(Session *s)
 {
+        consider_tcp(s);
         if (s->shared)
                 schedule_trickle(s);
 }
@@ -126,12 +155,15 @@ static void keep_early_data(Session *s, const void *data, size_t size)
         s->early_size = size;
 }
 
-static void deliver_early_data(Session *s)
+void session_deliver_early_data(Session *s)
 {
-        _cleanup_free_ void *data = TAKE_PTR(s->early);
+        _cleanup_free_ void *data = NULL;
 
-        if (data && s->peer->proxy)
-                proxy_deliver(s->peer->proxy, data, s->early_size);
+        if (!s->peer->proxy)
+                return;
+        data = TAKE_PTR(s->early);
+        if (data)
+                proxy_deliver(s->peer->proxy, data, s->early_size, /* late= */ false);
 }
 
 /* libnice knows no candidate at the link's port, so it has discovered what leaves from there. A pair of a
@@ -142,19 +174,88 @@ static bool leaves_from_link_port(const IceCandidate *local)
         return local->type == ICE_CANDIDATE_PRFLX && local->transport == ICE_TRANSPORT_UDP;
 }
 
+static bool is_refused_relay(const Session *s, const IceCandidate *remote)
+{
+        for (size_t i = 0; i < s->n_refused_relays; i++)
+                if (socket_address_equal(&s->refused_relays[i], &remote->address))
+                        return true;
+        return false;
+}
+
+/* ICE discovers also what it was not told: a check of the peer's may come from a relay. */
+static bool pair_is_allowed(const Session *s, const IceCandidate *local, const IceCandidate *remote)
+{
+        return peer_policy_allows_pair(s->peer, local->type,
+                                       is_refused_relay(s, remote) ? ICE_CANDIDATE_RELAY : remote->type);
+}
+
+PathTransport session_transport(const Session *s)
+{
+        if (s->local.type != ICE_CANDIDATE_RELAY)
+                return s->local.transport == ICE_TRANSPORT_UDP ? PATH_TRANSPORT_UDP : PATH_TRANSPORT_TCP;
+        switch (s->relay_kind) {
+        case ICE_SERVER_TURN_TCP:
+                return PATH_TRANSPORT_TCP;
+        case ICE_SERVER_TURN_TLS:
+                return PATH_TRANSPORT_TLS;
+        default:
+                return PATH_TRANSPORT_UDP;
+        }
+}
+
+static int on_expiry(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Session *s = userdata;
+
+        log_peer_full(s->peer, LOG_DEBUG, 0, "The credentials for its relay are about to run out.");
+        s->peer->wants_tcp = false;
+        try_again(s->peer);
+        return 0;
+}
+
+/* Which server it is, and until when. */
+static void look_at_relay(Session *s)
+{
+        usec_t left = usec_sub(s->relay_expires, usec_add(now(CLOCK_REALTIME), RENEW_BEFORE));
+
+        event_disarm_timer(s->expiry);
+        if (s->local.type != ICE_CANDIDATE_RELAY ||
+            ice_agent_selected_server(s->ice, &s->relay_kind, &s->relay) < 0)
+                return;
+        if (s->relay_expires != USEC_INFINITY)
+                (void) event_arm_timer(s->peer->link->manager->event, &s->expiry, left, on_expiry, s,
+                                       "session-expiry");
+}
+
+/* A controlling agent with TCP candidates nominates only once (RFC 6544 section 8), and may have been too
+ * quick: so what has not led to a direct path over UDP is tried the other way next time. */
+static void remember_what_was_tried(Session *s)
+{
+        bool direct = s->selected && s->local.type != ICE_CANDIDATE_RELAY &&
+                      s->remote.type != ICE_CANDIDATE_RELAY && s->local.transport == ICE_TRANSPORT_UDP;
+
+        s->peer->wants_tcp = !direct && !s->tcp;
+}
+
 static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandidate *remote, void *userdata)
 {
         Session *s = userdata;
 
+        if (!pair_is_allowed(s, local, remote)) {
+                log_peer_full(s->peer, LOG_DEBUG, 0, "Policy forbids the pair %s, %s.",
+                              ICE_CANDIDATE_STR(local), ICE_CANDIDATE_STR(remote));
+                return;
+        }
         s->selected = true;
         s->local = *local;
         s->remote = *remote;
+        look_at_relay(s);
+        remember_what_was_tried(s);
         s->pair_shared = s->shared && leaves_from_link_port(local);
         if (s->pair_shared)
                 shared_candidates_name(s->peer->link, s->candidates, s->n_candidates, &s->local);
         event_disarm_timer(s->timer);
-        carrier_take_over(s);
-        deliver_early_data(s);
+        path_switch_consider(s);
 }
 
 static void on_state(IceAgent *ice, IceState state, void *userdata)
@@ -167,18 +268,23 @@ static void on_state(IceAgent *ice, IceState state, void *userdata)
                 return; /* still in the making: whoever makes it sees the error, or the timer does */
         if (s->selected && (state == ICE_STATE_CONNECTED || state == ICE_STATE_READY))
                 try_session_revived(s);
-        if (state == ICE_STATE_FAILED && (s->selected || s->remote_ended))
+        if (state == ICE_STATE_FAILED && (s->selected || s->remote_ended)) {
+                remember_what_was_tried(s);
                 try_session_failed(s, /* answered= */ true);
+        }
 }
 
 static void on_data(IceAgent *ice, const void *data, size_t size, void *userdata)
 {
         Session *s = userdata;
+        bool in_use = carrier_session(s->peer) == s;
 
         if (s->peer->proxy)
-                proxy_deliver(s->peer->proxy, data, size);
+                proxy_deliver(s->peer->proxy, data, size, /* late= */ !in_use);
         else
                 keep_early_data(s, data, size);
+        if (!in_use)
+                path_switch_heard(s);
 }
 
 static const IceAgentCallbacks ice_callbacks = {
@@ -190,14 +296,27 @@ static const IceAgentCallbacks ice_callbacks = {
 };
 
 /* Where the link's port is seen from outside is asked for the link, not for each session. */
-static size_t choose_servers(const Session *s, IceServer *ret)
+static size_t choose_servers(Session *s, const char *username, const char *password, IceServer *ret)
 {
         const Manager *m = s->peer->link->manager;
         size_t n = 0;
 
-        for (size_t i = 0; i < m->n_ice_servers; i++)
-                if (!s->shared || m->ice_servers[i].kind != ICE_SERVER_STUN)
-                        ret[n++] = m->ice_servers[i];
+        for (size_t i = 0; i < m->n_ice_servers; i++) {
+                IceServer server = m->ice_servers[i];
+                bool turn = server.kind != ICE_SERVER_STUN;
+
+                if (turn ? !password || !peer_policy_allows_relays(s->peer) ||
+                                    !relays_adapt(m, m->addresses, m->n_addresses, &server)
+                         : s->shared)
+                        continue;
+                if (turn) {
+                        server.username = username;
+                        server.password = password;
+                }
+                if (server.kind == ICE_SERVER_TURN_UDP && s->n_udp_relays < ELEMENTSOF(s->udp_relays))
+                        s->udp_relays[s->n_udp_relays++] = server.address;
+                ret[n++] = server;
+        }
         return n;
 }
 
@@ -205,18 +324,27 @@ static int make_agent(Session *s)
 {
         Manager *m = s->peer->link->manager;
         _cleanup_free_ IceServer *servers = NULL;
+        _cleanup_free_ char *username = NULL;
+        _cleanup_erase_free_ char *password = NULL;
         int r;
 
         servers = new0(IceServer, m->n_ice_servers + 1);
         if (!servers)
                 return -ENOMEM;
+        s->relay_expires = USEC_INFINITY;
+        s->relay_generation = m->relay_generation;
+        r = relays_credentials(m, &username, &password, &s->relay_expires);
+        if (r < 0 && r != -ENOENT)
+                return r;
         r = ice_agent_new(m->event,
                           &(IceAgentParameters) {
                                   .controlling = s->controlling,
+                                  .relay_only = s->peer->policy == POLICY_RELAY,
+                                  .tcp = s->tcp,
                                   .local_addresses = m->addresses,
                                   .n_local_addresses = m->n_addresses,
                                   .servers = servers,
-                                  .n_servers = choose_servers(s, servers),
+                                  .n_servers = choose_servers(s, username, password, servers),
                           },
                           &ice_callbacks, s, &s->ice);
         if (r < 0)
@@ -274,7 +402,32 @@ static void grow_buffers(Session *s)
                 (void) b->ops->grow_buffers(b, fds, n);
 }
 
-static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, bool controlling, Session **ret)
+static bool has_tcp_candidate(const SdpDescription *sdp)
+{
+        for (size_t i = 0; i < sdp->n_candidates; i++)
+                if (sdp->candidates[i].transport != ICE_TRANSPORT_UDP)
+                        return true;
+        return false;
+}
+
+/* offer: the peer's; NULL: it is ours. A path that is lost is not the time for it, since libnice takes
+ * longer to settle on a pair then. */
+static bool wants_tcp(const Peer *peer, const Message *offer)
+{
+        if (peer->policy == POLICY_RELAY)
+                return false;
+        switch (peer->link->manager->config->tcp) {
+        case TCP_MODE_YES:
+                return true;
+        case TCP_MODE_NO:
+                return false;
+        default:
+                return (offer ? has_tcp_candidate(&offer->sdp) : peer->wants_tcp && !peer->suspect) ||
+                       link_udp_is_silent(peer->link);
+        }
+}
+
+static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, const Message *offer, Session **ret)
 {
         _cleanup_(session_freep) Session *s = NULL;
         int r;
@@ -285,12 +438,16 @@ static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, bool con
         s->peer = peer;
         s->id = id;
         s->peer_instance = peer_instance;
-        s->controlling = controlling;
+        s->controlling = !offer;
+        s->tcp = wants_tcp(peer, offer);
         s->started = now(CLOCK_BOOTTIME);
         s->shared = sharing_is_on(peer->link->manager) && peer->sharing_failures < SHARING_FAILURES_MAX;
         r = make_agent(s);
         if (r < 0)
                 return r;
+        strcpy(s->credentials.local_ufrag, ice_agent_ufrag(s->ice));
+        strcpy(s->credentials.local_pwd, ice_agent_pwd(s->ice));
+        s->credentials.controlling = s->controlling;
         grow_buffers(s);
         peer->counters.sessions++;
         *ret = TAKE_PTR(s);
@@ -320,8 +477,11 @@ Session *session_free(Session *s)
                 return NULL;
         carrier_forget_session(s);
         stop_sharing(s);
+        pulse_session_ends(s);
+        stun_check_credentials_erase(&s->credentials);
         sd_event_source_disable_unref(s->trickle);
         sd_event_source_disable_unref(s->timer);
+        sd_event_source_disable_unref(s->expiry);
         ice_agent_free(s->ice);
         free(s->early);
         forget_offer(s);
@@ -339,38 +499,70 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
 {
         Session *s = userdata;
 
+        if (s->restart) {
+                s->peer->wants_tcp = true;
+                try_again(s->peer);
+                return 0;
+        }
         if (!s->answered && s->n_offers < OFFERS_MAX) {
                 session_repeat_description(s);
                 s->n_offers++;
                 (void) arm_timer(s, OFFER_INTERVAL << (s->n_offers - 1));
                 return 0;
         }
+        if (s->answered)
+                remember_what_was_tried(s);
         try_session_failed(s, s->answered);
         return 0;
 }
 
+static void refuse_relay(Session *s, const IceCandidate *c)
+{
+        if (!is_refused_relay(s, c) && s->n_refused_relays < SESSION_REFUSED_RELAYS_MAX)
+                s->refused_relays[s->n_refused_relays++] = c->address;
+}
+
+static void take_candidate(Session *s, const IceCandidate *c)
+{
+        int r;
+
+        if (c->type == ICE_CANDIDATE_RELAY && !peer_policy_allows_relays(s->peer)) {
+                refuse_relay(s, c);
+                return;
+        }
+        if (!address_is_usable_remote(&c->address, NULL, 0) ||
+            manager_address_is_tunnelled(s->peer->link->manager, &c->address)) {
+                log_peer_full(s->peer, LOG_DEBUG, 0, "Remote candidate %s is of no use here.",
+                              ICE_CANDIDATE_STR(c));
+                return;
+        }
+        r = ice_agent_add_remote_candidate(s->ice, c);
+        if (r > 0)
+                log_peer_full(s->peer, LOG_DEBUG, 0, "Remote candidate %s.", ICE_CANDIDATE_STR(c));
+}
+
+/* The peer has found out that UDP leads nowhere, which only the controlling side can act on. */
+static void consider_peers_tcp(Session *s, const SdpDescription *sdp)
+{
+        if (s->tcp || !s->controlling || s->selected || !has_tcp_candidate(sdp) ||
+            s->peer->link->manager->config->tcp != TCP_MODE_AUTO)
+                return;
+        s->restart = true;
+        (void) arm_timer(s, 0);
+}
+
 static void take_candidates(Session *s, const SdpDescription *sdp)
 {
-        const Manager *m = s->peer->link->manager;
-
-        for (size_t i = 0; i < sdp->n_candidates; i++) {
-                const IceCandidate *c = &sdp->candidates[i];
-                int r;
-
-                if (!address_is_usable_remote(&c->address, NULL, 0) ||
-                    manager_address_is_tunnelled(m, &c->address)) {
-                        log_peer_full(s->peer, LOG_DEBUG, 0, "Remote candidate %s is of no use here.",
-                                      ICE_CANDIDATE_STR(c));
-                        continue;
-                }
-                r = ice_agent_add_remote_candidate(s->ice, c);
-                if (r > 0)
-                        log_peer_full(s->peer, LOG_DEBUG, 0, "Remote candidate %s.", ICE_CANDIDATE_STR(c));
-        }
+        /* Those over TCP first: libnice takes none of them once its checks have begun. */
+        for (unsigned pass = 0; pass < 2; pass++)
+                for (size_t i = 0; i < sdp->n_candidates; i++)
+                        if ((sdp->candidates[i].transport == ICE_TRANSPORT_UDP) == (pass == 1))
+                                take_candidate(s, &sdp->candidates[i]);
         if (sdp->end_of_candidates && !s->remote_ended) {
                 s->remote_ended = true;
                 (void) ice_agent_end_of_candidates(s->ice);
         }
+        consider_peers_tcp(s, sdp);
 }
 
 static int take_description(Session *s, const SdpDescription *sdp)
@@ -381,6 +573,8 @@ static int take_description(Session *s, const SdpDescription *sdp)
         if (r < 0)
                 return r;
         s->answered = true;
+        strcpy(s->credentials.remote_ufrag, sdp->ufrag);
+        strcpy(s->credentials.remote_pwd, sdp->pwd);
         r = arm_timer(s, PATIENCE);
         if (r < 0)
                 return r;
@@ -452,7 +646,7 @@ int session_new_offer(Peer *peer, uint64_t peer_instance, Session **ret)
         int r;
 
         /* 0 means "no session" in a message. */
-        r = session_new(peer, random_u64() | 1, peer_instance, /* controlling= */ true, &s);
+        r = session_new(peer, random_u64() | 1, peer_instance, /* offer= */ NULL, &s);
         if (r < 0)
                 return r;
         r = session_begin(s);
@@ -467,7 +661,7 @@ int session_new_answer(Peer *peer, const Message *offer, Session **ret)
         _cleanup_(session_freep) Session *s = NULL;
         int r;
 
-        r = session_new(peer, offer->session, offer->instance, /* controlling= */ false, &s);
+        r = session_new(peer, offer->session, offer->instance, offer, &s);
         if (r < 0)
                 return r;
         s->offer = memdup_suffix0(offer, sizeof(*offer));

@@ -3,6 +3,12 @@
 
 #include "ice.h"
 #include "peer.h"
+#include "stun-check.h"
+
+/* Of the peer's relays so many are remembered as not allowed: a host has one or two. */
+#define SESSION_REFUSED_RELAYS_MAX 4
+/* As many as libnice uses. */
+#define SESSION_RELAYS_MAX 8
 
 /* One ICE negotiation with a peer, from offer to selected pair, and as long as that pair carries the path:
  * its ICE agent keeps the pair alive. */
@@ -15,9 +21,19 @@ struct Session {
         bool answered;     /* theirs is known */
         uint64_t answer;   /* the sequence number of the message that brought it */
         bool remote_ended; /* they will have no more candidates */
+        SocketAddress
+                refused_relays[SESSION_REFUSED_RELAYS_MAX]; /* theirs, that the policies do not allow */
+        size_t n_refused_relays;
         IceAgent *ice;
-        bool shared;         /* its sockets share WireGuard's port */
-        BrokerCall *sharing; /* in flight: nothing is said or sent before */
+        StunCheckCredentials credentials; /* of both, for probes of the path */
+        bool tcp;                         /* has TCP candidates as well */
+        bool restart;                     /* with TCP candidates, as soon as nobody is in the midst of it */
+        SocketAddress udp_relays[SESSION_RELAYS_MAX]; /* TURN servers that it may use over UDP */
+        size_t n_udp_relays;
+        unsigned relay_generation; /* of the credentials that it has for them */
+        usec_t relay_expires;      /* CLOCK_REALTIME: when those are no longer good; USEC_INFINITY: never */
+        bool shared;               /* its sockets share WireGuard's port */
+        BrokerCall *sharing;       /* in flight: nothing is said or sent before */
         BrokerCall *sharing_again;
         Message *offer; /* to be answered then */
 
@@ -30,12 +46,15 @@ struct Session {
         bool selected;
         bool pair_shared; /* what it sends leaves from WireGuard's port */
         IceCandidate local, remote;
+        IceServerKind relay_kind; /* of our end's TURN server, where local is a relay */
+        SocketAddress relay;
         void *early; /* what the peer's WireGuard sent before we had a pair; the last of it, NULL: nothing */
         size_t early_size;
 
         sd_event_source *timer; /* repeats the offer; then: patience */
         unsigned n_offers;
-        usec_t started; /* CLOCK_BOOTTIME */
+        sd_event_source *expiry; /* of the credentials for the relay that it uses */
+        usec_t started;          /* CLOCK_BOOTTIME */
 };
 
 /* The controlling side: gathers and offers to this instance of the peer. */
@@ -57,6 +76,12 @@ void session_mapping_changed(Session *session);
 
 /* The broker may have forgotten its sockets. */
 void session_share_again(Session *session);
+
+/* The proxy that carries its pair is there. */
+void session_deliver_early_data(Session *session);
+
+/* What the selected pair's packets leave this host by. */
+PathTransport session_transport(const Session *session);
 
 /* Does the pair need nobody but WireGuard and the network on this side? */
 bool session_is_plain(const Session *session);

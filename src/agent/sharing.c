@@ -3,6 +3,7 @@
 #include "sharing.h"
 
 #include "log.h"
+#include "session.h"
 #include "string-util.h"
 
 /* What the broker is asked for. */
@@ -13,13 +14,43 @@ typedef struct Wish {
         size_t n_relays;
 } Wish;
 
+static void add_relay(Wish *w, const SocketAddress *a)
+{
+        for (size_t i = 0; i < w->n_relays; i++)
+                if (socket_address_equal(&w->relays[i], a))
+                        return;
+        if (w->n_relays < ELEMENTSOF(w->relays))
+                w->relays[w->n_relays++] = *a;
+}
+
+static void add_relays_of(Wish *w, const Session *s)
+{
+        for (size_t i = 0; s && i < s->n_udp_relays; i++)
+                add_relay(w, &s->udp_relays[i]);
+}
+
+/* Sessions hold on to what they began with, though the configuration may have others by now. */
+static void add_relays_in_use(Wish *w, const Manager *m)
+{
+        Link *link, *next_link;
+        Peer *peer, *next;
+
+        HASH_ITER(hh, m->links, link, next_link)
+        HASH_ITER(hh, link->peers, peer, next)
+        {
+                add_relays_of(w, peer->session);
+                add_relays_of(w, peer->old_session);
+        }
+}
+
 static void make_wish(const Manager *m, Wish *ret)
 {
         Wish w = {};
 
-        for (size_t i = 0; i < m->n_ice_servers && w.n_relays < ELEMENTSOF(w.relays); i++)
+        for (size_t i = 0; i < m->n_ice_servers; i++)
                 if (m->ice_servers[i].kind == ICE_SERVER_TURN_UDP)
-                        w.relays[w.n_relays++] = m->ice_servers[i].address;
+                        add_relay(&w, &m->ice_servers[i].address);
+        add_relays_in_use(&w, m);
         if (m->rtnl)
                 w.n_uplinks = addresses_uplinks(m->rtnl, &m->config->addresses, m->addresses, m->n_addresses,
                                                 w.uplinks, ELEMENTSOF(w.uplinks));

@@ -74,7 +74,8 @@ static bool has_wrong_role(const Signalling *s, const Message *m)
 }
 
 /* What is to be done about a message that does not show that its sender is the peer as it is now. A goodbye
- * needs no answer, and candidates come in numbers, behind something else that gets one. */
+ * needs no answer, unless it is the only one that we shall ever get: then it has to be proven. Candidates
+ * come in numbers, behind something else that gets one. */
 static SignallingVerdict reaction(const Message *m)
 {
         switch (m->type) {
@@ -83,6 +84,8 @@ static SignallingVerdict reaction(const Message *m)
         case MESSAGE_OFFER:
         case MESSAGE_ANSWER:
                 return SIGNALLING_SAY_HELLO;
+        case MESSAGE_BYE:
+                return m->network.policy == POLICY_OFF ? SIGNALLING_SAY_HELLO : SIGNALLING_DROP_STALE;
         default:
                 return SIGNALLING_DROP_STALE;
         }

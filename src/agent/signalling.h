@@ -53,9 +53,10 @@ typedef enum SignallingVerdict {
                                            time: what we knew of its sessions is void */
         SIGNALLING_ANSWER_HELLO,        /* a hello that proves nothing: answer it (an offer or a hello to
                                            message->instance) and change nothing else */
-        SIGNALLING_SAY_HELLO,      /* an offer or an answer of the same kind: do not act on it, but say hello
-                                      to message->instance. Without that two who each believe in an earlier
-                                      self of the other do not get out of it */
+        SIGNALLING_SAY_HELLO,      /* an offer or an answer of the same kind, or a goodbye from a peer that
+                                      wants nothing to do with us: do not act on it, but say hello to
+                                      message->instance. Without that two who each believe in an earlier self
+                                      of the other do not get out of it */
         SIGNALLING_DROP_DUPLICATE, /* the same message by another rendezvous, or a replay */
         SIGNALLING_DROP_STALE, /* for another instance of ours, from another of the peer, or too old to tell
                                 */

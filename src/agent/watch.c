@@ -39,11 +39,11 @@ void watch_ask(Watch *w, usec_t t)
         w->due = w->due > 0 ? MIN(w->due, soon) : soon;
 }
 
-void watch_take_initiation(Watch *w, usec_t t, usec_t age)
+void watch_take_initiation(Watch *w, usec_t *last, usec_t t, usec_t age)
 {
-        bool again = w->initiated > 0 && usec_sub(t, w->initiated) < REKEY_TIMEOUT_MAX;
+        bool again = *last > 0 && usec_sub(t, *last) < REKEY_TIMEOUT_MAX;
 
-        w->initiated = t;
+        *last = t;
         if (again || age < REKEY_AFTER)
                 watch_ask(w, t);
 }

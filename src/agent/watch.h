@@ -16,10 +16,9 @@
 #define WATCH_INTERVAL USEC_PER_SEC
 
 typedef struct Watch {
-        usec_t read;      /* the last reading; 0: none yet */
-        usec_t due;       /* the next one; 0: none */
-        unsigned calm;    /* readings in a row in which nothing changed */
-        usec_t initiated; /* WireGuard's last handshake initiation that we know of; 0: none */
+        usec_t read;   /* the last reading; 0: none yet */
+        usec_t due;    /* the next one; 0: none */
+        unsigned calm; /* readings in a row in which nothing changed */
 } Watch;
 
 /* The link was read, by whomever. changed: a peer with a path has traffic, another endpoint or a handshake
@@ -31,8 +30,9 @@ void watch_ask(Watch *watch, usec_t t);
 
 /* WireGuard has sent a handshake initiation to a peer whose last handshake was `age` ago. It renews a
  * handshake after two minutes, and nothing is wrong then; but it also sends one each 5 s to a peer that does
- * not answer, and one 15 s after a packet that was not answered. */
-void watch_take_initiation(Watch *watch, usec_t t, usec_t age);
+ * not answer, and one 15 s after a packet that was not answered. last: of this peer, when the one before
+ * was, 0 at first. */
+void watch_take_initiation(Watch *watch, usec_t *last, usec_t t, usec_t age);
 
 /* When to read, CLOCK_BOOTTIME; USEC_INFINITY: not before something happens. */
 static inline usec_t watch_due(const Watch *watch)

@@ -29,10 +29,14 @@
 #define IPV6_EXTENSIONS_MAX 8
 
 enum packet_look {
-        PACKET_OTHER, /* no UDP, or a fragment: none of our business */
-        PACKET_UDP,   /* plain; `ret_udp` may be read */
-        PACKET_ODD,   /* to be seen by packet_walk() */
+        PACKET_OTHER,    /* no UDP, or a fragment: none of our business */
+        PACKET_IPV4_UDP, /* plain, where PACKET_IPV4_TRANSPORT says; the header may be read */
+        PACKET_IPV6_UDP,
+        PACKET_ODD, /* to be seen by packet_walk() */
 };
+
+#define PACKET_IPV4_TRANSPORT(network) ((network) + sizeof(struct iphdr))
+#define PACKET_IPV6_TRANSPORT(network) ((network) + sizeof(struct ipv6hdr))
 
 static __always_inline const void *packet_data(const struct __sk_buff *skb)
 {
@@ -48,7 +52,8 @@ static __always_inline enum packet_look packet_look_ipv4(const struct iphdr *ip)
 {
         if (*(const __u8 *) ip != IPV4_PLAIN)
                 return PACKET_ODD;
-        return ip->protocol == IPPROTO_UDP && !(ip->frag_off & IPV4_FRAGMENT) ? PACKET_UDP : PACKET_OTHER;
+        return ip->protocol == IPPROTO_UDP && !(ip->frag_off & IPV4_FRAGMENT) ? PACKET_IPV4_UDP
+                                                                              : PACKET_OTHER;
 }
 
 static __always_inline bool ipv6_is_extension(__u8 protocol)
@@ -59,37 +64,24 @@ static __always_inline bool ipv6_is_extension(__u8 protocol)
 static __always_inline enum packet_look packet_look_ipv6(const struct ipv6hdr *ip)
 {
         if (ip->nexthdr == IPPROTO_UDP)
-                return PACKET_UDP;
+                return PACKET_IPV6_UDP;
         return ipv6_is_extension(ip->nexthdr) ? PACKET_ODD : PACKET_OTHER;
 }
 
 /* The first look, at a packet whose IP header is at `network`, a constant. */
-static __always_inline enum packet_look packet_look(const struct __sk_buff *skb, const __u32 network,
-                                                    const struct udphdr **ret_udp)
+static __always_inline enum packet_look packet_look(const struct __sk_buff *skb, const __u32 network)
 {
         const void *ip = packet_data(skb) + network, *end = packet_end(skb);
+        __u16 protocol = skb->protocol;
 
-        if (skb->protocol == bpf_htons(ETH_P_IP)) {
-                *ret_udp = ip + sizeof(struct iphdr);
-                return ip + sizeof(struct iphdr) + sizeof(struct udphdr) <= end ? packet_look_ipv4(ip)
+        if (protocol == bpf_htons(ETH_P_IP))
+                return PACKET_IPV4_TRANSPORT(ip) + sizeof(struct udphdr) <= end ? packet_look_ipv4(ip)
                                                                                 : PACKET_ODD;
-        }
-        if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-                *ret_udp = ip + sizeof(struct ipv6hdr);
-                return ip + sizeof(struct ipv6hdr) + sizeof(struct udphdr) <= end ? packet_look_ipv6(ip)
-                                                                                  : PACKET_ODD;
-        }
-        return skb->protocol == bpf_htons(ETH_P_8021Q) || skb->protocol == bpf_htons(ETH_P_8021AD)
-                       ? PACKET_ODD
-                       : PACKET_OTHER;
-}
-
-/* Where the UDP header of PACKET_UDP is. The difference of two pointers would be as good, did not clang make
- * 32-bit numbers of them, which the verifier does not take for pointers any more. */
-static __always_inline __u32 packet_plain_transport(const struct __sk_buff *skb, const __u32 network)
-{
-        return network +
-               (skb->protocol == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+        if (protocol == bpf_htons(ETH_P_IPV6))
+                return PACKET_IPV6_TRANSPORT(ip) + sizeof(struct udphdr) <= end ? packet_look_ipv6(ip)
+                                                                                : PACKET_ODD;
+        return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD) ? PACKET_ODD
+                                                                                         : PACKET_OTHER;
 }
 
 /* Offsets of the two headers. */
@@ -224,4 +216,46 @@ static __always_inline bool packet_set_port(struct __sk_buff *skb, __u32 transpo
         /* The two changes cancel out in a sum over the whole packet, unless there is only one. */
         return bpf_skb_store_bytes(skb, transport + offset, &new, sizeof(new),
                                    check ? 0 : BPF_F_RECOMPUTE_CSUM) == 0;
+}
+
+enum packet_side {
+        PACKET_SOURCE,
+        PACKET_DESTINATION,
+};
+
+/* The checksum of the header, too. Both are changed together, so that a sum over the whole packet stays. */
+static __always_inline bool packet_store_ipv4(struct __sk_buff *skb, __u32 network, enum packet_side side,
+                                              __be32 old, __be32 new)
+{
+        __u32 offset = side == PACKET_SOURCE ? offsetof(struct iphdr, saddr) : offsetof(struct iphdr, daddr);
+
+        return bpf_l3_csum_replace(skb, network + offsetof(struct iphdr, check), old, new, sizeof(new)) ==
+                       0 &&
+               bpf_skb_store_bytes(skb, network + offset, &new, sizeof(new), 0) == 0;
+}
+
+/* Replaces an address, and keeps the UDP checksum right as packet_set_port() does, in trains as well: the
+ * pseudo header (RFC 768, RFC 8200 section 8.1) has it. The kernel takes what it changes in the checksum out
+ * of the device's own sum, and the new address back in if it is told to: with IPv6 it has to be, since there
+ * is no checksum of the header to cancel it out. */
+static __always_inline bool packet_set_address(struct __sk_buff *skb, __u32 network, __u32 transport,
+                                               bool ipv6, enum packet_side side,
+                                               const struct redirect_address *old,
+                                               const struct redirect_address *new)
+{
+        const __u32 check = transport + offsetof(struct udphdr, check);
+        const __u64 flags = BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0;
+        struct redirect_address to = *new;
+        __u32 offset;
+
+        if (!ipv6)
+                return bpf_l4_csum_replace(skb, check, old->word[3], to.word[3],
+                                           flags | sizeof(to.word[3])) == 0 &&
+                       packet_store_ipv4(skb, network, side, old->word[3], to.word[3]);
+
+        offset = side == PACKET_SOURCE ? offsetof(struct ipv6hdr, saddr) : offsetof(struct ipv6hdr, daddr);
+        return bpf_l4_csum_replace(skb, check, 0,
+                                   bpf_csum_diff((__be32 *) old, sizeof(*old), to.word, sizeof(to), 0),
+                                   flags) == 0 &&
+               bpf_skb_store_bytes(skb, network + offset, &to, sizeof(to), BPF_F_RECOMPUTE_CSUM) == 0;
 }

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* On the way out: what one of our sockets sends from P leaves from W, so that the NAT mapping that ICE opens
- * is WireGuard's. What the answer will be told by is remembered: the transaction, and the contact. */
+ * is WireGuard's. What the answer will be told by is remembered: the transaction, and the contact.
+ *
+ * And when WireGuard itself begins a handshake, the broker hears of it: it has no other way to know when a
+ * peer is wanted. */
 
 #include "packet.bpf.h"
 #include "redirect-maps.bpf.h"
 #include "stun.bpf.h"
+
+/* The first message of a handshake (WireGuard's paper, section 5.4.2): its type, and what UDP makes of its
+ * length. */
+#define WIREGUARD_INITIATION bpf_htonl(0x01000000)
+#define WIREGUARD_INITIATION_LENGTH bpf_htons(sizeof(struct udphdr) + 148)
 
 static __always_inline void remember_transaction(struct __sk_buff *skb, __u32 transport,
                                                  const struct redirect_socket *socket)
@@ -59,6 +67,39 @@ static __noinline int egress_port(struct __sk_buff *skb, __u32 network, __u32 tr
         return TCX_NEXT;
 }
 
+static __always_inline bool initiation_is_too_soon(const struct redirect_flow *flow)
+{
+        __u64 now = bpf_ktime_get_coarse_ns(), *last = bpf_map_lookup_elem(&redirect_initiated, flow);
+
+        if (last && now - *last < REDIRECT_INITIATION_NSEC)
+                return true;
+        (void) bpf_map_update_elem(&redirect_initiated, flow, &now, BPF_ANY);
+        return false;
+}
+
+/* A UDP packet from a W, as long as a handshake initiation. Those that are forwarded are not WireGuard's
+ * here; the kernel's own have no socket, but nor have they come in by a link. */
+static __noinline int egress_initiation(struct __sk_buff *skb, __u32 network, __u32 transport)
+{
+        struct {
+                struct udphdr udp;
+                __le32 type;
+        } start;
+        struct redirect_address local;
+        struct redirect_flow flow = {};
+        bool ipv6;
+
+        if (!packet_read(skb, transport, &start, sizeof(start)) || start.type != WIREGUARD_INITIATION ||
+            skb->ingress_ifindex != 0 ||
+            !packet_addresses(skb, network, &local, &flow.remote.address, &ipv6))
+                return TCX_NEXT;
+        flow.remote.port = start.udp.dest;
+        flow.wireguard_port = start.udp.source;
+        if (!initiation_is_too_soon(&flow))
+                (void) bpf_ringbuf_output(&redirect_initiations, &flow, sizeof(flow), 0);
+        return TCX_NEXT;
+}
+
 static __noinline int egress_odd(struct __sk_buff *skb, __u32 network)
 {
         struct packet packet;
@@ -71,15 +112,29 @@ static __noinline int egress_odd(struct __sk_buff *skb, __u32 network)
         return egress_port(skb, packet.network, packet.transport);
 }
 
+/* `transport` is where the UDP header is, a constant. */
+static __always_inline int egress_udp(struct __sk_buff *skb, const __u32 network, const __u32 transport)
+{
+        const struct udphdr *udp = packet_data(skb) + transport;
+        __u8 meaning;
+
+        if ((const void *) (udp + 1) > packet_end(skb))
+                return TCX_NEXT; /* it is not, but the verifier cannot know */
+        meaning = redirect_ports[udp->source];
+        if (meaning & REDIRECT_PORT_SOCKET)
+                return egress_port(skb, network, transport);
+        if (meaning & REDIRECT_PORT_WIREGUARD && udp->len == WIREGUARD_INITIATION_LENGTH)
+                return egress_initiation(skb, network, transport);
+        return TCX_NEXT;
+}
+
 static __always_inline int egress(struct __sk_buff *skb, const __u32 network)
 {
-        const struct udphdr *udp;
-
-        switch (packet_look(skb, network, &udp)) {
-        case PACKET_UDP:
-                if (!(redirect_ports[udp->source] & REDIRECT_PORT_SOCKET))
-                        return TCX_NEXT;
-                return egress_port(skb, network, packet_plain_transport(skb, network));
+        switch (packet_look(skb, network)) {
+        case PACKET_IPV4_UDP:
+                return egress_udp(skb, network, PACKET_IPV4_TRANSPORT(network));
+        case PACKET_IPV6_UDP:
+                return egress_udp(skb, network, PACKET_IPV6_TRANSPORT(network));
         case PACKET_ODD:
                 return egress_odd(skb, network);
         default:

@@ -7,22 +7,15 @@
  * What the host's firewall makes of it decides how. A packet from where the socket has just sent to belongs
  * to the flow that conntrack saw leave from P (it looks before the egress program does): its port is
  * rewritten. One that comes unasked has to look like what the administrator has opened, if anything, which
- * is W: it is given to the socket as it is, unless the broker has found that this does not work here. */
+ * is W: it is given to the socket as it is, unless the broker has found that this does not work here.
+ *
+ * And while a peer changes its path, what still comes by the old one looks as if it came by the new one. */
 
+#include "incoming.bpf.h"
+#include "move.bpf.h"
 #include "packet.bpf.h"
 #include "redirect-maps.bpf.h"
 #include "stun.bpf.h"
-
-/* From linux/socket.h, which is not for BPF. */
-#define AF_INET 2
-#define AF_INET6 10
-
-/* A STUN message for W. */
-struct incoming {
-        struct redirect_endpoint source;
-        struct redirect_endpoint destination;
-        bool ipv6;
-};
 
 /* To whom it goes: P, or 0. */
 static __always_inline __be16 incoming_port(struct __sk_buff *skb, __u32 offset,
@@ -44,33 +37,6 @@ static __always_inline __be16 incoming_port(struct __sk_buff *skb, __u32 offset,
                 waiting = bpf_map_lookup_elem(&redirect_transactions, &stun->transaction);
                 return waiting && waiting->wireguard_port == destination->port ? waiting->port : 0;
         }
-}
-
-/* Is it for this host? The kernel need not ask itself where it does not forward. */
-static __always_inline bool incoming_is_local(struct __sk_buff *skb, const struct incoming *in)
-{
-        struct bpf_fib_lookup fib = {
-                .ifindex = skb->ifindex,
-                .l4_protocol = IPPROTO_UDP,
-                .sport = in->source.port,
-                .dport = in->destination.port,
-        };
-        long r;
-
-        /* Of another host on the wire, of a virtual device on top of this one; or to many. */
-        if (skb->pkt_type != PACKET_HOST)
-                return false;
-        if (in->ipv6) {
-                fib.family = AF_INET6;
-                __builtin_memcpy(fib.ipv6_src, &in->source.address, sizeof(fib.ipv6_src));
-                __builtin_memcpy(fib.ipv6_dst, &in->destination.address, sizeof(fib.ipv6_dst));
-        } else {
-                fib.family = AF_INET;
-                fib.ipv4_src = in->source.address.word[3];
-                fib.ipv4_dst = in->destination.address.word[3];
-        }
-        r = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-        return r == BPF_FIB_LKUP_RET_NOT_FWDED || r == BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
 static __always_inline bool incoming_is_solicited(const struct incoming *in, __be16 port)
@@ -125,16 +91,15 @@ static __noinline int ingress_stun(struct __sk_buff *skb, __u32 network, __u32 t
 {
         struct incoming in = {};
         struct stun_header stun;
-        struct udphdr udp;
+        struct udphdr udp = {};
         __be16 port;
 
-        /* A train that GRO has merged is longer than its first message says: STUN cannot be taken out. */
-        if (!stun_read(skb, transport, &udp, &stun) ||
-            !packet_addresses(skb, network, &in.source.address, &in.destination.address, &in.ipv6))
-                return TCX_NEXT;
-        in.source.port = udp.source;
-        in.destination.port = udp.dest;
-        if (!incoming_is_local(skb, &in))
+        /* One WireGuard session in four billion has the cookie for its index. And a train that GRO has
+         * merged is longer than its first message says: STUN cannot be taken out. */
+        if (!stun_read(skb, transport, &udp, &stun))
+                return redirect_ports[udp.dest] & REDIRECT_PORT_MOVES ? move(skb, network, transport)
+                                                                      : TCX_NEXT;
+        if (!incoming_read(skb, network, transport, &in) || !incoming_is_local(skb, &in))
                 return TCX_NEXT;
 
         port = incoming_port(skb, transport + sizeof(udp), &stun, &in.destination);
@@ -159,41 +124,59 @@ static __noinline int ingress_odd(struct __sk_buff *skb, __u32 network)
 {
         struct incoming_start start;
         struct packet packet;
+        __u8 meaning;
 
         if (!packet_walk(skb, network, &packet) ||
-            !packet_read(skb, packet.transport, &start, sizeof(start)) ||
-            !(redirect_ports[start.udp.dest] & REDIRECT_PORT_WIREGUARD) || start.cookie != STUN_COOKIE)
+            !packet_read(skb, packet.transport, &start, sizeof(start)))
                 return TCX_NEXT;
-        return ingress_stun(skb, packet.network, packet.transport);
+        meaning = redirect_ports[start.udp.dest];
+        if (!(meaning & REDIRECT_PORT_WIREGUARD))
+                return TCX_NEXT;
+        if (start.cookie == STUN_COOKIE)
+                return ingress_stun(skb, packet.network, packet.transport);
+        return meaning & REDIRECT_PORT_MOVES ? move(skb, packet.network, packet.transport) : TCX_NEXT;
 }
 
-/* Is what is behind the plain UDP header STUN? Many a network card leaves no more than the headers in the
- * linear part, and so do trains of segments. */
-static __always_inline bool ingress_is_stun(struct __sk_buff *skb, __u32 transport, const struct udphdr *udp)
+/* Many a network card leaves no more than the headers in the linear part, and so do trains of segments. */
+static __noinline int ingress_scattered(struct __sk_buff *skb, __u32 network, __u32 transport)
 {
-        const struct incoming_start *start = (const void *) udp;
-        __be32 cookie;
+        struct incoming_start start;
 
-        if ((const void *) (start + 1) <= packet_end(skb))
-                return start->cookie == STUN_COOKIE;
-        return packet_read(skb, transport + offsetof(struct incoming_start, cookie), &cookie,
-                           sizeof(cookie)) &&
-               cookie == STUN_COOKIE;
+        if (!packet_read(skb, transport, &start, sizeof(start)))
+                return TCX_NEXT;
+        if (start.cookie == STUN_COOKIE)
+                return ingress_stun(skb, network, transport);
+        return redirect_ports[start.udp.dest] & REDIRECT_PORT_MOVES ? move(skb, network, transport)
+                                                                    : TCX_NEXT;
+}
+
+/* `transport` is where the UDP header is, a constant. What is rare is elsewhere: WireGuard's data needs no
+ * stack, and no register that would have to be saved. */
+static __always_inline int ingress_udp(struct __sk_buff *skb, const __u32 network, const __u32 transport)
+{
+        const struct incoming_start *start = packet_data(skb) + transport;
+        const void *end = packet_end(skb);
+        __u8 meaning;
+
+        if ((const void *) (&start->udp + 1) > end)
+                return TCX_NEXT; /* it is not, but the verifier cannot know */
+        meaning = redirect_ports[start->udp.dest];
+        if (!(meaning & REDIRECT_PORT_WIREGUARD))
+                return TCX_NEXT;
+        if ((const void *) (start + 1) > end)
+                return ingress_scattered(skb, network, transport);
+        if (start->cookie == STUN_COOKIE)
+                return ingress_stun(skb, network, transport);
+        return meaning & REDIRECT_PORT_MOVES ? move(skb, network, transport) : TCX_NEXT;
 }
 
 static __always_inline int ingress(struct __sk_buff *skb, const __u32 network)
 {
-        const struct udphdr *udp;
-        __u32 transport;
-
-        switch (packet_look(skb, network, &udp)) {
-        case PACKET_UDP:
-                if (!(redirect_ports[udp->dest] & REDIRECT_PORT_WIREGUARD))
-                        return TCX_NEXT;
-                transport = packet_plain_transport(skb, network);
-                if (!ingress_is_stun(skb, transport, udp))
-                        return TCX_NEXT;
-                return ingress_stun(skb, network, transport);
+        switch (packet_look(skb, network)) {
+        case PACKET_IPV4_UDP:
+                return ingress_udp(skb, network, PACKET_IPV4_TRANSPORT(network));
+        case PACKET_IPV6_UDP:
+                return ingress_udp(skb, network, PACKET_IPV6_TRANSPORT(network));
         case PACKET_ODD:
                 return ingress_odd(skb, network);
         default:

@@ -47,6 +47,27 @@ struct redirect_contacted_map {
         __type(value, __u64);
 };
 
+/* The broker fills this one. */
+struct redirect_moves_map {
+        __uint(type, BPF_MAP_TYPE_HASH);
+        __uint(max_entries, REDIRECT_MOVES_MAX);
+        __uint(map_flags, BPF_F_NO_PREALLOC);
+        __type(key, struct redirect_flow);
+        __type(value, struct redirect_move);
+};
+
+struct redirect_initiations_map {
+        __uint(type, BPF_MAP_TYPE_RINGBUF);
+        __uint(max_entries, REDIRECT_INITIATIONS_SIZE);
+};
+
+struct redirect_initiated_map {
+        __uint(type, BPF_MAP_TYPE_LRU_HASH);
+        __uint(max_entries, REDIRECT_INITIATED_MAX);
+        __type(key, struct redirect_flow);
+        __type(value, __u64);
+};
+
 struct redirect_statistics_map {
         __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
         __uint(max_entries, _REDIRECT_STATISTIC_MAX);
@@ -59,6 +80,9 @@ extern struct redirect_relays_map redirect_relays SEC(".maps");
 extern struct redirect_ufrags_map redirect_ufrags SEC(".maps");
 extern struct redirect_transactions_map redirect_transactions SEC(".maps");
 extern struct redirect_contacted_map redirect_contacted SEC(".maps");
+extern struct redirect_moves_map redirect_moves SEC(".maps");
+extern struct redirect_initiations_map redirect_initiations SEC(".maps");
+extern struct redirect_initiated_map redirect_initiated SEC(".maps");
 extern struct redirect_statistics_map redirect_statistics SEC(".maps");
 extern __u8 redirect_ports[REDIRECT_PORTS];
 extern __u8 redirect_rewrites;

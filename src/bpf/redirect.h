@@ -30,6 +30,7 @@ struct redirect_endpoint {
 #define REDIRECT_PORTS 65536
 #define REDIRECT_PORT_WIREGUARD 1 /* W of at least one link */
 #define REDIRECT_PORT_SOCKET 2    /* P of at least one socket */
+#define REDIRECT_PORT_MOVES 4     /* beside WIREGUARD: something that comes to this W is moved */
 
 /* redirect_rewrites, likewise in .bss: of which IP versions what comes unasked is rewritten to P like
  * everything else. For a host with NAT rules, where the kernel (nf_nat's hook at LOCAL_IN, at least up to
@@ -82,6 +83,35 @@ struct redirect_contact {
         __u16 port; /* P */
         __u16 zero;
 };
+
+/* What comes to W from there, or goes there from W. */
+struct redirect_flow {
+        struct redirect_endpoint remote;
+        __u16 wireguard_port; /* W */
+        __u16 zero;
+};
+
+/* Map redirect_moves: what comes by this flow, and is no STUN, is made to look as if it came from `to`, to
+ * W. Where `to` is reached by another link than the one it comes by, its destination becomes this host's
+ * address there, and it goes through that link's way in: from a proxy's address on lo to the uplink, and
+ * from one uplink to another. */
+#define REDIRECT_MOVES_MAX 4096
+struct redirect_move {
+        struct redirect_endpoint to;
+        struct redirect_address local;
+        __u32 ifindex; /* of the link; 0: whichever it comes by */
+        __u8 mac[6];   /* of the link; zero if it has none */
+        __u16 zero;
+        __u64 until;   /* CLOCK_MONOTONIC_COARSE, ns */
+        __u64 packets; /* so many were moved */
+};
+
+/* Ring buffer redirect_initiations: struct redirect_flow, for each handshake initiation that WireGuard
+ * sends, but for those that follow the last one to there too soon (map redirect_initiated, LRU: the flow →
+ * when, as above). */
+#define REDIRECT_INITIATIONS_SIZE 65536 /* bytes, a multiple of every page size */
+#define REDIRECT_INITIATED_MAX 4096
+#define REDIRECT_INITIATION_NSEC (200 * 1000000ULL)
 
 /* For so long after the last packet out, one from there counts as solicited. Less than the 30 s that
  * conntrack gives a UDP flow without an answer (nf_conntrack_udp_timeout). */

@@ -17,7 +17,8 @@
 #define CONNECT_TRIES 7U
 #define CONNECT_PAUSE (20 * USEC_PER_MSEC)
 
-/* What others are told of. Counters alone are not news. */
+/* What others are told of. Counters alone are not news, but that there is traffic again is: whoever wants to
+ * know more then reads the link as often as it likes. */
 #define NEWS (WIREGUARD_CHANGE_CONFIGURATION | WIREGUARD_CHANGE_ENDPOINT | WIREGUARD_CHANGE_HANDSHAKE)
 
 struct BrokerRead {
@@ -93,11 +94,33 @@ static int complete_public_key(WireguardDevice *device)
         return x25519_public_key(&device->private_key, &device->public_key);
 }
 
+/* More than keepalives and a renewed handshake can be in so long a time (the WireGuard paper, sections 5.4
+ * and 6). */
+#define QUIET_BYTES 512
+
+static bool is_loud(const WireguardPeer *before, const WireguardPeer *now)
+{
+        return now->rx_bytes - before->rx_bytes > QUIET_BYTES ||
+               now->tx_bytes - before->tx_bytes > QUIET_BYTES;
+}
+
+static bool has_traffic(const WireguardDevice *before, const WireguardDevice *now)
+{
+        for (size_t i = 0; i < now->n_peers; i++) {
+                const WireguardPeer *peer = wireguard_device_find_peer(before, &now->peers[i].public_key);
+
+                if (peer && is_loud(peer, &now->peers[i]))
+                        return true;
+        }
+        return false;
+}
+
 /* Takes a reading over; returns what changed against the one before. */
 static int link_apply(BrokerLink *link, WireguardDevice *device)
 {
         _cleanup_(wireguard_device_freep) WireguardDevice *d = device;
         _cleanup_(broker_secrets_freep) BrokerSecrets *secrets = NULL;
+        bool traffic;
         int changes, r;
 
         r = complete_public_key(d);
@@ -112,17 +135,21 @@ static int link_apply(BrokerLink *link, WireguardDevice *device)
         if (!broker_secrets_equal(link->secrets, secrets) ||
             (link->device && link->device->ifindex != d->ifindex))
                 changes |= WIREGUARD_CHANGE_CONFIGURATION;
+        traffic = link->device && link->polled && has_traffic(link->device, d);
         log_changes(link, d,
                     link->device && !wireguard_key_equal(&link->device->public_key, &d->public_key));
         link_set_device(link, TAKE_PTR(d), TAKE_PTR(secrets));
-        if (changes & NEWS)
+        if ((changes & NEWS) || traffic)
                 broker_manager_link_changed(link->manager, link);
         return changes;
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 {
-        link_read(userdata);
+        BrokerLink *link = userdata;
+
+        link->polled = true;
+        link_read(link);
         return 0;
 }
 
@@ -182,6 +209,7 @@ static void on_read(int error, WireguardDevice *device, void *userdata)
                 link->failures = 0;
                 link_arm(link, broker_poll_next(&link->poll, r));
         }
+        link->polled = false;
         link->tried = true;
         link_answer(link, &link->served, MIN(r, 0));
         if (!link->reading && (link->again || link->waiting))

@@ -23,6 +23,7 @@ struct BrokerLink {
         BrokerPoll poll;
         sd_event_source *timer;
         WireguardCall *reading; /* under way */
+        bool polled;            /* it is of our own accord */
         bool again;             /* something happened since it began */
         unsigned failures;      /* in a row */
         bool hung;              /* the last call to it was not answered in time */

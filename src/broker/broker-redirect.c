@@ -41,6 +41,7 @@ struct BrokerRedirect {
         char *reason;
         Entry *entries; /* an utlist */
         size_t n_entries;
+        RedirectMoves moves;
 };
 
 static int new_ebpf(void *userdata, RedirectBackend **ret, char **ret_message)
@@ -249,12 +250,43 @@ void broker_redirect_remove(BrokerRedirect *redirect, const void *owner, const c
                         entry_free(redirect, entry);
 }
 
+/* --- moves --- */
+
+int broker_redirect_move(BrokerRedirect *redirect, const void *owner, const RedirectMove *move,
+                         usec_t duration, usec_t now, uint64_t *ret_packets)
+{
+        RedirectBackend *b = backend_in_force(redirect);
+
+        if (redirect->kind == REDIRECT_PROXY)
+                return -ENOTCONN;
+        if (duration > 0)
+                return redirect_moves_set(&redirect->moves, b, owner, move, usec_add(now, duration),
+                                          ret_packets);
+        *ret_packets = redirect_moves_end(&redirect->moves, b, move);
+        return 0;
+}
+
+usec_t broker_redirect_expire(BrokerRedirect *redirect, usec_t now)
+{
+        return redirect_moves_expire(&redirect->moves, backend_in_force(redirect), now);
+}
+
+/* Only eBPF sees them, and its backend, if it works, is there as long as the registry. */
+int broker_redirect_watch(BrokerRedirect *redirect, sd_event *event, redirect_initiation_t callback,
+                          void *userdata)
+{
+        RedirectBackend *b = redirect->ways[REDIRECT_EBPF].backend;
+
+        return b && b->ops->watch ? b->ops->watch(b, event, callback, userdata) : 0;
+}
+
 /* --- what is in force --- */
 
 static void leave(BrokerRedirect *redirect)
 {
         if (redirect->kind == REDIRECT_PROXY)
                 return;
+        redirect_moves_forget(&redirect->moves, backend_in_force(redirect), /* owner= */ NULL);
         withdraw_all(redirect);
         way_rest(redirect, redirect->kind);
         redirect->kind = REDIRECT_PROXY;
@@ -387,6 +419,7 @@ RedirectKind broker_redirect_kind(const BrokerRedirect *redirect)
 void broker_redirect_forget(BrokerRedirect *redirect, const void *owner)
 {
         broker_redirect_remove(redirect, owner, /* ufrag= */ NULL);
+        redirect_moves_forget(&redirect->moves, backend_in_force(redirect), owner);
         if (redirect->owner != owner)
                 return;
         redirect->owner = NULL;
@@ -432,6 +465,7 @@ BrokerRedirect *broker_redirect_free(BrokerRedirect *redirect)
 {
         if (!redirect)
                 return NULL;
+        redirect_moves_forget(&redirect->moves, backend_in_force(redirect), /* owner= */ NULL);
         while (redirect->entries)
                 entry_free(redirect, redirect->entries);
         for (RedirectKind kind = 0; kind < _REDIRECT_KIND_MAX; kind++) {

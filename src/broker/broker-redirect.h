@@ -2,10 +2,11 @@
 #pragma once
 
 #include "redirect-backend.h"
+#include "redirect-moves.h"
 
 /* Which sockets share WireGuard's ports, and by what: the registry behind the Varlink methods SetRedirect,
- * AddSockets and RemoveSockets. An owner is a Varlink connection, here only an address that is compared;
- * what it added or asked for goes with it. */
+ * AddSockets, RemoveSockets and MoveSource. An owner is a Varlink connection, here only an address that is
+ * compared; what it added or asked for goes with it. */
 
 #define BROKER_REDIRECT_SOCKETS_MAX 16384U
 #define BROKER_REDIRECT_RELAYS_MAX 256U
@@ -64,6 +65,20 @@ int broker_redirect_add(BrokerRedirect *redirect, const void *owner, const Redir
 
 /* Those that this owner added with the ufrag; there may be none. */
 void broker_redirect_remove(BrokerRedirect *redirect, const void *owner, const char *ufrag);
+
+/* As redirect_moves_set(), for `duration` from `now` on (CLOCK_MONOTONIC); 0: as redirect_moves_end(). It
+ * ends also when something else comes into force. -ENOTCONN: the proxy is in force; -ENOTSUP: what is does
+ * not do it. */
+int broker_redirect_move(BrokerRedirect *redirect, const void *owner, const RedirectMove *move,
+                         usec_t duration, usec_t now, uint64_t *ret_packets);
+
+/* As redirect_moves_expire(). */
+usec_t broker_redirect_expire(BrokerRedirect *redirect, usec_t now);
+
+/* Calls back for the handshake initiations that are seen, in whatever is in force, until it is freed. Once.
+ */
+int broker_redirect_watch(BrokerRedirect *redirect, sd_event *event, redirect_initiation_t callback,
+                          void *userdata);
 
 /* The owner is gone. If the last broker_redirect_set() was its own, nothing is in force any more. */
 void broker_redirect_forget(BrokerRedirect *redirect, const void *owner);

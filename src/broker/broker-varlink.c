@@ -61,7 +61,7 @@ static void on_disconnect(sd_varlink_server *server, sd_varlink *link, void *use
 }
 
 static int build_event(BrokerEvent event, const char *name, const WireguardDevice *device,
-                       sd_json_variant **ret)
+                       const SocketAddress *endpoint, sd_json_variant **ret)
 {
         _cleanup_json_ sd_json_variant *link = NULL;
         int r;
@@ -73,19 +73,22 @@ static int build_event(BrokerEvent event, const char *name, const WireguardDevic
         }
         return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("event", broker_event_to_string(event)),
                               SD_JSON_BUILD_PAIR_CONDITION(!!name, "name", SD_JSON_BUILD_STRING(name)),
-                              SD_JSON_BUILD_PAIR_CONDITION(!!link, "link", SD_JSON_BUILD_VARIANT(link)));
+                              SD_JSON_BUILD_PAIR_CONDITION(!!link, "link", SD_JSON_BUILD_VARIANT(link)),
+                              SD_JSON_BUILD_PAIR_CONDITION(
+                                      !!endpoint, "endpoint",
+                                      SD_JSON_BUILD_STRING(endpoint ? SOCKET_ADDRESS_STR(endpoint) : NULL)));
 }
 
 /* To one watcher, or (NULL) to all. */
 static void tell(BrokerServer *s, sd_varlink *watcher, BrokerEvent event, const char *name,
-                 const WireguardDevice *device)
+                 const WireguardDevice *device, const SocketAddress *endpoint)
 {
         _cleanup_json_ sd_json_variant *v = NULL;
         int r;
 
         if (!watcher && s->watchers.n == 0)
                 return;
-        r = build_event(event, name, device, &v);
+        r = build_event(event, name, device, endpoint, &v);
         if (r < 0)
                 log_warning_errno(r, "Failed to tell of link %s, ignoring: %m", name ?: "n/a");
         else if (watcher)
@@ -96,17 +99,32 @@ static void tell(BrokerServer *s, sd_varlink *watcher, BrokerEvent event, const 
 
 static void on_link_changed(BrokerManager *m, BrokerLink *link, void *userdata)
 {
-        tell(userdata, NULL, BROKER_EVENT_CHANGED, link->name, link->device);
+        tell(userdata, NULL, BROKER_EVENT_CHANGED, link->name, link->device, NULL);
 }
 
 static void on_link_removed(BrokerManager *m, const char *name, void *userdata)
 {
-        tell(userdata, NULL, BROKER_EVENT_REMOVED, name, NULL);
+        tell(userdata, NULL, BROKER_EVENT_REMOVED, name, NULL, NULL);
 }
 
 void broker_server_tell_redirect(BrokerServer *s)
 {
-        tell(s, NULL, BROKER_EVENT_REDIRECT, NULL, NULL);
+        tell(s, NULL, BROKER_EVENT_REDIRECT, NULL, NULL, NULL);
+}
+
+static void on_initiation(uint16_t wireguard_port, const SocketAddress *remote, void *userdata)
+{
+        BrokerServer *s = userdata;
+        BrokerLink *link;
+
+        DL_FOREACH (s->manager->links, link)
+                if (link->device && link->device->listen_port == wireguard_port)
+                        tell(s, NULL, BROKER_EVENT_INITIATION, link->name, NULL, remote);
+}
+
+int broker_server_watch_initiations(BrokerServer *s, sd_event *event)
+{
+        return broker_redirect_watch(s->redirect, event, on_initiation, s);
 }
 
 static int add_watcher(BrokerServer *s, sd_varlink *watcher)
@@ -119,8 +137,8 @@ static int add_watcher(BrokerServer *s, sd_varlink *watcher)
                 return r;
         DL_FOREACH (s->manager->links, link)
                 if (link->device)
-                        tell(s, watcher, BROKER_EVENT_CHANGED, link->name, link->device);
-        tell(s, watcher, BROKER_EVENT_READY, NULL, NULL);
+                        tell(s, watcher, BROKER_EVENT_CHANGED, link->name, link->device, NULL);
+        tell(s, watcher, BROKER_EVENT_READY, NULL, NULL, NULL);
         return 0;
 }
 
@@ -202,6 +220,7 @@ BrokerServer *broker_server_free(BrokerServer *s)
                 return NULL;
         broker_requests_cancel(s, NULL);
         event_source_disable_unref(s->redirect_check);
+        event_source_disable_unref(s->move_expiry);
         if (s->server)
                 (void) sd_varlink_server_shutdown(s->server);
         sd_varlink_server_unref(s->server);

@@ -28,6 +28,7 @@ struct BrokerServer {
         VarlinkWatchers early;           /* came before the manager was settled */
         VarlinkWatchers redirecting;     /* SetRedirect, likewise */
         sd_event_source *redirect_check; /* NULL until the first SetRedirect */
+        sd_event_source *move_expiry;    /* NULL until the first MoveSource */
         usec_t redirect_checked;         /* CLOCK_BOOTTIME; set beside `redirect` */
         BrokerRequest *requests;         /* that wait for a link; owned, an utlist */
 };
@@ -73,6 +74,9 @@ int broker_peek_udp_sockets(sd_varlink *link, int ret_fds[static BROKER_FDS_MAX]
 
 /* To all watchers: SetRedirect may give another answer now. */
 void broker_server_tell_redirect(BrokerServer *s);
+
+/* Tells all watchers of the handshake initiations that the redirect sees from now on; `redirect` is set. */
+int broker_server_watch_initiations(BrokerServer *s, sd_event *event);
 
 /* SetRedirect calls that came too early; see `redirecting`. */
 void broker_server_resume_redirecting(BrokerServer *s);

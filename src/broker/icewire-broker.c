@@ -150,6 +150,9 @@ static int start(sd_event *event, const Arguments *arguments, BrokerServer **ret
                 return log_error_errno(r, "Failed to watch for links: %m");
         (*ret_server)->manager = *ret_manager;
         (*ret_server)->redirect = *ret_redirect;
+        r = broker_server_watch_initiations(*ret_server, event);
+        if (r < 0)
+                return log_error_errno(r, "Failed to watch for handshakes: %m");
         r = watch_signals(event, *ret_manager);
         if (r < 0)
                 return log_error_errno(r, "Failed to watch for signals: %m");

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <string.h>
+#include <systemd/sd-event.h>
 
 #include "redirect-kind.h"
 #include "socket-address.h"
+#include "time-util.h"
 
 /* What makes UDP sockets share WireGuard's port W: what such a socket sends leaves with source port W, and
  * STUN that arrives for W comes to the socket that it is for. One interface, an implementation for each
@@ -36,7 +38,17 @@ static inline bool redirect_socket_ufrags_clash(const RedirectSocket *a, const R
                memcmp(a->ufrag, b->ufrag, sizeof(a->ufrag)) == 0;
 }
 
+/* What arrives at W from `from`, and is no STUN, is to look as if it came from `to`. */
+typedef struct RedirectMove {
+        uint16_t wireguard_port; /* W, host order */
+        uint32_t mark; /* what WireGuard marks its packets with: it decides by which link `to` is reached */
+        SocketAddress from, to; /* of one family */
+} RedirectMove;
+
 typedef struct RedirectBackend RedirectBackend;
+
+/* WireGuard has sent a handshake initiation from this port (host order) to there. */
+typedef void (*redirect_initiation_t)(uint16_t wireguard_port, const SocketAddress *remote, void *userdata);
 
 typedef struct RedirectBackendOps {
         RedirectKind kind;
@@ -61,6 +73,19 @@ typedef struct RedirectBackendOps {
         /* Whether STUN of an IP version (AF_INET, AF_INET6) that comes unasked meets the firewall with P in
          * its header, in place of W. Not, to begin with. Returns what was. NULL: it is as it should be. */
         bool (*set_rewriting)(RedirectBackend *b, int family, bool rewriting);
+
+        /* Until `until` (CLOCK_MONOTONIC) at the latest, by itself. One with the same W and `from` is there
+         * already: it is this one from now on, and its packets count on. -ENOTSUP: not with these two;
+         * -ENOSPC: there are too many. NULL: it cannot do this at all, and has not the next two either. */
+        int (*move)(RedirectBackend *b, const RedirectMove *move, usec_t until);
+        /* How many packets one that is there has moved. */
+        uint64_t (*count_moved)(RedirectBackend *b, const RedirectMove *move);
+        /* One that was there, which may have ended by itself. */
+        void (*end_move)(RedirectBackend *b, const RedirectMove *move);
+
+        /* Calls back for handshake initiations, each endpoint's several times a second at most, until the
+         * backend is freed. NULL: it does not see them. */
+        int (*watch)(RedirectBackend *b, sd_event *event, redirect_initiation_t callback, void *userdata);
 
         /* Takes everything back. Returns NULL. */
         RedirectBackend *(*free)(RedirectBackend *b);

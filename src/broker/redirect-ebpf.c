@@ -15,36 +15,9 @@
 #include "log.h"
 #include "privileges.h"
 #include "redirect-clsact.h"
-#include "redirect.h"
-#include "redirect.skel.h"
+#include "redirect-ebpf-internal.h"
+#include "redirect-keys.h"
 #include "string-util.h"
-
-/* In every network namespace. */
-#define LOOPBACK_IFINDEX 1
-
-typedef struct Uplink {
-        int ifindex;
-        struct bpf_link *ingress, *egress; /* NULL: by clsact */
-} Uplink;
-
-typedef struct EbpfBackend {
-        RedirectBackend backend;
-        struct redirect_bpf *skeleton;
-        bool clsact;
-        Uplink *uplinks;
-        size_t n_uplinks, allocated_uplinks;
-        Uplink loopback; /* ifindex 0: not attached */
-        struct redirect_endpoint relays[REDIRECT_RELAYS_MAX];
-        size_t n_relays;
-        /* How many sockets a flag of a port (host order) stands for. */
-        uint16_t wireguard_references[REDIRECT_PORTS];
-        uint16_t socket_references[REDIRECT_PORTS];
-} EbpfBackend;
-
-static EbpfBackend *ebpf_backend(RedirectBackend *b)
-{
-        return CONTAINER_OF(b, EbpfBackend, backend);
-}
 
 /* What goes wrong in the library, and why the verifier says no, is for people who debug; we say in our own
  * words what it means. What goes right fills pages. */
@@ -63,29 +36,10 @@ static int on_libbpf_message(enum libbpf_print_level level, const char *format, 
 
 /* --- keys and values --- */
 
-static struct redirect_address to_address(const SocketAddress *a)
-{
-        struct redirect_address out = { .word = { 0, 0, htonl(0xffff), 0 } };
-
-        if (a->sa.sa_family == AF_INET)
-                out.word[3] = a->in.sin_addr.s_addr;
-        else
-                memcpy(out.word, &a->in6.sin6_addr, sizeof(out.word));
-        return out;
-}
-
-static struct redirect_endpoint to_endpoint(const SocketAddress *a)
-{
-        return (struct redirect_endpoint) {
-                .address = to_address(a),
-                .port = htons(socket_address_port(a)),
-        };
-}
-
 static struct redirect_ufrag to_ufrag(const RedirectSocket *socket)
 {
         struct redirect_ufrag out = {
-                .local = to_address(&socket->local),
+                .local = redirect_address_from(&socket->local),
                 .wireguard_port = htons(socket->wireguard_port),
         };
 
@@ -113,13 +67,13 @@ static void erase_key(struct bpf_map *map, const void *key, size_t key_size)
 
 /* --- sockets --- */
 
-static void reference_port(EbpfBackend *e, uint16_t *references, uint16_t port, uint8_t flag)
+void ebpf_reference_port(EbpfBackend *e, uint16_t *references, uint16_t port, uint8_t flag)
 {
         if (references[port]++ == 0)
                 e->skeleton->bss->redirect_ports[htons(port)] |= flag;
 }
 
-static void release_port(EbpfBackend *e, uint16_t *references, uint16_t port, uint8_t flag)
+void ebpf_release_port(EbpfBackend *e, uint16_t *references, uint16_t port, uint8_t flag)
 {
         if (--references[port] == 0)
                 e->skeleton->bss->redirect_ports[htons(port)] &= (uint8_t) ~flag;
@@ -179,8 +133,8 @@ static int ebpf_add(RedirectBackend *b, const RedirectSocket *socket)
                 return r;
         }
         /* Last: what the maps have counts from here on. */
-        reference_port(e, e->wireguard_references, socket->wireguard_port, REDIRECT_PORT_WIREGUARD);
-        reference_port(e, e->socket_references, port, REDIRECT_PORT_SOCKET);
+        ebpf_reference_port(e, e->wireguard_references, socket->wireguard_port, REDIRECT_PORT_WIREGUARD);
+        ebpf_reference_port(e, e->socket_references, port, REDIRECT_PORT_SOCKET);
         return 0;
 }
 
@@ -189,8 +143,9 @@ static void ebpf_remove(RedirectBackend *b, const RedirectSocket *socket)
         EbpfBackend *e = ebpf_backend(b);
         struct redirect_ufrag ufrag = to_ufrag(socket);
 
-        release_port(e, e->socket_references, socket_address_port(&socket->local), REDIRECT_PORT_SOCKET);
-        release_port(e, e->wireguard_references, socket->wireguard_port, REDIRECT_PORT_WIREGUARD);
+        ebpf_release_port(e, e->socket_references, socket_address_port(&socket->local),
+                          REDIRECT_PORT_SOCKET);
+        ebpf_release_port(e, e->wireguard_references, socket->wireguard_port, REDIRECT_PORT_WIREGUARD);
         remove_from_socket(e, socket);
         erase_key(e->skeleton->maps.redirect_ufrags, &ufrag, sizeof(ufrag));
 }
@@ -218,7 +173,7 @@ static int ebpf_set_relays(RedirectBackend *b, const SocketAddress *relays, size
         if (n > ELEMENTSOF(wanted))
                 return -E2BIG;
         for (size_t i = 0; i < n; i++)
-                wanted[i] = to_endpoint(&relays[i]);
+                wanted[i] = redirect_endpoint_from(&relays[i]);
         for (size_t i = 0; i < e->n_relays; i++)
                 if (endpoint_is_among(&e->relays[i], wanted, n))
                         e->relays[kept++] = e->relays[i];
@@ -238,9 +193,7 @@ static int ebpf_set_relays(RedirectBackend *b, const SocketAddress *relays, size
 
 /* --- uplinks --- */
 
-/* Whether packets of the link begin with an Ethernet header (1) or with IP (0). -ENODEV;
- * -EPFNOSUPPORT: something else. */
-static int has_ethernet_header(int ifindex)
+static int read_link_address(int ifindex, struct sockaddr *ret)
 {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         struct ifreq ifr = {};
@@ -249,7 +202,21 @@ static int has_ethernet_header(int ifindex)
                 return -errno;
         if (!if_indextoname((unsigned) ifindex, ifr.ifr_name) || ioctl(fd, SIOCGIFHWADDR, &ifr) < 0)
                 return errno == ENXIO ? -ENODEV : -errno;
-        switch (ifr.ifr_hwaddr.sa_family) {
+        *ret = ifr.ifr_hwaddr;
+        return 0;
+}
+
+/* Whether packets of the link begin with an Ethernet header (1) or with IP (0). -ENODEV;
+ * -EPFNOSUPPORT: something else. */
+static int has_ethernet_header(int ifindex)
+{
+        struct sockaddr address;
+        int r;
+
+        r = read_link_address(ifindex, &address);
+        if (r < 0)
+                return r;
+        switch (address.sa_family) {
         case ARPHRD_ETHER:
         case ARPHRD_LOOPBACK:
                 return 1;
@@ -263,6 +230,15 @@ static int has_ethernet_header(int ifindex)
         default:
                 return -EPFNOSUPPORT;
         }
+}
+
+void ebpf_find_mac(int ifindex, uint8_t ret[static 6])
+{
+        struct sockaddr address;
+
+        memset(ret, 0, 6);
+        if (read_link_address(ifindex, &address) >= 0 && address.sa_family == ARPHRD_ETHER)
+                memcpy(ret, address.sa_data, 6);
 }
 
 static int attach_tcx(Uplink *uplink, const struct bpf_program *ingress, const struct bpf_program *egress)
@@ -376,24 +352,15 @@ static int ebpf_set_uplinks(RedirectBackend *b, const int *ifindexes, size_t n)
         return 0;
 }
 
-/* --- for the self-test --- */
+/* --- lo --- */
 
-/* By clsact, if there is: for that the kernel waits for RCU once, and in haste. For tcx it waits four times,
- * 10 to 20 ms each. */
-static int ebpf_set_loopback(RedirectBackend *b, bool attached)
+static int attach_loopback(EbpfBackend *e)
 {
-        EbpfBackend *e = ebpf_backend(b);
-        const struct bpf_program *ingress, *egress;
+        const struct bpf_program *ingress = e->skeleton->progs.icewire_ingress,
+                                 *egress = e->skeleton->progs.icewire_egress;
         Uplink uplink = { .ifindex = LOOPBACK_IFINDEX };
         int r;
 
-        if (e->loopback.ifindex != 0)
-                detach(&e->loopback);
-        e->loopback = (Uplink) {};
-        if (!attached)
-                return 0;
-        ingress = e->skeleton->progs.icewire_ingress;
-        egress = e->skeleton->progs.icewire_egress;
         r = redirect_clsact_attach(LOOPBACK_IFINDEX, bpf_program__fd(ingress), bpf_program__fd(egress));
         if (r < 0 && !e->clsact)
                 r = attach_tcx(&uplink, ingress, egress);
@@ -401,6 +368,29 @@ static int ebpf_set_loopback(RedirectBackend *b, bool attached)
                 return r;
         e->loopback = uplink;
         return 0;
+}
+
+int ebpf_use_loopback(EbpfBackend *e, LoopbackUser user, bool used)
+{
+        unsigned users = used ? e->loopback_users | user : e->loopback_users & ~(unsigned) user;
+        int r;
+
+        if (users == 0 && e->loopback.ifindex != 0) {
+                detach(&e->loopback);
+                e->loopback = (Uplink) {};
+        }
+        if (users != 0 && e->loopback.ifindex == 0) {
+                r = attach_loopback(e);
+                if (r < 0)
+                        return r;
+        }
+        e->loopback_users = users;
+        return 0;
+}
+
+static int ebpf_set_loopback(RedirectBackend *b, bool attached)
+{
+        return ebpf_use_loopback(ebpf_backend(b), LOOPBACK_USER_TEST, attached);
 }
 
 static bool ebpf_set_rewriting(RedirectBackend *b, int family, bool rewriting)
@@ -414,10 +404,20 @@ static bool ebpf_set_rewriting(RedirectBackend *b, int family, bool rewriting)
 
 /* --- life --- */
 
+static int ebpf_watch(RedirectBackend *b, sd_event *event, redirect_initiation_t callback, void *userdata)
+{
+        EbpfBackend *e = ebpf_backend(b);
+
+        return redirect_initiations_new(event, bpf_map__fd(e->skeleton->maps.redirect_initiations), callback,
+                                        userdata, &e->initiations);
+}
+
 static RedirectBackend *ebpf_free(RedirectBackend *b)
 {
         EbpfBackend *e = ebpf_backend(b);
 
+        ebpf_end_moves(e);
+        redirect_initiations_free(e->initiations);
         (void) ebpf_set_loopback(b, /* attached= */ false);
         for (size_t i = 0; i < e->n_uplinks; i++)
                 detach(&e->uplinks[i]);
@@ -435,6 +435,10 @@ static const RedirectBackendOps ebpf_ops = {
         .set_uplinks = ebpf_set_uplinks,
         .set_loopback = ebpf_set_loopback,
         .set_rewriting = ebpf_set_rewriting,
+        .move = ebpf_move,
+        .count_moved = ebpf_count_moved,
+        .end_move = ebpf_end_move,
+        .watch = ebpf_watch,
         .free = ebpf_free,
 };
 

@@ -220,8 +220,8 @@ static int describe_socket(int fd, const SocketParameters *p, uint16_t wireguard
         return 0;
 }
 
-/* 0 and W, or the answer was given. */
-static int find_wireguard_port(const BrokerServer *s, sd_varlink *link, const char *name, uint16_t *ret)
+/* 0 and a link with a port, or the answer was given. */
+static int find_wireguard(const BrokerServer *s, sd_varlink *link, const char *name, const BrokerLink **ret)
 {
         const BrokerLink *wireguard = broker_manager_find(s->manager, name);
 
@@ -229,7 +229,7 @@ static int find_wireguard_port(const BrokerServer *s, sd_varlink *link, const ch
                 return sd_varlink_error(link, BROKER_ERROR_NO_SUCH_LINK, NULL);
         if (wireguard->device->listen_port == 0)
                 return sd_varlink_error(link, BROKER_ERROR_NO_LISTEN_PORT, NULL);
-        *ret = wireguard->device->listen_port;
+        *ret = wireguard;
         return 0;
 }
 
@@ -248,7 +248,7 @@ int broker_method_add_sockets(sd_varlink *link, sd_json_variant *parameters, sd_
         RedirectSocket sockets[BROKER_FDS_MAX];
         BrokerServer *s = userdata;
         SocketParameters p = {};
-        uint16_t wireguard_port = 0;
+        const BrokerLink *wireguard = NULL;
         int fds[BROKER_FDS_MAX];
         size_t n;
         int r;
@@ -259,11 +259,11 @@ int broker_method_add_sockets(sd_varlink *link, sd_json_variant *parameters, sd_
         r = broker_peek_udp_sockets(link, fds, &n);
         if (r < 0)
                 return r;
-        r = find_wireguard_port(s, link, p.link, &wireguard_port);
+        r = find_wireguard(s, link, p.link, &wireguard);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n && r >= 0; i++)
-                r = describe_socket(fds[i], &p, wireguard_port, &sockets[i]);
+                r = describe_socket(fds[i], &p, wireguard->device->listen_port, &sockets[i]);
         if (r >= 0)
                 r = broker_redirect_add(s->redirect, link, sockets, n);
         if (r == -ENOTCONN)
@@ -289,6 +289,29 @@ static int dispatch_seconds(const char *name, sd_json_variant *v, sd_json_dispat
         return 0;
 }
 
+static int on_move_expired(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void watch_moves(BrokerServer *s, sd_event *event)
+{
+        usec_t t = now(CLOCK_MONOTONIC), next = broker_redirect_expire(s->redirect, t);
+        int r = 0;
+
+        if (next == USEC_INFINITY)
+                event_disarm_timer(s->move_expiry);
+        else
+                r = event_arm_timer(event, &s->move_expiry, usec_sub(next, t), on_move_expired, s,
+                                    "move-expiry");
+        if (r < 0)
+                log_warning_errno(r,
+                                  "Failed to schedule the end of a move, which ends in the kernel only: %m");
+}
+
+static int on_move_expired(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        watch_moves(userdata, sd_event_source_get_event(source));
+        return 0;
+}
+
 int broker_method_move_source(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                               void *userdata)
 {
@@ -304,8 +327,10 @@ int broker_method_move_source(sd_varlink *link, sd_json_variant *parameters, sd_
                 {}
         };
         BrokerServer *s = userdata;
-        uint16_t wireguard_port = 0;
+        const BrokerLink *wireguard = NULL;
         MoveParameters p = {};
+        RedirectMove move;
+        uint64_t packets;
         int r;
 
         r = broker_server_parse(s, link, parameters, table, &p);
@@ -313,10 +338,18 @@ int broker_method_move_source(sd_varlink *link, sd_json_variant *parameters, sd_
                 return r;
         if (p.from.sa.sa_family != p.to.sa.sa_family)
                 return sd_varlink_error_invalid_parameter_name(link, "to");
-        r = find_wireguard_port(s, link, p.link, &wireguard_port);
+        r = find_wireguard(s, link, p.link, &wireguard);
         if (r < 0)
                 return r;
-        return sd_varlink_error(link, BROKER_ERROR_NO_REDIRECT, NULL);
+        move = (RedirectMove) { wireguard->device->listen_port, wireguard->device->fwmark, p.from, p.to };
+        r = broker_redirect_move(s->redirect, link, &move, p.seconds * USEC_PER_SEC, now(CLOCK_MONOTONIC),
+                                 &packets);
+        if (r == -ENOTCONN || r == -ENOTSUP)
+                return sd_varlink_error(link, BROKER_ERROR_NO_REDIRECT, NULL);
+        if (r < 0)
+                return sd_varlink_error_errno(link, r);
+        watch_moves(s, sd_varlink_get_event(link));
+        return sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_UNSIGNED("packets", packets));
 }
 
 int broker_method_remove_sockets(sd_varlink *link, sd_json_variant *parameters,

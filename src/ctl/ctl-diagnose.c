@@ -176,6 +176,17 @@ static char *join_addresses(sd_json_variant *array)
         return joined ? terminal_escape(joined) : NULL;
 }
 
+static void print_relay(sd_json_variant *v)
+{
+        const char *state = ctl_member_string(v, "relay");
+        _cleanup_free_ char *error = terminal_escape(ctl_member_string(v, "relayError") ?: "");
+
+        if (streq_ptr(state, "ok"))
+                printf(", works");
+        else if (state)
+                printf(", does not relay: %s", isempty(error) ? "it could not be asked" : error);
+}
+
 static void print_server(sd_json_variant *v)
 {
         _cleanup_free_ char *name = terminal_escape(ctl_member_string(v, "name") ?: "n/a"),
@@ -184,9 +195,12 @@ static void print_server(sd_json_variant *v)
         const char *kind = ctl_member_string(v, "kind") ?: "";
 
         printf("  %-10s  %s%s", startswith(kind, "turn") ? "TURN" : "STUN", strna(name),
-               streq(kind, "turn_tcp") ? " (tcp)" : "");
+               streq(kind, "turn_tcp")   ? " (tcp)"
+               : streq(kind, "turn_tls") ? " (tls)"
+                                         : "");
         if (!streq_ptr(name, addresses)) /* an address stands for itself */
                 printf(": %s%s", strempty(addresses), strempty(error));
+        print_relay(v);
         putchar('\n');
 }
 
@@ -214,12 +228,7 @@ static const char *kind_colour(const char *kind)
 /* As RFC 4787 writes it. */
 static char *kind_for_people(const char *kind)
 {
-        char *s = strdup(streq(kind, "none") ? "no NAT" : kind);
-
-        for (char *p = s; p && *p; p++)
-                if (*p == '_')
-                        *p = '-';
-        return s;
+        return ctl_enum_for_people(streq(kind, "none") ? "no NAT" : kind);
 }
 
 static int add_mapping(Table *table, const CtlMapping *m)

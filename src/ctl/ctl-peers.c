@@ -14,8 +14,8 @@
 
 #define KEY_LENGTH_MIN 8
 
-static int dispatch_candidate(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
-                              void *userdata)
+int ctl_dispatch_candidate(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                           void *userdata)
 {
         static const sd_json_dispatch_field table[] = {
                 { "type", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
@@ -74,9 +74,12 @@ int ctl_peer_parse(sd_json_variant *v, CtlPeer *ret)
                 STRING("reason", reason, SD_JSON_MANDATORY),
                 STRING("reasonText", reason_text, SD_JSON_NULLABLE),
                 STRING("reasonDetail", reason_detail, SD_JSON_NULLABLE),
-                { "local", SD_JSON_VARIANT_OBJECT, dispatch_candidate, offsetof(CtlPeer, local),
+                STRING("policy", policy, SD_JSON_NULLABLE),
+                { "policyTemporary", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
+                  offsetof(CtlPeer, policy_temporary), 0 },
+                { "local", SD_JSON_VARIANT_OBJECT, ctl_dispatch_candidate, offsetof(CtlPeer, local),
                   SD_JSON_NULLABLE },
-                { "remote", SD_JSON_VARIANT_OBJECT, dispatch_candidate, offsetof(CtlPeer, remote),
+                { "remote", SD_JSON_VARIANT_OBJECT, ctl_dispatch_candidate, offsetof(CtlPeer, remote),
                   SD_JSON_NULLABLE },
                 STRING("endpoint", endpoint, SD_JSON_NULLABLE),
                 { "allowedIPs", SD_JSON_VARIANT_ARRAY, sd_json_dispatch_variant_noref,
@@ -226,30 +229,54 @@ static const char *state_colour(const CtlPeer *peer)
         return streq(peer->state, "failed") ? "red" : "yellow";
 }
 
-static int add_peer(Table *table, const CtlPeer *peer, size_t key_length, usec_t t)
+char *ctl_peer_path(const CtlPeer *peer)
+{
+        const char *transport = peer->remote.transport ?: "udp";
+
+        return streq(transport, "udp") ? strdup(peer->path) : asprintf_safe("%s/tcp", peer->path);
+}
+
+static bool has_policy(const CtlPeer *peer)
+{
+        return peer->policy && !streq(peer->policy, "auto");
+}
+
+/* A column of its own is for those who use it. */
+static bool any_policy(const CtlPeers *peers)
+{
+        for (size_t i = 0; i < peers->n; i++)
+                if (has_policy(&peers->items[i]))
+                        return true;
+        return false;
+}
+
+static int add_peer(Table *table, const CtlPeer *peer, size_t key_length, usec_t t, bool policies)
 {
         char age[SIZE_STRLEN], rtt[SIZE_STRLEN], rx[SIZE_STRLEN], tx[SIZE_STRLEN];
-        _cleanup_free_ char *key = ctl_short_key(peer->public_key, key_length), *via = ctl_peer_via(peer);
+        _cleanup_free_ char *key = ctl_short_key(peer->public_key, key_length), *via = ctl_peer_via(peer),
+                            *path = ctl_peer_path(peer);
         const char *cells[] = {
                 peer->link,
                 key,
                 peer->state,
-                peer->path,
+                path,
                 via,
                 peer->round_trip_time == USEC_INFINITY ? NULL
                                                        : format_round_trip_time(peer->round_trip_time, rtt),
                 peer->last_handshake == 0 ? NULL : format_age(peer->last_handshake, t, age),
                 format_size(peer->rx_bytes, rx),
                 format_size(peer->tx_bytes, tx),
+                peer->policy, /* the last, since not always */
         };
+        unsigned n = ELEMENTSOF(cells) - !policies;
         int r = table_add_row(table);
 
-        for (unsigned i = 0; i < ELEMENTSOF(cells) && r >= 0; i++)
+        for (unsigned i = 0; i < n && r >= 0; i++)
                 r = table_set_cell(table, i, cells[i], i == 2 ? state_colour(peer) : NULL);
         return r;
 }
 
-static int make_table(const Ctl *ctl, Table **ret)
+static int make_table(const Ctl *ctl, bool policies, Table **ret)
 {
         static const struct {
                 const char *name;
@@ -264,10 +291,12 @@ static int make_table(const Ctl *ctl, Table **ret)
                 { "HANDSHAKE", TABLE_RIGHT },
                 { "RX", TABLE_RIGHT },
                 { "TX", TABLE_RIGHT },
+                { "POLICY", 0 },
         };
+        size_t n = ELEMENTSOF(columns) - !policies;
         int r = table_new(ctl->legend, ctl->colour, ret);
 
-        for (size_t i = 0; i < ELEMENTSOF(columns) && r >= 0; i++)
+        for (size_t i = 0; i < n && r >= 0; i++)
                 r = table_add_column(*ret, columns[i].name, columns[i].flags);
         return r;
 }
@@ -312,12 +341,14 @@ int ctl_peers_print(const Ctl *ctl, const CtlPeers *peers, size_t max)
         _cleanup_(table_freep) Table *table = NULL;
         CtlPeers shown = *peers;
         usec_t t = now(CLOCK_REALTIME);
+        bool policies;
         int r;
 
         shown.n = max > 0 ? MIN(max, peers->n) : peers->n;
-        r = make_table(ctl, &table);
+        policies = any_policy(&shown);
+        r = make_table(ctl, policies, &table);
         for (size_t i = 0; i < shown.n && r >= 0; i++)
-                r = add_peer(table, &peers->items[i], peers->key_length, t);
+                r = add_peer(table, &peers->items[i], peers->key_length, t, policies);
         if (r >= 0 && !table_is_empty(table))
                 r = table_print(table);
         if (r < 0)
@@ -430,14 +461,28 @@ static void print_counters(const CtlCounters *c)
         printf("%14s: %" PRIu64 ", %" PRIu64 " with a path\n", "Negotiations", c->sessions, c->paths);
 }
 
+static void print_policy(const CtlPeer *peer)
+{
+        _cleanup_free_ char *text = NULL;
+
+        if (!has_policy(peer) && !peer->policy_temporary)
+                return;
+        text = asprintf_safe("%s%s", peer->policy,
+                             peer->policy_temporary ? " (until the configuration is read again)" : "");
+        print_field("Policy", strna(text));
+}
+
 static void print_peer(const CtlPeer *peer)
 {
+        _cleanup_free_ char *path = ctl_peer_path(peer);
+
         print_field("Peer", peer->public_key);
         print_field("Link", peer->link);
         print_field("State", peer->state);
-        print_field("Path", peer->path);
+        print_field("Path", path);
         print_field("Reason", peer->reason_text);
         print_field("", peer->reason_detail);
+        print_policy(peer);
         print_candidate("Local end", &peer->local);
         print_candidate("Remote end", &peer->remote);
         print_field("Endpoint", peer->endpoint);
@@ -492,5 +537,42 @@ int verb_reconnect(const Ctl *ctl, int argc, char *argv[])
         r = ctl_peers_get(link, argv[1], argc > 2 ? argv[2] : NULL, &peers);
         for (size_t i = 0; i < peers.n && r >= 0; i++)
                 r = reconnect(link, &peers.items[i]);
+        return r;
+}
+
+static int set_policy(sd_varlink *link, const CtlPeer *peer, const char *policy)
+{
+        _cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL;
+        int r;
+
+        r = sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_STRING("link", peer->link),
+                           SD_JSON_BUILD_PAIR_STRING("peer", peer->public_key),
+                           SD_JSON_BUILD_PAIR_STRING("policy", policy));
+        if (r < 0)
+                return log_oom();
+        return ctl_call(link, "org.icewire.Agent.SetPolicy", parameters, /* ret= */ NULL);
+}
+
+static bool is_policy(const char *s)
+{
+        return streq(s, "auto") || streq(s, "direct") || streq(s, "relay") || streq(s, "off");
+}
+
+int verb_policy(const Ctl *ctl, int argc, char *argv[])
+{
+        _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
+        _cleanup_(ctl_peers_done) CtlPeers peers = {};
+        const char *policy = argv[argc - 1];
+        int r;
+
+        if (!is_policy(policy))
+                return log_error_errno(EINVAL, "A policy is auto, direct, relay or off, and not \"%s\".",
+                                       policy);
+        r = ctl_connect(ctl, &link);
+        if (r < 0)
+                return r;
+        r = ctl_peers_get(link, argc > 3 ? argv[1] : NULL, argv[argc - 2], &peers);
+        for (size_t i = 0; i < peers.n && r >= 0; i++)
+                r = set_policy(link, &peers.items[i], policy);
         return r;
 }

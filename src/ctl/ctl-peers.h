@@ -37,6 +37,8 @@ typedef struct CtlPeer {
         const char *reason;
         const char *reason_text;
         const char *reason_detail;
+        const char *policy; /* absent with an icewired that knows none */
+        bool policy_temporary;
         CtlCandidate local, remote;
         const char *endpoint;
         sd_json_variant *allowed_ips;
@@ -74,6 +76,15 @@ char *ctl_short_key(const char *key, size_t length);
  * 192.0.2.1:4500". The caller owns it; "-" if there is nothing. */
 char *ctl_peer_via(const CtlPeer *peer);
 
+/* "direct", "relayed/tcp": the kind of its path, and the transport where it is not UDP. The caller owns it.
+ */
+char *ctl_peer_path(const CtlPeer *peer);
+
+/* For sd_json_dispatch(): a Candidate into a CtlCandidate; null leaves it as it is. */
+int ctl_dispatch_candidate(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                           void *userdata);
+
 int verb_peers(const Ctl *ctl, int argc, char *argv[]);
 int verb_peer(const Ctl *ctl, int argc, char *argv[]);
 int verb_reconnect(const Ctl *ctl, int argc, char *argv[]);
+int verb_policy(const Ctl *ctl, int argc, char *argv[]);

@@ -80,6 +80,16 @@ const char *ctl_member_string(sd_json_variant *v, const char *name)
         return member && sd_json_variant_is_string(member) ? sd_json_variant_string(member) : NULL;
 }
 
+char *ctl_enum_for_people(const char *s)
+{
+        char *copy = strdup(s);
+
+        for (char *p = copy; p && *p; p++)
+                if (*p == '_')
+                        *p = '-';
+        return copy;
+}
+
 int ctl_print_json(const Ctl *ctl, sd_json_variant *v)
 {
         int r = sd_json_variant_dump(v, ctl->json | SD_JSON_FORMAT_FLUSH, stdout, /* prefix= */ NULL);

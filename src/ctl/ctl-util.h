@@ -27,6 +27,10 @@ int ctl_explain_error(const char *error, sd_json_variant *parameters);
 /* A string member, lent; NULL if there is none. */
 const char *ctl_member_string(sd_json_variant *v, const char *name);
 
+/* A value of one of Varlink's enums as everything else writes it: "first_path" becomes "first-path". The
+ * caller owns it; NULL without memory. */
+char *ctl_enum_for_people(const char *s);
+
 int ctl_print_json(const Ctl *ctl, sd_json_variant *v);
 
 /* A copy with control characters, and characters that reorder or hide text, written as escapes; NULL without

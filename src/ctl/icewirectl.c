@@ -11,6 +11,7 @@
 
 #include "config-meson.h"
 #include "ctl-diagnose.h"
+#include "ctl-history.h"
 #include "ctl-monitor.h"
 #include "ctl-peers.h"
 #include "ctl-status.h"
@@ -26,9 +27,13 @@ static int verb_help(const Ctl *ctl, int argc, char *argv[])
                "given)\n"
                "  peers [LINK] [PEER]        Peers as a table\n"
                "  peer [LINK] PEER           All about one peer\n"
+               "  history [LINK] [PEER]      How paths have changed, when and why\n"
                "  monitor                    Follow what changes\n"
                "  diagnose                   What the network is like: NAT, STUN and TURN servers, IPv6\n"
                "  reconnect [LINK] [PEER]    Look for a path anew\n"
+               "  policy [LINK] PEER POLICY  Which paths the peer may have, until the next reload or "
+               "start:\n"
+               "                             auto, direct (no relay), relay (no direct path), off\n"
                "  reload                     Read the configuration again\n"
                "  help                       This help\n\n"
                "PEER is a public key or its beginning.\n\n"
@@ -50,7 +55,8 @@ static const struct {
         { "status", 0, 0, verb_status },       { "peers", 0, 2, verb_peers },
         { "peer", 1, 2, verb_peer },           { "monitor", 0, 0, verb_monitor },
         { "reconnect", 0, 2, verb_reconnect }, { "reload", 0, 0, verb_reload },
-        { "diagnose", 0, 0, verb_diagnose },   { "help", 0, 0, verb_help },
+        { "diagnose", 0, 0, verb_diagnose },   { "history", 0, 2, verb_history },
+        { "policy", 2, 3, verb_policy },       { "help", 0, 0, verb_help },
 };
 
 static int run_verb(const Ctl *ctl, int argc, char *argv[])

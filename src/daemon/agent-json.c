@@ -149,6 +149,9 @@ static int set_path(sd_json_variant **v, const Path *path)
 
         if (path->kind == PATH_NONE)
                 return 0;
+        r = set_enum(v, "transport", path_transport_to_string(path->transport));
+        if (r < 0)
+                return r;
         r = set_candidate(v, "local", &path->local);
         if (r < 0)
                 return r;
@@ -169,6 +172,13 @@ static int set_reason(sd_json_variant **v, const Peer *peer)
                 return r;
         r = set_text(v, "reasonText", peer_reason_explain(peer->reason));
         return r < 0 ? r : set_text(v, "reasonDetail", peer->reason_detail);
+}
+
+static int set_policy(sd_json_variant **v, const Peer *peer)
+{
+        int r = set_enum(v, "policy", policy_to_string(peer->policy));
+
+        return r < 0 ? r : sd_json_variant_set_field_boolean(v, "policyTemporary", peer->policy_temporary);
 }
 
 static int set_allowed_ips(sd_json_variant **v, const Peer *peer)
@@ -243,6 +253,9 @@ int peer_build_json(const Peer *peer, sd_json_variant **ret)
         r = set_reason(&v, peer);
         if (r < 0)
                 return r;
+        r = set_policy(&v, peer);
+        if (r < 0)
+                return r;
         r = set_path(&v, &peer->path);
         if (r < 0)
                 return r;
@@ -254,6 +267,70 @@ int peer_build_json(const Peer *peer, sd_json_variant **ret)
                 return r;
         *ret = TAKE_PTR(v);
         return 0;
+}
+
+static int path_summary_build_json(const HistoryPath *path, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+        IceCandidate local = { .type = path->local_type, .address = path->local },
+                     remote = { .type = path->remote_type, .address = path->remote };
+        int r;
+
+        local.transport = remote.transport = path->transport;
+        r = set_enum(&v, "kind", path_kind_to_string(path->kind));
+        if (r < 0)
+                return r;
+        r = set_candidate(&v, "local", &local);
+        if (r < 0)
+                return r;
+        r = set_candidate(&v, "remote", &remote);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(v);
+        return 0;
+}
+
+static int path_change_build_json(const HistoryChange *change, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *from = NULL, *to = NULL;
+        int r;
+
+        r = path_summary_build_json(&change->from, &from);
+        if (r < 0)
+                return r;
+        r = path_summary_build_json(&change->to, &to);
+        if (r < 0)
+                return r;
+        return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_UNSIGNED("timeUSec", change->realtime),
+                              SD_JSON_BUILD_PAIR_UNSIGNED("bootTimeUSec", change->boottime),
+                              SD_JSON_BUILD_PAIR_VARIANT("from", from), SD_JSON_BUILD_PAIR_VARIANT("to", to),
+                              BUILD_PAIR_ENUM("cause", path_cause_to_string(change->cause)));
+}
+
+int peer_history_build_json(const Peer *peer, sd_json_variant **ret)
+{
+        _cleanup_(json_array_done) JsonArray array = {};
+        _cleanup_json_ sd_json_variant *changes = NULL;
+        int r;
+
+        for (size_t i = 0; i < history_count(&peer->history); i++) {
+                sd_json_variant *item = NULL;
+                HistoryChange change;
+
+                history_get(&peer->history, i, &change);
+                r = path_change_build_json(&change, &item);
+                if (r < 0)
+                        return r;
+                r = json_array_add(&array, item);
+                if (r < 0)
+                        return r;
+        }
+        r = json_array_build(&array, &changes);
+        if (r < 0)
+                return r;
+        return sd_json_buildo(ret, BUILD_PAIR_TEXT("link", peer->link->name),
+                              SD_JSON_BUILD_PAIR_STRING("publicKey", WIREGUARD_KEY_STR(&peer->public_key)),
+                              SD_JSON_BUILD_PAIR_VARIANT("changes", changes));
 }
 
 int rendezvous_build_json(const Rendezvous *r, sd_json_variant **ret)

@@ -14,6 +14,9 @@ int link_build_json(const Link *link, sd_json_variant **ret);
 /* Type Peer. */
 int peer_build_json(const Peer *peer, sd_json_variant **ret);
 
+/* Type PeerHistory. */
+int peer_history_build_json(const Peer *peer, sd_json_variant **ret);
+
 /* Type Rendezvous. */
 int rendezvous_build_json(const Rendezvous *r, sd_json_variant **ret);
 

@@ -6,6 +6,7 @@
 #include "diagnosis.h"
 #include "event-util.h"
 #include "log.h"
+#include "peer-policy.h"
 #include "string-util.h"
 #include "varlink-agent.h"
 #include "varlink-service.h"
@@ -21,6 +22,7 @@
 typedef struct Selection {
         const char *link; /* lent by the call's parameters; NULL: all */
         WireguardKey key; /* zero: all */
+        Policy policy;    /* SetPolicy alone */
         bool interactive; /* for polkit, one day */
 } Selection;
 
@@ -338,6 +340,39 @@ static int on_list_peers(sd_varlink *link, sd_json_variant *parameters, sd_varli
         return r > 0 ? wait_for_refresh(v, link) : reply_peers(v, link, &selection);
 }
 
+static int add_history(Peer *peer, void *userdata)
+{
+        sd_json_variant *item = NULL;
+        int r;
+
+        r = peer_history_build_json(peer, &item);
+        return r < 0 ? r : json_array_add(userdata, item);
+}
+
+static int on_get_history(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                          void *userdata)
+{
+        _cleanup_(json_array_done) JsonArray array = {};
+        _cleanup_json_ sd_json_variant *peers = NULL;
+        AgentVarlink *v = userdata;
+        Selection selection;
+        int r;
+
+        r = parse_selection(link, parameters, &selection);
+        if (r != 0)
+                return r;
+        r = check_link(v, link, &selection);
+        if (r != 0)
+                return r;
+        r = for_each_peer(v->manager, &selection, add_history, &array);
+        if (r < 0)
+                return r;
+        if (r == 0 && !wireguard_key_is_zero(&selection.key))
+                return no_such_peer(link, &selection);
+        r = json_array_build(&array, &peers);
+        return r < 0 ? r : sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("peers", peers));
+}
+
 static Connection *find_diagnosing(AgentVarlink *v)
 {
         Connection *c = v->connections;
@@ -498,6 +533,58 @@ static int on_reconnect(sd_varlink *link, sd_json_variant *parameters, sd_varlin
         return r < 0 ? r : sd_varlink_reply(link, /* parameters= */ NULL);
 }
 
+static int dispatch_policy(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                           void *userdata)
+{
+        Policy policy = policy_from_string(sd_json_variant_string(v));
+
+        if (policy < 0)
+                return -EINVAL;
+        *(Policy *) userdata = policy;
+        return 0;
+}
+
+static int set_peer_policy(Peer *peer, void *userdata)
+{
+        const Selection *selection = userdata;
+
+        peer_set_policy(peer, selection->policy, /* temporary= */ true, PATH_CAUSE_POLICY);
+        return 0;
+}
+
+static int on_set_policy(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                         void *userdata)
+{
+        static const sd_json_dispatch_field table[] = {
+                { "link", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(Selection, link),
+                  SD_JSON_NULLABLE },
+                { "peer", SD_JSON_VARIANT_STRING, varlink_dispatch_key, offsetof(Selection, key),
+                  SD_JSON_MANDATORY },
+                { "policy", SD_JSON_VARIANT_STRING, dispatch_policy, offsetof(Selection, policy),
+                  SD_JSON_MANDATORY },
+                { "allowInteractiveAuthentication", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
+                  offsetof(Selection, interactive), SD_JSON_NULLABLE },
+                {},
+        };
+        AgentVarlink *v = userdata;
+        Selection selection = {};
+        int r;
+
+        r = sd_varlink_dispatch(link, parameters, table, &selection);
+        if (r != 0)
+                return r;
+        r = authorise(link, selection.interactive);
+        if (r != 0)
+                return r;
+        r = check_link(v, link, &selection);
+        if (r != 0)
+                return r;
+        r = for_each_peer(v->manager, &selection, set_peer_policy, &selection);
+        if (r == 0)
+                return no_such_peer(link, &selection);
+        return r < 0 ? r : sd_varlink_reply(link, /* parameters= */ NULL);
+}
+
 static int on_reload(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                      void *userdata)
 {
@@ -573,7 +660,8 @@ static int bind_methods(AgentVarlink *v)
                 v->server, "org.icewire.Agent.Describe", on_describe, "org.icewire.Agent.ListLinks",
                 on_list_links, "org.icewire.Agent.ListPeers", on_list_peers, "org.icewire.Agent.Watch",
                 on_watch, "org.icewire.Agent.Diagnose", on_diagnose, "org.icewire.Agent.Reconnect",
-                on_reconnect, "org.icewire.Agent.Reload", on_reload);
+                on_reconnect, "org.icewire.Agent.Reload", on_reload, "org.icewire.Agent.GetHistory",
+                on_get_history, "org.icewire.Agent.SetPolicy", on_set_policy);
         if (r < 0)
                 return r;
         r = sd_varlink_server_bind_connect(v->server, on_connect);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "agent-varlink.h"
+#include "logind.h"
 #include "manager.h"
 
 /* What icewired consists of. The model is the manager's; this holds it, its rendezvous and its API together.
@@ -10,6 +11,7 @@ typedef struct Daemon {
         sd_event *event;
         Manager *manager;
         AgentVarlink *varlink;
+        Logind *logind;            /* NULL: sleep goes unnoticed */
         Config *rendezvous_config; /* what the rendezvous were made from, and borrow from */
         sd_event_source *status;   /* tells systemd how we are, once per turn */
         const char *broker_path;

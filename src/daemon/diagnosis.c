@@ -7,6 +7,7 @@
 #include "event-util.h"
 #include "link-mappings.h"
 #include "log.h"
+#include "relays.h"
 #include "sharing.h"
 #include "string-util.h"
 #include "varlink-util.h"
@@ -169,7 +170,19 @@ static int add_address(JsonArray *array, const SocketAddress *a)
         return r < 0 ? r : json_array_add(array, item);
 }
 
-static int add_server(JsonArray *servers, const Lookup *lookup)
+static int set_relay(sd_json_variant **v, const RelayStatus *s)
+{
+        _cleanup_json_ sd_json_variant *state = NULL;
+        int r;
+
+        r = enum_build_json(relay_state_to_string(s->state), &state);
+        if (r >= 0)
+                r = sd_json_variant_set_field(v, "relay", state);
+        return r < 0 || !s->text ? r : sd_json_variant_set_field_string(v, "relayError", s->text);
+}
+
+/* relay: NULL: it is a STUN server. */
+static int add_server(JsonArray *servers, const Lookup *lookup, const RelayStatus *relay)
 {
         _cleanup_(json_array_done) JsonArray array = {};
         _cleanup_json_ sd_json_variant *addresses = NULL, *kind = NULL;
@@ -192,13 +205,25 @@ static int add_server(JsonArray *servers, const Lookup *lookup)
                 SD_JSON_BUILD_PAIR_STRING("name", lookup->name),
                 SD_JSON_BUILD_PAIR_VARIANT("addresses", addresses),
                 SD_JSON_BUILD_PAIR_CONDITION(error != NULL, "error", SD_JSON_BUILD_STRING(error)));
-        return r < 0 ? r : json_array_add(servers, item);
+        if (r >= 0 && relay)
+                r = set_relay(&item, relay);
+        if (r < 0) {
+                sd_json_variant_unref(item);
+                return r;
+        }
+        return json_array_add(servers, item);
 }
 
 static int build_servers(const Diagnosis *d, JsonArray *array)
 {
+        const Manager *m = d->manager;
+        size_t n = 0;
+
         for (size_t i = 0; i < d->n_lookups; i++) {
-                int r = add_server(array, &d->lookups[i]);
+                bool turn = d->lookups[i].kind != ICE_SERVER_STUN;
+                int r = add_server(array, &d->lookups[i], turn && n < m->n_relays ? m->relays + n : NULL);
+
+                n += turn;
 
                 if (r < 0)
                         return r;
@@ -280,7 +305,7 @@ static bool is_busy(const Diagnosis *d)
         for (size_t i = 0; i < d->n_lookups; i++)
                 if (d->lookups[i].error == -EINPROGRESS)
                         return true;
-        return false;
+        return relays_are_busy(d->manager);
 }
 
 static void finish(Diagnosis *d)
@@ -420,6 +445,7 @@ static int start(Diagnosis *d)
                 return r;
         if (ask_about_links(d) == 0)
                 ask_about_own_ports(d);
+        relays_ask(d->manager);
         r = watch_turns(d);
         return r < 0 ? r : arm_timer(d, is_busy(d) ? PATIENCE : 0);
 }

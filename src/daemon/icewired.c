@@ -250,6 +250,22 @@ static int set_up_varlink(Daemon *d)
         return 0;
 }
 
+static void on_resumed(Logind *logind, void *userdata)
+{
+        Daemon *d = userdata;
+
+        manager_resumed(d->manager);
+}
+
+/* Hosts without logind do not sleep, or nobody tells. */
+static void set_up_logind(Daemon *d)
+{
+        int r = logind_new(d->event, on_resumed, d, &d->logind);
+
+        if (r < 0)
+                log_warning_errno(r, "Failed to listen to logind, ignoring: %m");
+}
+
 static int start(Daemon *d)
 {
         int r;
@@ -261,6 +277,7 @@ static int start(Daemon *d)
         r = daemon_set_up_rendezvous(d);
         if (r < 0)
                 return log_error_errno(r, "Failed to set up the rendezvous: %m");
+        set_up_logind(d);
         (void) sd_notify(/* unset_environment= */ false, "READY=1\nSTATUS=Started");
         schedule_status(d);
         return 0;
@@ -268,6 +285,7 @@ static int start(Daemon *d)
 
 static void daemon_done(Daemon *d)
 {
+        d->logind = logind_free(d->logind);
         d->varlink = agent_varlink_free(d->varlink);
         if (d->manager)
                 d->manager->callbacks = NULL;

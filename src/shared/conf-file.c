@@ -217,6 +217,21 @@ static bool is_repeated(char **keys, size_t n, size_t i, bool *ret_first)
         return more;
 }
 
+/* The last heading at or above this line. */
+static unsigned find_section(const Reader *reader, unsigned line)
+{
+        const char *p = reader->text, *end = reader->text + reader->size;
+        unsigned found = 0;
+
+        for (unsigned number = 1; p && p < end && number <= line; number++) {
+                if (p[strspn(p, " \t")] == '[')
+                        found = number;
+                p = memchr(p, '\n', (size_t) (end - p));
+                p = p ? p + 1 : NULL;
+        }
+        return found;
+}
+
 static int tell_key(Reader *reader, econf_file *file, const char *section, const char *key)
 {
         _cleanup_free_ char *value = NULL;
@@ -228,8 +243,8 @@ static int tell_key(Reader *reader, econf_file *file, const char *section, const
                 return r == -ENOENT ? 0 : r;
         /* Not again, when the text is read once more. */
         reader->told[MIN(line, reader->n_lines)] = true;
-        return reader->callbacks->assign(reader->name, line, strempty(section), key, value,
-                                         reader->userdata);
+        return reader->callbacks->assign(reader->name, line, strempty(section), find_section(reader, line),
+                                         key, value, reader->userdata);
 }
 
 static int tell_section(Reader *reader, econf_file *file, const char *section, bool *ret_again)

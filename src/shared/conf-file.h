@@ -21,10 +21,11 @@
 #define CONF_FILE_SIZE_MAX (64 * 1024)
 
 typedef struct ConfCallbacks {
-        /* An assignment; everything is lent. A value of several lines has them joined by "\n". Negative:
-         * stop. */
-        int (*assign)(const char *file, unsigned line, const char *section, const char *key, char *value,
-                      void *userdata);
+        /* An assignment; everything is lent. A value of several lines has them joined by "\n".
+         * section_line: where the section begins, 0 if there is none: it tells sections of one name apart,
+         * whose assignments may come in any order. Negative: stop. */
+        int (*assign)(const char *file, unsigned line, const char *section, unsigned section_line,
+                      const char *key, char *value, void *userdata);
         /* Something is wrong here (line 0: with the file as a whole) and was skipped. */
         void (*problem)(const char *file, unsigned line, const char *message, void *userdata);
 } ConfCallbacks;

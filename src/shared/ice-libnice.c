@@ -15,12 +15,18 @@
 
 /* RFC 8445 section 14.3: a check gives up after Rc = 7 requests. libnice's default is 3, which is 2 s. */
 #define CHECK_RETRANSMISSIONS 7
+/* With TCP candidates the controlling side nominates only once (RFC 6544 section 8), which libnice does when
+ * no check is under way any more: it should not wait 39.5 s for those that nobody answers. With so many it
+ * is 4.5 s. */
+#define CHECK_RETRANSMISSIONS_TCP 4
 /* libnice accepts 50 to 60000 ms. */
 #define PATIENCE_MIN (50 * USEC_PER_MSEC)
 #define PATIENCE_MAX (60 * USEC_PER_SEC)
 /* File descriptors to leave for the rest of the process. */
 #define FD_RESERVE 16
 #define FD_NEED_MAX 512
+/* libnice's type preference of a relay that it reaches over UDP; over TCP it is 20. */
+#define TYPE_PREFERENCE_RELAY_UDP 30
 /* How often a TURN server is told that we leave (libnice does not hear its answer any more), and when we
  * stop waiting for libnice to finish with that. */
 #define CLOSE_RETRANSMISSIONS 2
@@ -199,12 +205,25 @@ static int check_free_fds(size_t need)
         return r;
 }
 
+/* libnice's own sockets, and for a TLS leg both sides of that. */
+static size_t count_relay_fds(const IceServer *server, bool tcp)
+{
+        switch (server->kind) {
+        case ICE_SERVER_TURN_TCP:
+                return tcp ? 2 : 1;
+        case ICE_SERVER_TURN_TLS:
+                return tcp ? 6 : 3;
+        default:
+                return 0;
+        }
+}
+
 static size_t count_fds(const IceAgentParameters *p, size_t n_addresses, size_t n_queries)
 {
         size_t per_address = (p->tcp ? 2 : 1) + n_queries;
 
         for (size_t i = 0; i < p->n_servers; i++)
-                per_address += p->servers[i].kind != ICE_SERVER_TURN_TCP ? 0 : p->tcp ? 2 : 1;
+                per_address += count_relay_fds(p->servers + i, p->tcp);
         /* An eventfd each for our context and the component's, the loop's epoll, a data socket and its
          * copy. */
         return 5 + n_addresses * per_address;
@@ -302,26 +321,45 @@ static void on_engine_orphaned(GlibContext *context, void *userdata)
         glib_context_finish(context, deadline);
 }
 
-static int engine_add_relays(IceEngine *engine, const IceAgentParameters *p)
+/* The servers that libnice gets, the most wanted first. */
+static size_t choose_relays(const IceAgentParameters *p, const IceServer **ret)
 {
+        static const IceServerKind kinds[] = { ICE_SERVER_TURN_UDP, ICE_SERVER_TURN_TCP,
+                                               ICE_SERVER_TURN_TLS };
         size_t n = 0;
 
-        for (size_t i = 0; i < p->n_servers && n < ICE_TURN_SERVERS_MAX; i++) {
-                const IceServer *s = p->servers + i;
+        for (size_t k = 0; k < ELEMENTSOF(kinds); k++)
+                for (size_t i = 0; i < p->n_servers && n < ICE_TURN_SERVERS_MAX; i++)
+                        if (p->servers[i].kind == kinds[k])
+                                ret[n++] = p->servers + i;
+        return n;
+}
 
-                if (s->kind == ICE_SERVER_STUN)
-                        continue;
-                if (!s->username || !s->password || !socket_address_is_set(&s->address))
-                        return -EINVAL;
-                /* A literal, always: a name that does not resolve would keep gathering from ever ending. */
-                if (nice_agent_set_relay_info(engine->nice, engine->stream, ICE_COMPONENT,
-                                              SOCKET_ADDRESS_IP_STR(&s->address),
-                                              socket_address_port(&s->address), s->username, s->password,
-                                              s->kind == ICE_SERVER_TURN_TCP ? NICE_RELAY_TYPE_TURN_TCP
-                                                                             : NICE_RELAY_TYPE_TURN_UDP))
-                        n++;
-        }
+static int engine_add_relay(IceEngine *engine, const IceServer *s)
+{
+        bool tls = s->kind == ICE_SERVER_TURN_TLS;
+        const SocketAddress *a = tls ? &s->leg : &s->address;
+
+        if (!s->username || !s->password || !socket_address_is_set(a))
+                return -EINVAL;
+        /* A literal, always: a name that does not resolve would keep gathering from ever ending. And never
+         * libnice's own "TLS", which is none. */
+        (void) nice_agent_set_relay_info(
+                engine->nice, engine->stream, ICE_COMPONENT, SOCKET_ADDRESS_IP_STR(a),
+                socket_address_port(a), s->username, s->password,
+                s->kind == ICE_SERVER_TURN_UDP ? NICE_RELAY_TYPE_TURN_UDP : NICE_RELAY_TYPE_TURN_TCP);
         return 0;
+}
+
+static int engine_add_relays(IceEngine *engine, const IceAgentParameters *p)
+{
+        const IceServer *relays[ICE_TURN_SERVERS_MAX];
+        int r = 0;
+
+        /* libnice prefers what it is told later. */
+        for (size_t n = choose_relays(p, relays); n > 0 && r >= 0; n--)
+                r = engine_add_relay(engine, relays[n - 1]);
+        return r;
 }
 
 static void engine_configure(IceEngine *engine, const IceAgentParameters *p)
@@ -335,7 +373,9 @@ static void engine_configure(IceEngine *engine, const IceAgentParameters *p)
                      "controlling-mode", (gboolean) p->controlling,
                      "ice-udp", TRUE,
                      "ice-tcp", (gboolean) p->tcp,
-                     "stun-max-retransmissions", CHECK_RETRANSMISSIONS,
+                     "force-relay", (gboolean) p->relay_only,
+                     "stun-max-retransmissions",
+                     p->tcp ? CHECK_RETRANSMISSIONS_TCP : CHECK_RETRANSMISSIONS,
                      NULL);
         /* clang-format on */
         if (g_object_class_find_property(G_OBJECT_GET_CLASS(nice), "upnp"))
@@ -457,6 +497,21 @@ int ice_engine_selected_fd(IceEngine *engine)
         fd = g_socket_get_fd(s);
         g_object_unref(s);
         return fd >= 0 ? fd : -ENOTCONN;
+}
+
+int ice_engine_selected_relay(IceEngine *engine, bool *ret_udp, SocketAddress *ret_address)
+{
+        NiceCandidate *local, *remote;
+        NiceAddress a;
+
+        if (!nice_agent_get_selected_pair(engine->nice, engine->stream, ICE_COMPONENT, &local, &remote))
+                return -ENOTCONN;
+        if (local->type != NICE_CANDIDATE_TYPE_RELAYED)
+                return -ENOENT;
+        /* Only the borrowed candidate itself knows: of a copy (0.1.22) this would crash. */
+        nice_candidate_relay_address(local, &a);
+        *ret_udp = local->priority >> 24 == TYPE_PREFERENCE_RELAY_UDP;
+        return socket_address_from_nice(&a, ret_address);
 }
 
 int ice_engine_sockets(IceEngine *engine, int **ret, size_t *ret_n)

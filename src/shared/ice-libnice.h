@@ -63,6 +63,10 @@ int ice_engine_add_remote_candidate(IceEngine *engine, const IceCandidate *candi
  * side is relayed or TCP; -ENOTCONN. */
 int ice_engine_selected_fd(IceEngine *engine);
 
+/* Where the TURN server of the selected pair's local side is, and whether it is spoken to over UDP. -ENOENT:
+ * that side is no relay; -ENOTCONN. */
+int ice_engine_selected_relay(IceEngine *engine, bool *ret_udp, SocketAddress *ret_address);
+
 /* The file descriptors of its UDP sockets, borrowed. The caller frees *ret. */
 int ice_engine_sockets(IceEngine *engine, int **ret, size_t *ret_n);
 

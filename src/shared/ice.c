@@ -39,6 +39,7 @@ static const char *const ice_server_kind_table[_ICE_SERVER_KIND_MAX] = {
         [ICE_SERVER_STUN] = "stun",
         [ICE_SERVER_TURN_UDP] = "turn-udp",
         [ICE_SERVER_TURN_TCP] = "turn-tcp",
+        [ICE_SERVER_TURN_TLS] = "turn-tls",
 };
 DEFINE_STRING_TABLE(ice_server_kind, IceServerKind);
 
@@ -59,8 +60,11 @@ struct IceAgent {
         char ufrag[ICE_LOCAL_UFRAG_SIZE + 1];
         char pwd[ICE_LOCAL_PWD_SIZE + 1]; /* secret */
         bool tcp;
+        bool relay_only;
         SocketAddress *stun_servers; /* those to ask ourselves */
         size_t n_stun_servers;
+        IceServer *relays; /* without credentials */
+        size_t n_relays;
         IceState state;
         bool gathering; /* has begun */
         bool engine_gathered;
@@ -105,6 +109,7 @@ IceAgent *ice_agent_free(IceAgent *agent)
         agent->event = sd_event_unref(agent->event);
         erase(agent->pwd, sizeof(agent->pwd));
         free(agent->stun_servers);
+        free(agent->relays);
         free(agent->local);
         free(agent->remote);
         return mfree(agent);
@@ -137,6 +142,23 @@ static int copy_stun_servers(IceAgent *agent, const IceAgentParameters *p)
         return 0;
 }
 
+static int copy_relays(IceAgent *agent, const IceAgentParameters *p)
+{
+        agent->relays = new0(IceServer, p->n_servers + 1);
+        if (!agent->relays)
+                return -ENOMEM;
+        for (size_t i = 0; i < p->n_servers; i++) {
+                IceServer *relay = agent->relays + agent->n_relays;
+
+                if (p->servers[i].kind == ICE_SERVER_STUN)
+                        continue;
+                *relay = p->servers[i];
+                relay->username = relay->password = NULL;
+                agent->n_relays++;
+        }
+        return 0;
+}
+
 int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const IceAgentCallbacks *callbacks,
                   void *userdata, IceAgent **ret)
 {
@@ -156,9 +178,12 @@ int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const I
         agent->callbacks = callbacks;
         agent->userdata = userdata;
         agent->tcp = parameters->tcp;
+        agent->relay_only = parameters->relay_only;
         ice_credential_make(agent->ufrag, ICE_LOCAL_UFRAG_SIZE);
         ice_credential_make(agent->pwd, ICE_LOCAL_PWD_SIZE);
         r = copy_stun_servers(agent, parameters);
+        if (r >= 0)
+                r = copy_relays(agent, parameters);
         if (r < 0)
                 return r;
         r = ice_engine_new(event, parameters, addresses, n_addresses, agent->n_stun_servers, agent->ufrag,
@@ -198,6 +223,10 @@ static bool candidates_contain(const IceCandidate *candidates, size_t n, const I
 /* Reports a candidate once; the callback may free the agent. */
 static void agent_add_local(IceAgent *agent, const IceCandidate *c)
 {
+        /* Nobody can connect to what libnice takes for a mapping of a TCP port: that of a UDP port, with the
+         * number of the TCP one. */
+        if (c->transport != ICE_TRANSPORT_UDP && c->type != ICE_CANDIDATE_HOST)
+                return;
         if (agent->n_local >= LOCAL_CANDIDATES_MAX || candidates_contain(agent->local, agent->n_local, c) ||
             GROW_ARRAY(agent->local, agent->n_local_allocated, agent->n_local + 1) < 0)
                 return;
@@ -422,6 +451,9 @@ static bool transports_match(IceTransport local, IceTransport remote)
 
 static bool agent_can_pair(const IceAgent *agent, const IceCandidate *remote)
 {
+        /* Its relays come late, and of which family they are is the servers' choice. */
+        if (agent->relay_only)
+                return remote->transport == ICE_TRANSPORT_UDP;
         for (size_t i = 0; i < agent->n_local; i++) {
                 const IceCandidate *l = agent->local + i;
 
@@ -520,6 +552,34 @@ int ice_agent_send(IceAgent *agent, const void *data, size_t size)
         if (agent->state != ICE_STATE_CONNECTED && agent->state != ICE_STATE_READY)
                 return -ENOTCONN;
         return ice_engine_send(agent->engine, data, size);
+}
+
+/* Whether libnice speaks to this server at `address`. */
+static bool relay_is_at(const IceServer *relay, bool udp, const SocketAddress *address)
+{
+        const SocketAddress *a = relay->kind == ICE_SERVER_TURN_TLS ? &relay->leg : &relay->address;
+
+        return udp == (relay->kind == ICE_SERVER_TURN_UDP) && socket_address_equal(a, address);
+}
+
+int ice_agent_selected_server(IceAgent *agent, IceServerKind *ret_kind, SocketAddress *ret_address)
+{
+        SocketAddress address;
+        bool udp;
+        int r;
+
+        r = ice_engine_selected_relay(agent->engine, &udp, &address);
+        if (r < 0)
+                return r;
+        *ret_kind = udp ? ICE_SERVER_TURN_UDP : ICE_SERVER_TURN_TCP;
+        *ret_address = address; /* unknown to us: it has sent us on to another one */
+        for (size_t i = 0; i < agent->n_relays; i++)
+                if (relay_is_at(agent->relays + i, udp, &address)) {
+                        *ret_kind = agent->relays[i].kind;
+                        *ret_address = agent->relays[i].address;
+                        break;
+                }
+        return 0;
 }
 
 int ice_agent_sockets(IceAgent *agent, int **ret, size_t *ret_n)

@@ -28,22 +28,27 @@ typedef enum IceServerKind {
         ICE_SERVER_STUN,
         ICE_SERVER_TURN_UDP,
         ICE_SERVER_TURN_TCP,
+        ICE_SERVER_TURN_TLS,
         _ICE_SERVER_KIND_MAX,
         _ICE_SERVER_KIND_INVALID = -EINVAL,
 } IceServerKind;
 
-DECLARE_STRING_TABLE(ice_server_kind, IceServerKind); /* "stun", "turn-udp", "turn-tcp" */
+DECLARE_STRING_TABLE(ice_server_kind, IceServerKind); /* "stun", "turn-udp", "turn-tcp", "turn-tls" */
 
 typedef struct IceServer {
         IceServerKind kind;
         SocketAddress address; /* resolved */
-        const char *username;  /* TURN, long-term credentials (RFC 8489 section 9.2) */
-        const char *password;  /* secret */
+        SocketAddress
+                leg; /* TURN_TLS: what speaks TLS to it for us (tls-leg.h), of a local address's family */
+        const char *username; /* TURN, long-term credentials (RFC 8489 section 9.2) */
+        const char *password; /* secret */
+        size_t number;        /* for whoever makes the list */
 } IceServer;
 
 typedef struct IceAgentParameters {
         bool controlling;
         bool tcp;                             /* ICE-TCP candidates as well */
+        bool relay_only;                      /* no candidates but relays, and pairs of those alone */
         const SocketAddress *local_addresses; /* those to gather on; ports are ignored */
         size_t n_local_addresses;
         const IceServer *servers; /* copied */
@@ -67,9 +72,10 @@ typedef struct IceAgentCallbacks {
 
 /* Makes an agent with fresh local credentials (ICE_LOCAL_UFRAG_SIZE, ICE_LOCAL_PWD_SIZE); it keeps a
  * reference to the event. At most 16 local addresses are used, and none beyond place 48 of the host's own
- * list (libnice aborts at 64). -EINVAL: no usable local address, or a TURN server without credentials;
- * -EMFILE: too near to the limit of open files (libnice would abort); -ENOMEM. The callbacks' table must
- * outlive the agent. */
+ * list (libnice aborts at 64). Of the TURN servers 8 are used: those over UDP first, then TCP, then TLS,
+ * which is also the order in which pairs are preferred. -EINVAL: no usable local address, or a TURN server
+ * without credentials or leg; -EMFILE: too near to the limit of open files (libnice would abort); -ENOMEM.
+ * The callbacks' table must outlive the agent. */
 int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const IceAgentCallbacks *callbacks,
                   void *userdata, IceAgent **ret);
 
@@ -109,6 +115,10 @@ int ice_agent_open_data_socket(IceAgent *agent, int *ret);
 /* Sends one datagram over the selected pair. -EAGAIN: the socket is full, drop it as a network would;
  * -EMSGSIZE: empty or longer than a UDP datagram; -ENOTCONN. */
 int ice_agent_send(IceAgent *agent, const void *data, size_t size);
+
+/* Which TURN server has our end of the selected pair: its kind, and its address as it was given. -ENOENT:
+ * our end is no relay; -ENOTCONN: there is no pair. */
+int ice_agent_selected_server(IceAgent *agent, IceServerKind *ret_kind, SocketAddress *ret_address);
 
 /* The file descriptors of the agent's UDP sockets, for larger buffers: borrowed, good until the loop runs
  * again. The caller frees *ret. */

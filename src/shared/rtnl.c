@@ -699,3 +699,35 @@ const RtnlLink *rtnl_monitor_find_link(const RtnlMonitor *m, int ifindex)
 {
         return find_link(m, ifindex);
 }
+
+static bool is_default_for_all(const RtnlRoute *route, int family)
+{
+        return route->family == family && route->table == RT_TABLE_MAIN && route->tos == 0;
+}
+
+static bool is_preferred(const RtnlRoute *a, const RtnlRoute *b)
+{
+        return a->priority != b->priority ? a->priority < b->priority : a->ifindex < b->ifindex;
+}
+
+RtnlDefaultRoute rtnl_monitor_default_route(const RtnlMonitor *m, int family)
+{
+        const RtnlRoute *best = NULL;
+
+        for (size_t i = 0; i < m->n_routes; i++)
+                if (is_default_for_all(m->routes + i, family) &&
+                    (!best || is_preferred(m->routes + i, best)))
+                        best = m->routes + i;
+        return best ? (RtnlDefaultRoute) { best->ifindex, best->gateway } : (RtnlDefaultRoute) {};
+}
+
+int64_t rtnl_monitor_default_metric(const RtnlMonitor *m, int ifindex, int family)
+{
+        int64_t metric = -ENOENT;
+
+        for (size_t i = 0; i < m->n_routes; i++)
+                if (m->routes[i].ifindex == ifindex && is_default_for_all(m->routes + i, family) &&
+                    (metric < 0 || m->routes[i].priority < metric))
+                        metric = m->routes[i].priority;
+        return metric;
+}

@@ -36,6 +36,12 @@ typedef struct RtnlAddress {
         unsigned generation; /* rtnl.c's own */
 } RtnlAddress;
 
+/* Where what has no route of its own goes. */
+typedef struct RtnlDefaultRoute {
+        int ifindex;           /* 0: there is none */
+        SocketAddress gateway; /* unset: on link, or of the other family */
+} RtnlDefaultRoute;
+
 typedef struct RtnlMonitor RtnlMonitor;
 
 typedef enum RtnlChange {
@@ -72,3 +78,11 @@ int rtnl_monitor_process(RtnlMonitor *monitor, const struct nlmsghdr *message);
 const RtnlLink *rtnl_monitor_links(const RtnlMonitor *monitor, size_t *ret_n);
 const RtnlAddress *rtnl_monitor_addresses(const RtnlMonitor *monitor, size_t *ret_n);
 const RtnlLink *rtnl_monitor_find_link(const RtnlMonitor *monitor, int ifindex);
+
+/* The one of the main table that the kernel prefers; of several next hops the one by the lowest ifindex.
+ * family: AF_INET, AF_INET6. */
+RtnlDefaultRoute rtnl_monitor_default_route(const RtnlMonitor *monitor, int family);
+
+/* The lowest metric of the interface's default routes of this family in the main table; -ENOENT: it has none
+ * there. */
+int64_t rtnl_monitor_default_metric(const RtnlMonitor *monitor, int ifindex, int family);

@@ -151,7 +151,7 @@ SD_VARLINK_DEFINE_INTERFACE(
         &vl_type_RedirectMode,
         SD_VARLINK_SYMBOL_COMMENT(
                 "Tells every link as changed, then ready, then what changes: configuration, "
-                "endpoints and handshakes, not counters alone."),
+                "endpoints and handshakes; not counters alone, except that there is traffic after a pause."),
         &vl_method_WatchLinks, SD_VARLINK_SYMBOL_COMMENT("Reads a link freshly, counters included."),
         &vl_method_ReadLink,
         SD_VARLINK_SYMBOL_COMMENT("Sets endpoint and keepalive of a peer that exists, and nothing else."),

@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (config_parse("fuzz", (const char *) data, size, &config, /* ret_n_problems= */ NULL) < 0)
                 return 0;
         (void) config_manages_link(config, "wg0");
+        (void) peer_configs_policy(&config->peers, &(WireguardKey) { .bytes = { 1 } });
         /* A copy is the same. */
         if (config_copy(config, &copy) >= 0 && !config_rendezvous_equal(config, copy))
                 abort();

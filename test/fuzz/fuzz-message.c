@@ -32,6 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(message_parse(text, strlen(text), &n, NULL) == 0);
         check(m.type == n.type && m.instance == n.instance && m.to == n.to && m.sequence == n.sequence &&
               m.session == n.session);
+        check(m.network.ipv4 == n.network.ipv4 && m.network.ipv6 == n.network.ipv6 &&
+              m.network.policy == n.network.policy);
         check(message_format(&n, &again) == 0);
         check(streq(text, again));
         return 0;

@@ -95,6 +95,28 @@ static inline void redirect_add_relay(struct redirect_bpf *redirect, const Socke
         redirect_put(redirect->maps.redirect_relays, &key, sizeof(key), &(uint8_t) { 1 }, 1);
 }
 
+/* Of what comes from there to W. */
+static inline void redirect_add_move(struct redirect_bpf *redirect, const SocketAddress *from, uint16_t w,
+                                     const struct redirect_move *move)
+{
+        struct redirect_flow flow = { .remote = redirect_endpoint(from), .wireguard_port = htobe16(w) };
+
+        redirect->bss->redirect_ports[htobe16(w)] |= REDIRECT_PORT_WIREGUARD | REDIRECT_PORT_MOVES;
+        redirect_put(redirect->maps.redirect_moves, &flow, sizeof(flow), move, sizeof(*move));
+}
+
+static inline uint64_t redirect_count_moved(struct redirect_bpf *redirect, const SocketAddress *from,
+                                            uint16_t w)
+{
+        struct redirect_flow flow = { .remote = redirect_endpoint(from), .wireguard_port = htobe16(w) };
+        struct redirect_move move;
+
+        cr_assert_eq(bpf_map__lookup_elem(redirect->maps.redirect_moves, &flow, sizeof(flow), &move,
+                                          sizeof(move), 0),
+                     0);
+        return move.packets;
+}
+
 static inline struct redirect_transaction redirect_transaction(uint32_t id)
 {
         Message m = stun_message(STUN_BINDING_REQUEST, id);

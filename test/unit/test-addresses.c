@@ -186,8 +186,40 @@ Test(collect, takes_the_uplinks_in_order)
         cr_assert_str_eq(collect(m, NULL, 2), "198.51.100.4 2001:db8::2");
         cr_assert_str_eq(collect(m, NULL, 0), "");
         cr_assert_str_eq(collect(m, &policy, 64), "198.51.100.4");
-        feed_route(m, RTM_NEWROUTE, 0, 3, 0, 5);
+        feed_route(m, RTM_NEWROUTE, 0, 3, 0, 0);
         cr_assert_str_eq(collect(m, NULL, 64), "172.17.0.1 198.51.100.4 2001:db8::2 192.0.2.2");
+}
+
+/* WireGuard sends by the default route, and never by the one that waits for it to go. */
+Test(collect, leaves_out_an_uplink_in_reserve)
+{
+        _cleanup_(rtnl_monitor_freep) RtnlMonitor *m = new_monitor();
+        char *only[] = { (char *) "wlan0", NULL };
+        AddressPolicy policy = { .interfaces = only };
+
+        feed_link(m, .ifindex = 2, .name = "eth0", .flags = RUNNING);
+        feed_address(m, 2, "192.0.2.2", 0);
+        feed_link(m, .ifindex = 3, .name = "wlan0", .flags = RUNNING);
+        feed_address(m, 3, "198.51.100.3", 0);
+        feed_address(m, 3, "2001:db8::3", 0);
+        feed_link(m, .ifindex = 4, .name = "storage", .flags = RUNNING);
+        feed_address(m, 4, "10.0.0.4", 0);
+        feed_route(m, RTM_NEWROUTE, 0, 2, 0, 100);
+        feed_route(m, RTM_NEWROUTE, 0, 3, 0, 600);
+        /* That of IPv4 alone, and a network that ends there is reached by its own interface. */
+        cr_assert_str_eq(collect(m, NULL, 64), "192.0.2.2 2001:db8::3 10.0.0.4");
+        cr_assert_str_eq(collect(m, &policy, 64), "2001:db8::3 198.51.100.3");
+        feed_route(m, RTM_NEWROUTE, 0, 3, 0, 100);
+        cr_assert_str_eq(collect(m, NULL, 64), "192.0.2.2 2001:db8::3 198.51.100.3 10.0.0.4",
+                         "both are used");
+        feed_route(m, RTM_NEWROUTE, 0, 3, 0, 50);
+        cr_assert_str_eq(collect(m, NULL, 64), "2001:db8::3 198.51.100.3 10.0.0.4");
+        /* A better one by what is no uplink is none: somebody keeps WireGuard's packets out of it. */
+        feed_link(m, .ifindex = 5, .name = "tun0", .kind = "tun", .flags = RUNNING);
+        feed_route(m, RTM_NEWROUTE, 0, 5, 0, 1);
+        cr_assert_str_eq(collect(m, NULL, 64), "2001:db8::3 198.51.100.3 10.0.0.4");
+        feed_link(m, .ifindex = 3, .name = "wlan0", .flags = 0);
+        cr_assert_str_eq(collect(m, NULL, 64), "192.0.2.2 10.0.0.4");
 }
 
 Test(collect, interfaces_of_addresses)

@@ -537,6 +537,9 @@ static int run_as_nobody(void)
                 { "org.icewire.Agent.Reconnect", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
                 { "org.icewire.Agent.Reconnect", "{\"link\":\"wg1\"}", SD_VARLINK_ERROR_PERMISSION_DENIED },
                 { "org.icewire.Agent.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "org.icewire.Agent.GetHistory", NULL, NULL },
+                { "org.icewire.Agent.SetPolicy", "{\"peer\":\"" KEY_1 "\",\"policy\":\"off\"}",
+                  SD_VARLINK_ERROR_PERMISSION_DENIED },
                 { "io.systemd.service.Ping", NULL, NULL },
                 { "io.systemd.service.SetLogLevel", "{\"level\":7}", SD_VARLINK_ERROR_PERMISSION_DENIED },
         };
@@ -585,6 +588,89 @@ Test(agent_varlink, others_may_only_read)
         RUN_UNTIL(event, status >= 0);
         cr_assert_eq(status, 0, "call number %d", status);
         cr_assert_eq(n_reloads, 0);
+}
+
+Test(agent_varlink, history)
+{
+        Path path = { .kind = PATH_DIRECT, .local.type = ICE_CANDIDATE_HOST };
+        sd_json_variant *v, *change;
+        Peer *peer = link_find_peer(manager->links, &(WireguardKey) { .bytes = { 1 } });
+        Client c;
+
+        client_open(&c);
+        v = at(ask(&c, "org.icewire.Agent.GetHistory", NULL), "peers");
+        cr_assert_eq(sd_json_variant_elements(v), 2);
+        cr_assert_eq(sd_json_variant_elements(at(sd_json_variant_by_index(v, 0), "changes")), 0);
+
+        cr_assert_eq(socket_address_from_string("192.0.2.1:1", &path.remote.address), 0);
+        peer_set_path(peer, &path);
+        peer_because(peer, PATH_CAUSE_PEER_LEFT);
+        peer_set_path(peer, &peer_no_path);
+        v = at(ask(&c, "org.icewire.Agent.GetHistory", "{\"link\":\"wg0\",\"peer\":\"" KEY_1 "\"}"),
+               "peers");
+        cr_assert_eq(sd_json_variant_elements(v), 1);
+        v = sd_json_variant_by_index(v, 0);
+        cr_assert_str_eq(string_at(v, "link"), "wg0");
+        cr_assert_str_eq(string_at(v, "publicKey"), KEY_1);
+        v = at(v, "changes");
+        cr_assert_eq(sd_json_variant_elements(v), 2);
+        change = sd_json_variant_by_index(v, 0);
+        cr_assert_str_eq(string_at(change, "cause"), "first_path");
+        cr_assert_str_eq(string_at(at(change, "from"), "kind"), "none");
+        cr_assert_null(sd_json_variant_by_key(at(change, "from"), "remote"));
+        cr_assert_str_eq(string_at(at(at(change, "to"), "remote"), "address"), "192.0.2.1:1");
+        cr_assert_null(sd_json_variant_by_key(at(change, "to"), "local"));
+        cr_assert_leq(number_at(change, "bootTimeUSec"), now(CLOCK_BOOTTIME));
+        cr_assert_leq(number_at(change, "timeUSec"), now(CLOCK_REALTIME));
+        change = sd_json_variant_by_index(v, 1);
+        cr_assert_str_eq(string_at(change, "cause"), "peer_left");
+        cr_assert_str_eq(string_at(at(change, "from"), "kind"), "direct");
+        cr_assert_str_eq(string_at(at(change, "to"), "kind"), "none");
+        client_close(&c);
+        expect_error("org.icewire.Agent.GetHistory", "{\"link\":\"wg9\"}", "org.icewire.Agent.NoSuchLink");
+        expect_error("org.icewire.Agent.GetHistory", "{\"peer\":\"" KEY_3 "\"}",
+                     "org.icewire.Agent.NoSuchPeer");
+}
+
+Test(agent_varlink, policy)
+{
+        const Peer *one = link_find_peer(manager->links, &(WireguardKey) { .bytes = { 1 } }),
+                   *two = link_find_peer(manager->links, &(WireguardKey) { .bytes = { 2 } });
+        sd_json_variant *v;
+        Client c;
+
+        client_open(&c);
+        ask(&c, "org.icewire.Agent.SetPolicy", "{\"peer\":\"" KEY_1 "\",\"policy\":\"direct\"}");
+        cr_assert_null(c.error);
+        cr_assert_eq(one->policy, POLICY_DIRECT);
+        cr_assert_eq(two->policy, POLICY_AUTO);
+        v = at(ask(&c, "org.icewire.Agent.ListPeers", "{\"peer\":\"" KEY_1 "\"}"), "peers");
+        v = sd_json_variant_by_index(v, 0);
+        cr_assert_str_eq(string_at(v, "policy"), "direct");
+        cr_assert(sd_json_variant_boolean(at(v, "policyTemporary")));
+        v = at(ask(&c, "org.icewire.Agent.ListPeers", "{\"peer\":\"" KEY_2 "\"}"), "peers");
+        v = sd_json_variant_by_index(v, 0);
+        cr_assert_str_eq(string_at(v, "policy"), "auto");
+        cr_assert_not(sd_json_variant_boolean(at(v, "policyTemporary")));
+        client_close(&c);
+}
+
+Test(agent_varlink, policies_that_make_no_sense)
+{
+        static const char method[] = "org.icewire.Agent.SetPolicy";
+
+        expect_error(method, NULL, SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error(method, "{\"policy\":\"off\"}", SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error(method, "{\"peer\":null,\"policy\":\"off\"}", SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error(method, "{\"peer\":\"" KEY_1 "\"}", SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error(method, "{\"peer\":\"" KEY_1 "\",\"policy\":\"on\"}",
+                     SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error(method, "{\"peer\":\"" KEY_1 "\",\"policy\":7}", SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error(method, "{\"peer\":\"" KEY_3 "\",\"policy\":\"off\"}", "org.icewire.Agent.NoSuchPeer");
+        expect_error(method, "{\"link\":\"wg9\",\"peer\":\"" KEY_1 "\",\"policy\":\"off\"}",
+                     "org.icewire.Agent.NoSuchLink");
+        for (const Peer *peer = manager->links->peers; peer; peer = peer->hh.next)
+                cr_assert_eq(peer->policy, POLICY_AUTO);
 }
 
 /* Where WireGuard gets through by itself, nothing else makes us look for another path. */

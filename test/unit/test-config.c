@@ -118,6 +118,9 @@ static const char everything[] = "# a comment\n"
                                  "Redirect=nftables\n"
                                  "STUNServers=stun.example 192.0.2.2:3479 2001:db8::2\n"
                                  "TURNServers=turn:turn.example turn:192.0.2.3:5000?transport=tcp\n"
+                                 "TURNServers=turns:turn.example turns:[2001:db8::3]:443?transport=tcp\n"
+                                 "TURNCAFile=/etc/turn-ca.pem\n"
+                                 "TCP=no\n"
                                  "TURNUser=\"you\"\n"
                                  "Interfaces=eth* wlan0\n"
                                  "ExcludeInterfaces=docker*\n"
@@ -152,12 +155,16 @@ static void expect_everything(const Config *c)
         cr_assert_str_eq(c->mqtt_ca_file, "/etc/ca.pem");
         cr_assert_not(c->multicast);
         cr_assert_eq(c->redirect, REDIRECT_MODE_NFTABLES);
-        cr_assert_eq(c->n_ice_servers, 5);
+        cr_assert_eq(c->tcp, TCP_MODE_NO);
+        cr_assert_eq(c->n_ice_servers, 7);
         expect_ice_server(&c->ice_servers[0], ICE_SERVER_STUN, "stun.example", 3478);
         expect_ice_server(&c->ice_servers[1], ICE_SERVER_STUN, "192.0.2.2", 3479);
         expect_ice_server(&c->ice_servers[2], ICE_SERVER_STUN, "2001:db8::2", 3478);
         expect_ice_server(&c->ice_servers[3], ICE_SERVER_TURN_UDP, "turn.example", 3478);
         expect_ice_server(&c->ice_servers[4], ICE_SERVER_TURN_TCP, "192.0.2.3", 5000);
+        expect_ice_server(&c->ice_servers[5], ICE_SERVER_TURN_TLS, "turn.example", 5349);
+        expect_ice_server(&c->ice_servers[6], ICE_SERVER_TURN_TLS, "2001:db8::3", 443);
+        cr_assert_str_eq(c->turn_ca_file, "/etc/turn-ca.pem");
         cr_assert_str_eq(c->turn_user, "you");
         cr_assert_str_eq(c->addresses.interfaces[1], "wlan0");
         cr_assert_str_eq(c->addresses.exclude_interfaces[0], "docker*");
@@ -248,6 +255,88 @@ Test(config, one_section_twice)
         config_free(config);
 }
 
+#define KEY_A "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define KEY_B "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define KEY_C "AwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+static void expect_policy(const Config *config, const char *key, Policy expected)
+{
+        WireguardKey k;
+
+        cr_assert_eq(wireguard_key_from_base64(key, &k), 0);
+        cr_assert_str_eq(policy_to_string(peer_configs_policy(&config->peers, &k)),
+                         policy_to_string(expected));
+}
+
+Test(config, peers)
+{
+        Config *copy, *config = parse("[Peer]\nPolicy=direct\n"
+                                      "[Agent]\nLogLevel=err\n"
+                                      "[Peer]\nPublicKey=" KEY_A "\nPolicy=off\n"
+                                      "[Peer]\nPolicy=relay\nPublicKey=" KEY_B "\n"
+                                      "[Peer]\nPublicKey=" KEY_C "\n",
+                                      0);
+
+        cr_assert_eq(config->log_level, LOG_ERR);
+        expect_policy(config, KEY_A, POLICY_OFF);
+        expect_policy(config, KEY_B, POLICY_RELAY);
+        expect_policy(config, KEY_C, POLICY_DIRECT);
+        cr_assert_eq(config_copy(config, &copy), 0);
+        config_free(config);
+        expect_policy(copy, KEY_B, POLICY_RELAY);
+        config_free(copy);
+}
+
+Test(config, peers_by_default)
+{
+        Config *config = parse("", 0);
+
+        expect_policy(config, KEY_A, POLICY_AUTO);
+        config_free(config);
+}
+
+Test(config, last_section_of_a_peer_counts)
+{
+        Config *config = parse("[Peer]\nPublicKey=" KEY_A "\nPolicy=off\n"
+                               "[Peer]\nPublicKey=" KEY_A "\nPolicy=relay\n"
+                               "[Peer]\nPolicy=off\n[Peer]\nPolicy=\n"
+                               "[Peer]\nPublicKey=" KEY_B "\nPolicy=relay\nPolicy=direct\n",
+                               0);
+
+        expect_policy(config, KEY_A, POLICY_RELAY);
+        expect_policy(config, KEY_B, POLICY_DIRECT);
+        expect_policy(config, KEY_C, POLICY_AUTO);
+        config_free(config);
+}
+
+/* What is meant for one peer does not hit another one, or all. */
+Test(config, sections_that_cannot_be_told_are_about_nobody)
+{
+        Config *config = parse("[Peer]\nPublicKey=nonsense\nPolicy=off\n"
+                               "[Peer]\nPublicKey=\nPolicy=off\n"
+                               "[Peer]\nPolicy=off\nPubliKey=" KEY_A "\n"
+                               "[Peer]\nPublicKey=" KEY_A "\nPublicKey=" KEY_B "\nPolicy=off\n"
+                               "[Peer]\nPublicKey=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nPolicy=off\n"
+                               "[Peer]\nPublicKey=" KEY_C "\nPolicy=relay\nComment=x\n",
+                               6);
+
+        expect_policy(config, KEY_A, POLICY_AUTO);
+        expect_policy(config, KEY_B, POLICY_AUTO);
+        expect_policy(config, KEY_C, POLICY_RELAY);
+        config_free(config);
+}
+
+Test(config, bad_peers_are_named)
+{
+        expect_message("[Peer]\nPolicy=none\n",
+                       "test.conf:2: [Peer] Policy=: \"none\" is not auto, direct, relay or off");
+        expect_message("[Peer]\nPolicy=off\n[Peer]\nPublicKey=abc\n",
+                       "test.conf:4: [Peer] PublicKey=: this is no public key");
+        expect_message("[Peer]\nPublicKey=" KEY_A "\nPublicKey=" KEY_A "\n",
+                       "test.conf:3: [Peer] PublicKey=: stands here twice");
+        expect_message("[Peer]\nKey=a\n", "test.conf:2: Unknown setting [Peer] Key=");
+}
+
 Test(config, nothing_continues_a_line)
 {
         expect_message("[ICE]\nSTUNServers=a\n  b\nInterfaces=e\n", "test.conf:3: The line is neither");
@@ -272,6 +361,10 @@ Test(config, bad_values_are_named)
         expect_message("[Rendezvous]\nMQTTCAFile=ca.pem\n", "is not an absolute path");
         expect_message("[ICE]\nTURNServers=turn.example\n", "is not of the form turn:HOST");
         expect_message("[ICE]\nTURNServers=turn:a?transport=sctp\n", "is not of the form turn:HOST");
+        expect_message("[ICE]\nTURNServers=turns:a?transport=udp\n", "or turns:HOST[:PORT]");
+        expect_message("[ICE]\nTURNCAFile=ca.pem\n", "is not an absolute path");
+        expect_message("[ICE]\nTCP=sometimes\n",
+                       "test.conf:2: [ICE] TCP=: \"sometimes\" is not auto, yes or no");
         expect_message("[ICE]\nSTUNServers=[::1\n", "is not of the form HOST[:PORT]");
         expect_message("[ICE]\nSTUNServers=a;b\n", "is not of the form HOST[:PORT]");
         expect_message("[ICE]\nSTUNServers=\e[31m\n", "control character");
@@ -588,6 +681,60 @@ Test(config_tree, relays_need_credentials, .init = make_root, .fini = remove_roo
                         "icewire.conf:2: [ICE] TURNServers=: there is no password");
         expect_no_relay("[ICE]\nSTUNServers=a\nTURNServers=turn:b\nTURNServers=turn:c\n",
                         "icewire.conf:4: [ICE] TURNServers=: there is no TURNUser=");
+}
+
+static void load_secret_from(const char *text, const char *expected)
+{
+        Config *config, *copy = NULL;
+
+        put("/etc/icewire/icewire.conf", text);
+        config = load();
+        cr_assert_str_eq(config->turn_secret, expected);
+        cr_assert_eq(config->n_ice_servers, 1, "a secret is enough");
+        cr_assert_eq(config_copy(config, &copy), 0);
+        cr_assert(config_relay_credentials_equal(config, copy));
+        cr_assert_str_eq(copy->turn_secret, expected);
+        *copy->turn_secret = '!';
+        cr_assert_not(config_relay_credentials_equal(config, copy));
+        config_free(copy);
+        config_free(config);
+}
+
+Test(config_tree, relays_take_a_secret, .init = make_root, .fini = remove_root)
+{
+        char text[1024], path[512];
+
+        put("/secret", "shared with the server\n");
+        snprintf(path, sizeof(path), "%s/secret", root);
+        cr_assert_geq(chmod(path, 0600), 0);
+        snprintf(text, sizeof(text), "[ICE]\nTURNServers=turns:a\nTURNSecretFile=%s\n", path);
+        load_secret_from(text, "shared with the server");
+
+        put("/credentials/turn.secret", "of systemd");
+        snprintf(path, sizeof(path), "%s/credentials", root);
+        setenv("CREDENTIALS_DIRECTORY", path, 1);
+        load_secret_from(text, "of systemd");
+}
+
+static void expect_tcp(const char *value, TcpMode mode)
+{
+        char text[64];
+        Config *config;
+
+        snprintf(text, sizeof(text), "[ICE]\nTCP=%s\n", value);
+        config = parse(text, 0);
+        cr_assert_eq(config->tcp, mode);
+        config_free(config);
+}
+
+Test(config, tcp)
+{
+        expect_tcp("auto", TCP_MODE_AUTO);
+        expect_tcp("", TCP_MODE_AUTO);
+        expect_tcp("yes", TCP_MODE_YES);
+        expect_tcp("on", TCP_MODE_YES);
+        expect_tcp("no", TCP_MODE_NO);
+        expect_tcp("false", TCP_MODE_NO);
 }
 
 Test(config_tree, secrets_are_erased, .init = make_root, .fini = remove_root)

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "ctl-diagnose.h"
+#include "ctl-history.h"
 #include "ctl-peers.h"
 #include "ctl-util.h"
 #include "string-util.h"
@@ -154,6 +155,90 @@ Test(ctl, refuses_what_is_no_peer)
                 CtlPeer peer;
 
                 cr_assert_lt(ctl_peer_parse(v, &peer), 0, "%s", bad[i]);
+                sd_json_variant_unref(v);
+        }
+}
+
+#define RELAY "{\"type\":\"relay\",\"transport\":\"udp\",\"address\":\"192.0.2.9:9\"}"
+#define HOST "{\"type\":\"host\",\"transport\":\"tcp_so\",\"address\":\"192.0.2.1:1\"}"
+
+static void expect_path(const char *peer, const char *expected)
+{
+        sd_json_variant *v = parse(peer);
+        _cleanup_free_ char *path = NULL;
+        CtlPeer p;
+
+        cr_assert_eq(ctl_peer_parse(v, &p), 0);
+        path = ctl_peer_path(&p);
+        cr_assert_str_eq(path, expected);
+        sd_json_variant_unref(v);
+}
+
+Test(ctl, a_path_names_its_transport_if_that_is_not_udp)
+{
+        expect_path(PEER_START "\"path\":\"relayed\",\"reason\":\"none\",\"remote\":" RELAY "}", "relayed");
+        expect_path(PEER_START "\"path\":\"proxied\",\"reason\":\"none\",\"remote\":" HOST "}",
+                    "proxied/tcp");
+        expect_path(PEER_START "\"path\":\"none\",\"reason\":\"none\"}", "none");
+}
+
+Test(ctl, parses_policies)
+{
+        sd_json_variant *v = parse(PEER_START
+                                   "\"path\":\"none\",\"reason\":\"policy_here\",\"policy\":\"off\","
+                                   "\"policyTemporary\":true}");
+        CtlPeer peer;
+
+        cr_assert_eq(ctl_peer_parse(v, &peer), 0);
+        cr_assert_str_eq(peer.policy, "off");
+        cr_assert(peer.policy_temporary);
+        sd_json_variant_unref(v);
+}
+
+static void expect_summary(const char *path, const char *expected)
+{
+        _cleanup_free_ char *text = asprintf_safe("{\"timeUSec\":1,\"from\":{\"kind\":\"none\"},\"to\":%s,"
+                                                  "\"cause\":\"first_path\",\"new\":1}",
+                                                  path),
+                            *summary = NULL, *cause = NULL;
+        sd_json_variant *v = parse(text);
+        CtlPathChange change;
+
+        cr_assert_eq(ctl_path_change_parse(v, &change), 0, "%s", text);
+        summary = ctl_path_summary(&change.to);
+        cr_assert_str_eq(summary, expected);
+        cause = ctl_enum_for_people(change.cause);
+        cr_assert_str_eq(cause, "first-path");
+        sd_json_variant_unref(v);
+}
+
+Test(ctl, path_changes)
+{
+        expect_summary("{\"kind\":\"none\"}", "none");
+        expect_summary("{\"kind\":\"direct\",\"remote\":" RELAY "}", "direct 192.0.2.9:9");
+        expect_summary("{\"kind\":\"relayed\",\"local\":" HOST ",\"remote\":" RELAY "}",
+                       "relayed host → relay 192.0.2.9:9");
+        expect_summary("{\"kind\":\"proxied\",\"local\":" RELAY ",\"remote\":" HOST "}",
+                       "proxied/tcp relay → host 192.0.2.1:1");
+}
+
+Test(ctl, refuses_what_is_no_path_change)
+{
+        static const char *const bad[] = {
+                "{}",
+                "7",
+                "{\"timeUSec\":1,\"from\":{},\"to\":{\"kind\":\"none\"},\"cause\":\"x\"}",
+                "{\"timeUSec\":-1,\"from\":{\"kind\":\"none\"},\"to\":{\"kind\":\"none\"},\"cause\":\"x\"}",
+                "{\"timeUSec\":1,\"from\":{\"kind\":\"none\"},\"to\":{\"kind\":\"none\"}}",
+                "{\"timeUSec\":1,\"from\":{\"kind\":\"none\"},\"to\":{\"kind\":\"none\",\"remote\":{}},"
+                "\"cause\":\"x\"}",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                sd_json_variant *v = parse(bad[i]);
+                CtlPathChange change;
+
+                cr_assert_lt(ctl_path_change_parse(v, &change), 0, "%s", bad[i]);
                 sd_json_variant_unref(v);
         }
 }

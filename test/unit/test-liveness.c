@@ -48,7 +48,7 @@ typedef struct Simulation {
         End us, peer;
         Liveness l;
         Watch w;
-        usec_t polled;
+        usec_t told, polled;
         uint64_t polled_bytes;
         usec_t answers[IN_FLIGHT];
         size_t n_answers;
@@ -110,7 +110,7 @@ static void run_timers(Simulation *s, End *end, End *other)
             s->t - end->data < 90 * USEC_PER_SEC && s->t - end->initiated >= 5 * USEC_PER_SEC) {
                 shake_hands(s, end, other);
                 if (end == &s->us)
-                        watch_take_initiation(&s->w, s->t, 60 * USEC_PER_SEC);
+                        watch_take_initiation(&s->w, &s->told, s->t, 60 * USEC_PER_SEC);
         }
 }
 

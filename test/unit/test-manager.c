@@ -86,7 +86,7 @@ Test(manager, says_goodbye)
         stop_politely(&w->b);
         RUN_UNTIL(w->event, a_lost_its_path(w));
         cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_WAITING);
-        cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_PEER_SILENT);
+        cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_PEER_OFFLINE);
         world_free(w);
 }
 

@@ -73,6 +73,76 @@ Test(message, types)
         cr_assert_eq(parse("{\"type\":\"bye\"," IDS SESSION "}").session, 0x89abcdef01234567);
 }
 
+#define HELLO "{\"type\":\"hello\"," IDS ",\"network\":"
+
+Test(message, network)
+{
+        Message m = parse(HELLO "{\"ipv4\":\"varies\",\"ipv6\":\"absent\",\"policy\":\"direct\"}}");
+
+        cr_assert_eq(m.network.ipv4, NETWORK_VARIES);
+        cr_assert_eq(m.network.ipv6, NETWORK_ABSENT);
+        cr_assert_eq(m.network.policy, POLICY_DIRECT);
+
+        m = parse("{\"type\":\"hello\"," IDS "}");
+        cr_assert_eq(m.network.ipv4, NETWORK_UNKNOWN);
+        cr_assert_eq(m.network.ipv6, NETWORK_UNKNOWN);
+        cr_assert_eq(m.network.policy, POLICY_AUTO);
+
+        /* Any type may have it, and each of its members may be missing. */
+        m = parse("{\"type\":\"bye\"," IDS ",\"network\":{\"policy\":\"off\"}}");
+        cr_assert_eq(m.network.policy, POLICY_OFF);
+        cr_assert_eq(m.network.ipv4, NETWORK_UNKNOWN);
+        m = parse("{\"type\":\"answer\"," IDS SESSION ",\"sdp\":\"" DESCRIPTION
+                  "\",\"network\":{\"ipv6\":\"blocked\"}}");
+        cr_assert_eq(m.network.ipv6, NETWORK_BLOCKED);
+        m = parse("{\"type\":\"candidates\"," IDS SESSION ",\"sdp\":\"" FRAGMENT "\",\"network\":{}}");
+        cr_assert_eq(m.network.ipv4, NETWORK_UNKNOWN);
+}
+
+/* What a later version may say is as good as nothing. */
+Test(message, network_of_a_later_version)
+{
+        Message m = parse(HELLO
+                          "{\"ipv4\":\"tunnelled\",\"ipv6\":\"varies\",\"policy\":\"cheap\",\"ipv8\":[1]}}");
+
+        cr_assert_eq(m.network.ipv4, NETWORK_UNKNOWN);
+        cr_assert_eq(m.network.ipv6, NETWORK_VARIES);
+        cr_assert_eq(m.network.policy, POLICY_AUTO);
+}
+
+Test(message, refuses_networks)
+{
+        refuse(HELLO "[]}", "network: not a JSON object");
+        refuse(HELLO "\"varies\"}", "network: not a JSON object");
+        refuse(HELLO "null}", "network: not a JSON object");
+        refuse(HELLO "{\"ipv4\":1}}", "network: ipv4: not a string");
+        refuse(HELLO "{\"ipv6\":null}}", "network: ipv6: not a string");
+        refuse(HELLO "{\"policy\":{}}}", "network: policy: not a string");
+        refuse(HELLO "{\"policy\":\"off\",\"policy\":\"auto\"}}",
+               "network: member 2 has the name of an earlier one");
+        refuse(HELLO "{},\"network\":{}}", "member 6 has the name of an earlier one");
+}
+
+Test(message, network_is_written_as_it_is_read)
+{
+        for (NetworkMapping i = 0; i < _NETWORK_MAX; i++)
+                for (Policy p = 0; p < _POLICY_MAX; p++) {
+                        _cleanup_free_ char *text = NULL;
+                        Message m = { .type = MESSAGE_BYE,
+                                      .instance = 1,
+                                      .to = 2,
+                                      .sequence = 3,
+                                      .network = { i, _NETWORK_MAX - 1 - i, p } },
+                                again;
+
+                        cr_assert_eq(message_format(&m, &text), 0);
+                        again = parse(text);
+                        cr_assert_eq(again.network.ipv4, m.network.ipv4);
+                        cr_assert_eq(again.network.ipv6, m.network.ipv6);
+                        cr_assert_eq(again.network.policy, m.network.policy);
+                }
+}
+
 Test(message, unknown_members_are_ignored)
 {
         (void) parse("{\"type\":\"bye\"," IDS

@@ -494,12 +494,52 @@ Test(mqtt, connection_from_an_address_that_went)
 
         sandbox_shell("ip address del 192.0.2.1/32 dev lo");
         a.rendezvous->ops->network_changed(a.rendezvous);
-        run_pending(event);
-        cr_assert_eq(a.n_down, 1);
+        RUN_UNTIL(event, a.n_down >= 1);
         cr_assert_not_null(strstr(a.error, "this host has lost the address"), "%s", a.error);
 
         sandbox_shell("ip address add 192.0.2.1/32 dev lo");
         RUN_UNTIL(event, a.n_up >= 2);
+        rendezvous_free(a.rendezvous);
+}
+
+/* In another network the name servers may not answer yet, and the server is where it was. */
+Test(mqtt, connects_anew_without_asking_for_the_name)
+{
+        MqttServerConfig server = server_at("broker.test", false);
+        Side a = {};
+
+        broker_start(PLAIN);
+        side_start(&a, &server);
+        expect_up(&a);
+        cr_assert_geq(rendezvous_subscribe(a.rendezvous, TOPIC_A), 0);
+        RUN_UNTIL(event, a.n_subscribed >= 1);
+
+        sandbox_replace("/etc/hosts", "127.0.0.1 localhost\n");
+        a.rendezvous->ops->renew(a.rendezvous, "the test says so");
+        cr_assert_eq(a.n_down, 1);
+        cr_assert_str_eq(a.error, "the test says so");
+        RUN_UNTIL(event, a.n_up >= 2);
+        RUN_UNTIL(event, a.n_subscribed >= 2);
+        expect_delivery(&a, &a, TOPIC_A, "anew");
+        rendezvous_free(a.rendezvous);
+}
+
+Test(mqtt, does_not_connect_anew_all_the_time)
+{
+        MqttServerConfig server = server_at("127.0.0.1", false);
+        unsigned n_down;
+        Side a = {};
+
+        broker_start(PLAIN);
+        side_start(&a, &server);
+        expect_up(&a);
+        for (unsigned i = 0; i < 20; i++) {
+                a.rendezvous->ops->renew(a.rendezvous, "again");
+                RUN_UNTIL(event, a.rendezvous->state == RENDEZVOUS_STATE_UP);
+        }
+        n_down = a.n_down;
+        cr_assert_gt(n_down, 1);
+        cr_assert_lt(n_down, 10);
         rendezvous_free(a.rendezvous);
 }
 

@@ -411,6 +411,37 @@ FOR_BOTH(broken_checksum)
         host_close(&h);
 }
 
+static void move_in_place(struct redirect_bpf *redirect, const SocketAddress *from, const SocketAddress *to)
+{
+        redirect_add_move(redirect, from, W,
+                          &(struct redirect_move) {
+                                  .to = redirect_endpoint(to),
+                                  .until = redirect_now() + SANDBOX_PATIENCE * 1000,
+                          });
+}
+
+/* What comes by the old path looks as if it came by the new one, and whoever answers answers there. */
+FOR_BOTH(moved)
+{
+        Host h = host_open(family, link, 0);
+        SocketAddress from = there(family), to = at("203.0.113.99", "2001:db8:99::99", family, 51830);
+        Message data = wireguard_message(4, 148);
+        PacketSpec spec = to_host(&h, data);
+
+        expect_arrives(&h, &spec, h.wireguard, W, "before");
+        move_in_place(h.redirect, &from, &to);
+        for (unsigned checksum = 0; checksum < (family == AF_INET ? 2 : 1); checksum++) {
+                spec.no_checksum = checksum;
+                inject(&h, &spec);
+                expect_received(h.wireguard, &to, W, &data, "moved");
+        }
+        spec.no_checksum = false;
+        spec.message = stun_request(1, USERNAME);
+        expect_arrives(&h, &spec, h.ice, W, "STUN says where it comes from");
+        cr_assert_eq(redirect_count_moved(h.redirect, &from, W), family == AF_INET ? 2 : 1);
+        host_close(&h);
+}
+
 /* In pieces, which neither program touches: WireGuard gets the whole. */
 FOR_BOTH(fragmented)
 {
@@ -729,7 +760,8 @@ static void cables_close(Cables *c)
 static void expect_offload(bool offload)
 {
         Cables c = cables_open(offload);
-        SocketAddress w = here(AF_INET, W), remote = address("192.0.2.2:3478");
+        SocketAddress w = here(AF_INET, W), remote = address("192.0.2.2:3478"),
+                      to = address("192.0.2.3:51830");
         Message request = stun_request(ID, "theirs00:" UFRAG), response = stun_response(ID),
                 data = wireguard_message(4, 1400);
 
@@ -744,6 +776,9 @@ static void expect_offload(bool offload)
         expect_received(c.ice, &remote, P, &request, "request back");
         send_to(c.wireguard, &remote, &data);
         expect_received(c.peer, &w, 3478, &data, "data out");
+        move_in_place(c.redirect, &remote, &to);
+        send_to(c.peer, &w, &data);
+        expect_received(c.wireguard, &to, W, &data, "data that is moved");
         assert_statistics(c.redirect, (uint64_t[_REDIRECT_STATISTIC_MAX]) {
                                               [REDIRECT_SENT] = 1, [REDIRECT_RECEIVED] = 2 });
         cables_close(&c);
@@ -782,7 +817,8 @@ static void expect_segments(int fd, const SocketAddress *from, uint16_t to, cons
 static void expect_trains(bool offload)
 {
         Cables c = cables_open(offload);
-        SocketAddress w = here(AF_INET, W), remote = address("192.0.2.2:3478");
+        SocketAddress w = here(AF_INET, W), remote = address("192.0.2.2:3478"),
+                      to = address("192.0.2.3:51830");
         Message train = wireguard_message(4, 5000), stun = stun_request(1, USERNAME);
 
         send_segments(c.ice, &remote, &train, 1200);
@@ -793,6 +829,10 @@ static void expect_trains(bool offload)
         /* Alone it is no train. */
         send_segments(c.peer, &w, &stun, 1200);
         expect_received(c.ice, &remote, P, &stun, "STUN of a sender of trains");
+        move_in_place(c.redirect, &remote, &to);
+        send_segments(c.peer, &w, &train, 1200);
+        expect_segments(c.wireguard, &to, W, &train, 1200, "moved");
+        cr_assert_eq(redirect_count_moved(c.redirect, &remote, W), 5);
         cables_close(&c);
 }
 

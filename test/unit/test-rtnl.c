@@ -408,6 +408,40 @@ Test(rtnl, counts_each_route_once)
         rtnl_monitor_free(record.monitor);
 }
 
+static void check_default_route(RtnlMonitor *monitor, int ifindex)
+{
+        cr_assert_eq(rtnl_monitor_default_route(monitor, AF_INET).ifindex, ifindex);
+        cr_assert_eq(rtnl_monitor_default_route(monitor, AF_INET6).ifindex, 0);
+}
+
+Test(rtnl, knows_the_default_route_that_is_preferred)
+{
+        Record record = {};
+        RtnlMonitor *monitor;
+
+        start_detached(&record);
+        monitor = record.monitor;
+        check_default_route(monitor, 0);
+        feed_link(monitor, .ifindex = 2, .name = "eth0", .flags = IFF_UP);
+        feed_link(monitor, .ifindex = 3, .name = "wlan0", .flags = IFF_UP);
+        feed_route(monitor, RTM_NEWROUTE, 0, 3, 0, 600);
+        check_default_route(monitor, 3);
+        feed_route(monitor, RTM_NEWROUTE, 0, 2, 0, 100);
+        check_default_route(monitor, 2);
+        feed_route(monitor, RTM_NEWROUTE, 0, 3, 1, 10); /* half of everything is no default route */
+        check_default_route(monitor, 2);
+        /* The metric is changed by adding it with another one, and removing it with the old one. */
+        feed_route(monitor, RTM_NEWROUTE, 0, 3, 0, 50);
+        check_default_route(monitor, 3);
+        feed_route(monitor, RTM_DELROUTE, 0, 3, 0, 600);
+        check_default_route(monitor, 3);
+        feed_route(monitor, RTM_DELROUTE, 0, 3, 0, 50);
+        check_default_route(monitor, 2);
+        feed_link(monitor, .ifindex = 2, .name = "eth0", .flags = 0);
+        check_default_route(monitor, 0);
+        rtnl_monitor_free(monitor);
+}
+
 Test(rtnl, keeps_links_in_order)
 {
         Record record = {};

@@ -3,7 +3,7 @@
 /* Hosts whose ICE shares WireGuard's port, by the redirect's programs on loopback (world.h): direct paths,
  * hosts of which only one has the redirect, and the way from the proxy to a direct path and back. */
 
-#include "carrier.h"
+#include "path-switch.h"
 #include "proxy-internal.h"
 #include "session.h"
 #include "sharing.h"
@@ -36,7 +36,7 @@ Test(sharing, a_redirect_makes_the_path_direct)
         expect_direct(&w->a, &w->b);
         expect_direct(&w->b, &w->a);
         check_traffic(w);
-        cr_assert_eq(w->n_shared, 2);
+        cr_assert_eq(w->n_shared, 4, "each side's session, and the socket that probes the path");
         world_free(w);
 }
 
@@ -45,10 +45,10 @@ Test(sharing, a_broker_that_comes_back_shares_again)
         World *w = connect_directly();
 
         lose_broker(&w->a);
-        cr_assert_eq(w->n_shared, 1);
+        cr_assert_eq(w->n_shared, 2);
         cr_assert(both_direct(w));
         find_broker(&w->a);
-        RUN_UNTIL(w->event, w->n_shared == 2);
+        RUN_UNTIL(w->event, w->n_shared == 4);
         settle(w);
         cr_assert(both_direct(w));
         cr_assert_eq(peer_of(&w->a)->counters.sessions, 1);
@@ -100,14 +100,14 @@ Test(sharing, where_wireguard_has_followed_the_peer_is_where_it_is)
 Test(sharing, paths_follow_the_redirect)
 {
         World *w = connect_directly();
-        RedirectBackend *redirect = TAKE_PTR(w->redirect);
 
+        w->redirect_withdrawn = true;
         sharing_update(w->a.manager);
         sharing_update(w->b.manager);
         RUN_UNTIL(w->event, both_proxied(w));
         check_traffic(w);
         /* What was shared is taken back by the session's end. */
-        w->redirect = redirect;
+        w->redirect_withdrawn = false;
         RUN_UNTIL(w->event, !peer_of(&w->a)->old_session && !peer_of(&w->b)->old_session);
         /* Told by the broker. */
         manager_broker_callbacks.redirect_changed(w->a.manager->broker, w->a.manager);
@@ -234,7 +234,7 @@ Test(sharing, goodbye_of_a_proxied_peer_ends_a_direct_path)
         cr_assert_eq(peer_of(direct)->path.kind, PATH_NONE);
         tell_link(direct);
         cr_assert_eq(peer_of(direct)->path.kind, PATH_NONE);
-        cr_assert_eq(peer_of(direct)->reason, PEER_REASON_PEER_SILENT);
+        cr_assert_eq(peer_of(direct)->reason, PEER_REASON_PEER_OFFLINE);
         start(proxied);
         RUN_UNTIL(w->event, both_connected(w));
         RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
@@ -281,7 +281,7 @@ Test(sharing, proxy_is_closed_where_wireguard_has_followed_the_peer)
         RUN_UNTIL(w->event, !peer->proxy);
         settle(w);
         cr_assert_geq(proxy_new(w->a.manager->proxies, w->a.device->listen_port, &peer->proxy), 0);
-        carrier_take_over(peer->session);
+        path_switch_consider(peer->session);
         RUN_UNTIL(w->event, !peer->proxy);
         check_traffic(w);
         world_free(w);
@@ -294,7 +294,7 @@ Test(sharing, proxy_is_closed_although_the_broker_was_away)
 
         RUN_UNTIL(w->event, uses_its_path(&w->a));
         cr_assert_not_null(peer->proxy);
-        RUN_UNTIL(w->event, peer->handover_timer);
+        RUN_UNTIL(w->event, handover_is_switching(&peer->handover));
         lose_broker(&w->a);
         peer->proxy->counters.in_packets++; /* late */
         elapse(peer->handover_timer);
@@ -314,14 +314,15 @@ Test(sharing, endpoint_of_a_better_pair_is_set_when_the_broker_is_back)
         Peer *peer = peer_of(&w->a);
         SocketAddress *endpoint = &w->a.device->peers[0].endpoint;
 
-        w->a.broker->b.connected = false;
+        lose_broker(&w->a);
         cr_assert_geq(socket_address_from_string("192.0.2.200:4000", &peer->session->remote.address), 0);
-        carrier_take_over(peer->session);
+        path_switch_consider(peer->session);
         settle(w);
         cr_assert_str_neq(SOCKET_ADDRESS_STR(endpoint), "192.0.2.200:4000");
-        w->a.broker->b.connected = true;
-        tell_link(&w->a);
-        settle(w);
+        RUN_UNTIL(w->event, !uses_its_path(&w->a));
+        cr_assert_str_neq(SOCKET_ADDRESS_STR(endpoint), "192.0.2.200:4000");
+        find_broker(&w->a);
+        RUN_UNTIL(w->event, uses_its_path(&w->a));
         cr_assert_str_eq(SOCKET_ADDRESS_STR(endpoint), "192.0.2.200:4000");
         world_free(w);
 }
@@ -385,12 +386,12 @@ Test(sharing, other_interfaces_wake_nobody)
         start(&w->a);
         settle(w);
         n_calls = w->a.n_redirect_calls;
-        peer_of(&w->a)->retry_step = 5;
+        peer_of(&w->a)->attempts.step = 5;
         manager_set_addresses(w->a.manager, w->a.manager->addresses, w->a.manager->n_addresses);
         cr_assert(manager_can_negotiate(w->a.manager), "nobody waits for the answer");
         settle(w);
         cr_assert_eq(w->a.n_redirect_calls, n_calls + 1);
-        cr_assert_eq(peer_of(&w->a)->retry_step, 5);
+        cr_assert_eq(peer_of(&w->a)->attempts.step, 5);
         /* But what is different is followed. */
         w->redirect_withdrawn = true;
         manager_set_addresses(w->a.manager, w->a.manager->addresses, w->a.manager->n_addresses);
@@ -443,7 +444,8 @@ static World *connect_and_rest(void)
         let_time_pass(&w->b);
         cr_assert_null(peer_of(&w->a)->session);
         cr_assert_null(peer_of(&w->b)->session);
-        cr_assert_eq(w->n_shared, 0);
+        settle(w);
+        cr_assert_eq(w->n_shared, 4, "the sockets that probe the path have the sessions' names");
         cr_assert(both_direct(w));
         return w;
 }

@@ -102,6 +102,30 @@ Test(signalling, both_start_at_once)
         expect(&p, &p.a, &b, SIGNALLING_DROP_DUPLICATE);
 }
 
+/* A goodbye proves nothing if it is from another instance than the one we believe in. But where it is all
+ * that will ever come, there is an answer to it that makes it prove itself. */
+Test(signalling, goodbye_of_one_that_has_restarted)
+{
+        Pair p = pair_bound();
+        Message hello = stamped(&p.a, MESSAGE_HELLO, 0), bye, answer;
+
+        signalling_init(&p.b, /* controlling= */ false);
+        hello.to = 0;
+        expect(&p, &p.b, &hello, SIGNALLING_ANSWER_HELLO);
+        bye = stamped(&p.b, MESSAGE_BYE, hello.instance);
+        expect(&p, &p.a, &bye, SIGNALLING_DROP_STALE);
+        bye = stamped(&p.b, MESSAGE_BYE, hello.instance);
+        bye.network.policy = POLICY_OFF;
+        expect(&p, &p.a, &bye, SIGNALLING_SAY_HELLO);
+        answer = stamped(&p.a, MESSAGE_HELLO, bye.instance);
+        expect(&p, &p.b, &answer, SIGNALLING_ACCEPT_NEW_INSTANCE);
+        bye = stamped(&p.b, MESSAGE_BYE, 0);
+        bye.network.policy = POLICY_OFF;
+        expect(&p, &p.a, &bye, SIGNALLING_ACCEPT_NEW_INSTANCE);
+        expect(&p, &p.a, &bye, SIGNALLING_DROP_DUPLICATE);
+        expect_bound(&p);
+}
+
 Test(signalling, one_restarts)
 {
         Pair p = pair_bound();

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fd-util.h"
+#include "peer.h"
 #include "string-util.h"
 #include "varlink-agent.h"
 
@@ -25,4 +26,68 @@ Test(varlink_agent, printed_form_is_up_to_date)
         }
         cr_assert_geq(read_full_file(path, 1024 * 1024, &text, /* ret_size= */ NULL), 0);
         cr_assert_str_eq(text, printed, "run the test with ICEWIRE_UPDATE=1 and commit the file");
+}
+
+/* The values of an enum of the interface, each between blanks. The caller owns them. */
+static char *values_of(const char *printed, const char *type)
+{
+        _cleanup_free_ char *heading = asprintf_safe("type %s(", type);
+        const char *start = strstr(printed, heading), *end;
+        char *values, *q;
+        bool comment = false;
+
+        cr_assert_not_null(start, "no %s", heading);
+        start += strlen(heading);
+        end = strstr(start, "\n)");
+        cr_assert_not_null(end);
+        values = q = malloc((size_t) (end - start) + 3);
+        *q++ = ' ';
+        for (const char *p = start; p < end; p++) {
+                comment = *p == '#' || (comment && *p != '\n');
+                if (!comment)
+                        *q++ = strchr("\t\n, ", *p) ? ' ' : *p;
+        }
+        *q++ = ' ';
+        *q = '\0';
+        return values;
+}
+
+static size_t count_words(const char *s)
+{
+        size_t n = 0;
+
+        for (const char *p = s; *p; p++)
+                n += *p != ' ' && p[1] == ' ';
+        return n;
+}
+
+static void expect_value(const char *values, const char *name)
+{
+        _cleanup_free_ char *word = asprintf_safe(" %s ", name);
+
+        for (char *p = word; *p; p++)
+                if (*p == '-')
+                        *p = '_';
+        cr_assert_not_null(strstr(values, word), "no%sin%s", word, values);
+}
+
+/* What the model may say, the interface has a word for, and no other. */
+Test(varlink_agent, enums_are_complete)
+{
+        _cleanup_free_ char *printed = NULL, *reasons = NULL, *causes = NULL, *policies = NULL;
+
+        cr_assert_geq(sd_varlink_idl_format(&vl_interface_org_icewire_Agent, &printed), 0);
+        reasons = values_of(printed, "PeerReason");
+        for (PeerReason r = 0; r < _PEER_REASON_MAX; r++)
+                expect_value(reasons, peer_reason_to_string(r));
+        cr_assert_eq(count_words(reasons), _PEER_REASON_MAX);
+        causes = values_of(printed, "PathCause");
+        /* "unknown" is never told. */
+        for (PathCause c = PATH_CAUSE_UNKNOWN + 1; c < _PATH_CAUSE_MAX; c++)
+                expect_value(causes, path_cause_to_string(c));
+        cr_assert_eq(count_words(causes), _PATH_CAUSE_MAX - 1);
+        policies = values_of(printed, "Policy");
+        for (Policy p = 0; p < _POLICY_MAX; p++)
+                expect_value(policies, policy_to_string(p));
+        cr_assert_eq(count_words(policies), _POLICY_MAX);
 }

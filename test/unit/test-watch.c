@@ -63,22 +63,23 @@ Test(watch, many_events_are_one_reading_each_second)
 Test(watch, renewed_handshakes_are_no_reason_to_look)
 {
         Watch w = {};
-        usec_t t = S(1000);
+        usec_t t = S(1000), last = 0;
 
         for (; t < S(24 * 3600); t += S(120))
-                watch_take_initiation(&w, t, S(120));
+                watch_take_initiation(&w, &last, t, S(120));
         cr_assert_eq(watch_due(&w), USEC_INFINITY);
         /* But one that is not answered. */
-        watch_take_initiation(&w, t, S(120));
-        watch_take_initiation(&w, t + S(5), S(125));
+        watch_take_initiation(&w, &last, t, S(120));
+        watch_take_initiation(&w, &last, t + S(5), S(125));
         cr_assert_eq(watch_due(&w), t + S(5));
 }
 
 Test(watch, an_early_handshake_is_a_reason_to_look)
 {
         Watch w = {};
+        usec_t last = 0;
 
-        watch_take_initiation(&w, S(1000), S(30));
+        watch_take_initiation(&w, &last, S(1000), S(30));
         cr_assert_eq(watch_due(&w), S(1000));
 }
 

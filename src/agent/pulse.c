@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pulse.h"
+
+#include "carrier.h"
+#include "event-util.h"
+#include "log.h"
+#include "lost-path.h"
+#include "manager.h"
+#include "probe.h"
+#include "session.h"
+#include "string-util.h"
+#include "try.h"
+
+/* After I/O: what has come by the time that a probe is due is looked at first. */
+#define TIMER_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
+
+bool pulse_is_dead(const Peer *peer)
+{
+        return peer->path.kind != PATH_NONE && liveness_is_dead(&peer->pulse.liveness);
+}
+
+/* ---- What is done about it ---- */
+
+static void path_is_dead(Peer *peer)
+{
+        log_peer_full(peer, LOG_INFO, 0, "Nothing comes from %s any more.",
+                      SOCKET_ADDRESS_STR(&peer->path.endpoint));
+        peer_because(peer, PATH_CAUSE_PATH_LOST);
+        peer_changed(peer);
+        try_path_is_dead(peer);
+}
+
+static void path_is_back(Peer *peer)
+{
+        log_peer_full(peer, LOG_INFO, 0, "%s is heard again.", SOCKET_ADDRESS_STR(&peer->path.endpoint));
+        try_path_is_alive(peer);
+        peer_changed(peer);
+}
+
+static void send_probe(Peer *peer)
+{
+        Probe *probe = peer->pulse.probe;
+
+        if (!probe)
+                return;
+        /* WireGuard may have followed the peer. */
+        if (carrier_is_plain(peer))
+                probe->remote = peer->path.endpoint;
+        probe_send(probe);
+}
+
+static int on_timer(sd_event_source *source, uint64_t t, void *userdata);
+
+static void arm_timer(Peer *peer)
+{
+        Pulse *p = &peer->pulse;
+        usec_t due = liveness_due(&p->liveness), t = now(CLOCK_BOOTTIME);
+        int r;
+
+        if (due == USEC_INFINITY) {
+                event_disarm_timer(p->timer);
+                return;
+        }
+        r = event_arm_timer(peer->link->manager->event, &p->timer, usec_sub(due, t), on_timer, peer,
+                            "peer-pulse");
+        if (r >= 0)
+                r = sd_event_source_set_priority(p->timer, TIMER_PRIORITY);
+        if (r < 0)
+                log_peer_full(peer, LOG_WARNING, r, "Failed to watch the path, ignoring: %m");
+}
+
+/* was_dead: before what has just happened. */
+static void act(Peer *peer, bool was_dead)
+{
+        Liveness *l = &peer->pulse.liveness;
+        LivenessStep step;
+
+        while ((step = liveness_step(l, now(CLOCK_BOOTTIME))) != LIVENESS_STEP_NONE)
+                if (step == LIVENESS_STEP_PROBE)
+                        send_probe(peer);
+                else
+                        link_watch(peer->link);
+        arm_timer(peer);
+        if (was_dead == liveness_is_dead(l))
+                return;
+        if (was_dead)
+                path_is_back(peer);
+        else
+                path_is_dead(peer);
+}
+
+static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        act(peer, liveness_is_dead(&peer->pulse.liveness));
+        return 0;
+}
+
+/* ---- Probes ---- */
+
+static bool differs_much(usec_t a, usec_t b)
+{
+        if (a == USEC_INFINITY || b == USEC_INFINITY)
+                return a != b;
+        return MAX(a, b) - MIN(a, b) > MAX(a, b) / 8;
+}
+
+/* Each measurement would be news to whoever watches. */
+static void tell_round_trip(Peer *peer)
+{
+        usec_t r = peer->pulse.liveness.round_trip_time;
+
+        if (!differs_much(r, peer->path.round_trip_time))
+                return;
+        peer->path.round_trip_time = r;
+        peer_changed(peer);
+}
+
+static void on_answered(Probe *probe, usec_t round_trip_time, void *userdata)
+{
+        Peer *peer = userdata;
+        bool was_dead = liveness_is_dead(&peer->pulse.liveness);
+
+        liveness_take_answer(&peer->pulse.liveness, now(CLOCK_BOOTTIME), round_trip_time);
+        tell_round_trip(peer);
+        act(peer, was_dead);
+}
+
+static void on_ready(Probe *probe, void *userdata)
+{
+        Peer *peer = userdata;
+        bool was_dead = liveness_is_dead(&peer->pulse.liveness);
+
+        liveness_set_probes(&peer->pulse.liveness, now(CLOCK_BOOTTIME), probe_is_ready(probe));
+        act(peer, was_dead);
+}
+
+static const ProbeCallbacks callbacks = { .ready = on_ready, .answered = on_answered };
+
+/* Where it leaves from, on this host. */
+static const SocketAddress *own_address(const IceCandidate *local)
+{
+        return local->type == ICE_CANDIDATE_HOST ? &local->address : &local->related;
+}
+
+static void make_probe(Peer *peer, const Session *s)
+{
+        const SocketAddress *local = own_address(&s->local);
+        int r;
+
+        if (!session_is_plain(s) || !socket_address_is_set(local) || !carrier_is_plain(peer))
+                return;
+        r = probe_new(peer, local, &peer->path.endpoint, &s->credentials, &callbacks, peer,
+                      &peer->pulse.probe);
+        if (r < 0) {
+                log_peer_full(peer, LOG_DEBUG, r, "The path is not probed: %m");
+                return;
+        }
+        liveness_set_probes(&peer->pulse.liveness, now(CLOCK_BOOTTIME), probe_is_ready(peer->pulse.probe));
+}
+
+/* ---- Events ---- */
+
+static void keep_lost_path(Peer *peer)
+{
+        Pulse *p = &peer->pulse;
+        int r;
+
+        p->lost = lost_path_free(p->lost);
+        r = lost_path_new(peer, TAKE_PTR(p->probe), &p->lost);
+        if (r < 0)
+                log_peer_full(peer, LOG_DEBUG, r, "It will not be noticed when the path comes back: %m");
+}
+
+/* That has found the path; NULL: none, or it is over. */
+static const Session *find_session(const Peer *peer)
+{
+        const Session *sessions[] = { peer->session, peer->old_session };
+
+        for (size_t i = 0; i < ELEMENTSOF(sessions); i++)
+                if (session_is_selected(sessions[i]) &&
+                    socket_address_equal(&sessions[i]->local.address, &peer->path.local.address) &&
+                    socket_address_equal(&sessions[i]->remote.address, &peer->path.remote.address))
+                        return sessions[i];
+        return NULL;
+}
+
+static void drop_probe(Peer *peer, bool was_direct)
+{
+        Pulse *p = &peer->pulse;
+
+        if (p->probe && was_direct && peer->path.kind != PATH_DIRECT && liveness_is_dead(&p->liveness))
+                keep_lost_path(peer);
+        if (peer->path.kind == PATH_DIRECT)
+                p->lost = lost_path_free(p->lost);
+        p->probe = probe_free(p->probe);
+}
+
+void pulse_path_changed(Peer *peer, const Path *before)
+{
+        Pulse *p = &peer->pulse;
+        const Session *s = find_session(peer);
+
+        /* WireGuard has followed the peer, or somebody knows better: what was known of the path before says
+         * whether it is so. */
+        if (peer->path.kind == before->kind && peer->path.negotiated == before->negotiated && !s)
+                return;
+        drop_probe(peer, before->kind == PATH_DIRECT);
+        event_disarm_timer(p->timer);
+        liveness_start(&p->liveness, now(CLOCK_BOOTTIME));
+        if (peer->path.kind == PATH_NONE)
+                return;
+        if (s)
+                make_probe(peer, s);
+        link_watch(peer->link);
+        act(peer, /* was_dead= */ false);
+}
+
+void pulse_follow(Peer *peer)
+{
+        Liveness *l = &peer->pulse.liveness;
+        bool was_dead = liveness_is_dead(l);
+
+        if (peer->path.kind == PATH_NONE)
+                return;
+        liveness_take_reading(l, now(CLOCK_BOOTTIME), peer->tx_bytes, peer->rx_bytes);
+        act(peer, was_dead);
+}
+
+void pulse_session_ends(const Session *s)
+{
+        Pulse *p = &s->peer->pulse;
+        Probe *probes[] = { p->probe, lost_path_probe(p->lost) };
+
+        for (size_t i = 0; i < ELEMENTSOF(probes); i++)
+                if (probes[i] && streq(probes[i]->credentials.local_ufrag, s->credentials.local_ufrag))
+                        probe_session_is_over(probes[i]);
+}
+
+void pulse_done(Peer *peer)
+{
+        Pulse *p = &peer->pulse;
+
+        p->probe = probe_free(p->probe);
+        p->lost = lost_path_free(p->lost);
+        p->timer = event_source_disable_unref(p->timer);
+}
