@@ -6,12 +6,10 @@
 #include "fd-util.h"
 #include "log.h"
 #include "manager.h"
+#include "path-switch.h"
 #include "peer-call.h"
 #include "reliance.h"
 #include "try.h"
-
-/* How long the session before this one stays, for what is still under way over its pair. */
-#define OLD_SESSION_LINGER (3 * USEC_PER_SEC)
 
 /* Two initiations that cross undo each other: each side takes the other's, forgets its own, and refuses the
  * answer to it; WireGuard tries again after 5 s. So the controlled side, which selects its pair last,
@@ -29,9 +27,6 @@
 /* There is no event for a handshake: ask at first quickly, then ever more slowly. */
 #define HANDSHAKE_POLL_FIRST (25 * USEC_PER_MSEC)
 #define HANDSHAKE_STEPS_MAX 6
-
-/* A path that has been left is silent when nothing came for so long. */
-#define HANDOVER_INTERVAL (300 * USEC_PER_MSEC)
 
 /* How often to set an endpoint again that somebody else has rewritten. */
 #define ENDPOINT_INTERVAL (10 * USEC_PER_SEC)
@@ -56,9 +51,10 @@ static void on_silence(Proxy *proxy, void *userdata)
 {
         Peer *peer = userdata;
         bool waits = peer->state != PEER_STATE_CONNECTED && !peer->handshake_overdue;
+        Session *s = carrier_session(peer);
 
-        if (!waits && peer->session && peer->session->selected)
-                try_session_failed(peer->session, /* answered= */ true);
+        if (!waits && s && !session_is_negotiating(peer->session))
+                try_session_failed(s, /* answered= */ true);
 }
 
 static int ensure_proxy(Peer *peer)
@@ -97,9 +93,9 @@ static int attach_proxy(Peer *peer, Session *s)
         return proxy_set_agent(peer->proxy, s->ice);
 }
 
-bool carrier_is_plain(const Peer *peer)
+bool carrier_path_is_plain(const Path *path)
 {
-        return socket_address_is_set(&peer->path.endpoint) && !proxy_address_is_ours(&peer->path.endpoint);
+        return socket_address_is_set(&path->endpoint) && !proxy_address_is_ours(&path->endpoint);
 }
 
 static int on_endpoint_timer(sd_event_source *source, uint64_t t, void *userdata)
@@ -117,43 +113,9 @@ static void look_later(Peer *peer)
                                         on_endpoint_timer, peer, "peer-endpoint");
 }
 
-static void set_endpoint(Peer *peer);
-
-static int on_handover_timer(sd_event_source *source, uint64_t t, void *userdata)
-{
-        Peer *peer = userdata;
-
-        if (carrier_received_packets(peer) > peer->handover_since_packets)
-                set_endpoint(peer);
-        else
-                peer->proxy = proxy_free(peer->proxy);
-        return 0;
-}
-
-/* WireGuard sends by itself now. What still comes by the path before is delivered, and moves the endpoint
- * back to the proxy (WireGuard follows every packet), so it is set again until that path is silent. */
-static void leave_proxy(Peer *peer)
-{
-        int r;
-
-        peer->handover_since_packets = carrier_received_packets(peer);
-        r = event_arm_timer(peer->link->manager->event, &peer->handover_timer, HANDOVER_INTERVAL,
-                            on_handover_timer, peer, "peer-handover");
-        if (r < 0)
-                peer->proxy = proxy_free(peer->proxy);
-}
-
 static bool has_our_endpoint(const Peer *peer)
 {
         return socket_address_equal(&peer->endpoint, &peer->path.endpoint);
-}
-
-/* The proxy of the path before is still open. */
-static void consider_handover(Peer *peer)
-{
-        if (peer->proxy && carrier_is_plain(peer) && has_our_endpoint(peer) &&
-            !event_timer_is_armed(peer->handover_timer))
-                leave_proxy(peer);
 }
 
 static void on_endpoint_set(Broker *b, int error, void *userdata)
@@ -167,29 +129,43 @@ static void on_endpoint_set(Broker *b, int error, void *userdata)
                 return;
         }
         peer->follows_peer = true;
-        if (carrier_is_plain(peer) && peer->proxy)
-                leave_proxy(peer);
         link_refresh(peer->link);
 }
 
-static void set_endpoint(Peer *peer)
+static int ask_for_endpoint(Peer *peer, const SocketAddress *endpoint, int keepalive,
+                            broker_done_callback_t callback)
 {
         Broker *b = peer->link->manager->broker;
         PeerCall *c;
         int r;
 
+        c = peer_call_new(peer);
+        if (!c)
+                return -ENOMEM;
+        r = b->ops->set_endpoint(b, peer->link->name, &peer->public_key, endpoint, keepalive, callback, c,
+                                 &c->call);
+        if (r < 0)
+                peer_call_free(c);
+        return r;
+}
+
+static void on_keepalive_off(Broker *b, int error, void *userdata)
+{
+        (void) peer_call_finish(userdata);
+}
+
+void carrier_set_endpoint(Peer *peer, bool nudge)
+{
+        const Broker *b = peer->link->manager->broker;
+        int keepalive = peer->persistent_keepalive == 0 ? CARRIER_KEEPALIVE : -1, r;
+
         if (!b || !b->connected)
                 return; /* done when it is back: carrier_observe() */
-        c = peer_call_new(peer);
-        if (!c) {
-                log_oom();
-                return;
-        }
-        r = b->ops->set_endpoint(b, peer->link->name, &peer->public_key, &peer->path.endpoint,
-                                 peer->persistent_keepalive == 0 ? CARRIER_KEEPALIVE : -1, on_endpoint_set,
-                                 c, &c->call);
+        /* WireGuard sends a keepalive when they are switched on. */
+        if (nudge && keepalive < 0 && ask_for_endpoint(peer, &(SocketAddress) {}, 0, on_keepalive_off) >= 0)
+                keepalive = peer->persistent_keepalive;
+        r = ask_for_endpoint(peer, &peer->path.endpoint, keepalive, on_endpoint_set);
         if (r < 0) {
-                peer_call_free(c);
                 log_peer_full(peer, LOG_WARNING, r, "Failed to have WireGuard's endpoint set: %m");
                 return;
         }
@@ -291,26 +267,6 @@ static void wait_for_handshake(Session *s)
         peer_set_state(peer, PEER_STATE_CONNECTING);
 }
 
-static int on_old_session_timer(sd_event_source *source, uint64_t t, void *userdata)
-{
-        Peer *peer = userdata;
-
-        peer->old_session = session_free(peer->old_session);
-        return 0;
-}
-
-static void retire_old_session(Peer *peer)
-{
-        int r;
-
-        if (!peer->old_session)
-                return;
-        r = event_arm_timer(peer->link->manager->event, &peer->old_session_timer, OLD_SESSION_LINGER,
-                            on_old_session_timer, peer, "peer-old-session");
-        if (r < 0)
-                peer->old_session = session_free(peer->old_session);
-}
-
 static PathKind path_kind_of(const Session *s)
 {
         if (s->local.type == ICE_CANDIDATE_RELAY || s->remote.type == ICE_CANDIDATE_RELAY)
@@ -327,7 +283,6 @@ static int choose_endpoint(Session *s, SocketAddress *ret)
                 *ret = s->remote.address;
                 return 0;
         }
-        event_disarm_timer(s->peer->handover_timer);
         r = attach_proxy(s->peer, s);
         if (r < 0)
                 return r;
@@ -335,42 +290,68 @@ static int choose_endpoint(Session *s, SocketAddress *ret)
         return 0;
 }
 
-void carrier_take_over(Session *s)
+void carrier_describe(Session *s, Path *ret)
+{
+        *ret = (Path) {
+                .kind = path_kind_of(s),
+                .transport = session_transport(s),
+                .local = s->local,
+                .remote = s->remote,
+                .negotiated = true,
+                .session = s->id,
+                .since = now(CLOCK_BOOTTIME),
+                .round_trip_time = ice_agent_round_trip_time(s->ice),
+        };
+        if (session_is_plain(s))
+                ret->endpoint = s->remote.address;
+}
+
+int carrier_take_over(Session *s, bool nudge)
 {
         Peer *peer = s->peer;
-        SocketAddress endpoint;
+        Path path;
         int r;
 
-        /* A pair that the session before finds late does not take the path back. */
-        if (s == peer->old_session && peer->session && peer->session->selected)
-                return;
-        r = choose_endpoint(s, &endpoint);
+        carrier_describe(s, &path);
+        r = choose_endpoint(s, &path.endpoint);
         if (r < 0) {
                 log_peer_full(peer, LOG_ERR, r, "Failed to carry the path: %m");
-                return;
+                return r;
         }
-        peer->suspect = peer->renew = false;
         peer->counters.paths++;
-        peer_set_path(peer, &(Path) {
-                                    .kind = path_kind_of(s),
-                                    .transport = session_transport(s),
-                                    .local = s->local,
-                                    .remote = s->remote,
-                                    .endpoint = endpoint,
-                                    .negotiated = true,
-                                    .since = now(CLOCK_BOOTTIME),
-                                    .round_trip_time = ice_agent_round_trip_time(s->ice),
-                            });
+        peer_set_path(peer, &path);
         peer->follows_peer = has_our_endpoint(peer);
-        log_peer_full(peer, LOG_INFO, 0, "Path is %s: %s to %s.", path_kind_to_string(peer->path.kind),
+        log_peer_full(peer, LOG_INFO, 0, "Path is %s: %s to %s.", path_kind_to_string(path.kind),
                       ICE_CANDIDATE_STR(&s->local), ICE_CANDIDATE_STR(&s->remote));
-        try_cancel(peer);
-        if (s == peer->session)
-                retire_old_session(peer);
         wait_for_handshake(s);
-        if (!leaves_handshake_to_peer(peer) && !endpoint_is_settled(peer))
-                set_endpoint(peer);
-        consider_handover(peer);
+        if (!leaves_handshake_to_peer(peer) && (nudge || !endpoint_is_settled(peer)))
+                carrier_set_endpoint(peer, nudge);
+        return 0;
+}
+
+int carrier_go_back(Peer *peer, const Path *path)
+{
+        Session *s = carrier_session_of(peer, path);
+        Path back = *path;
+        int r;
+
+        if (!carrier_path_is_plain(path)) {
+                r = s ? choose_endpoint(s, &back.endpoint) : -ENOTCONN;
+                if (r < 0)
+                        return r;
+        }
+        peer_set_path(peer, &back);
+        peer->follows_peer = has_our_endpoint(peer);
+        log_peer_full(peer, LOG_INFO, 0, "Path is %s again: %s to %s.", path_kind_to_string(back.kind),
+                      ICE_CANDIDATE_STR(&back.local), ICE_CANDIDATE_STR(&back.remote));
+        carrier_set_endpoint(peer, /* nudge= */ true);
+        return 0;
+}
+
+void carrier_close_proxy(Peer *peer)
+{
+        if (carrier_is_plain(peer))
+                peer->proxy = proxy_free(peer->proxy);
 }
 
 uint64_t carrier_received_packets(const Peer *peer)
@@ -380,15 +361,16 @@ uint64_t carrier_received_packets(const Peer *peer)
 
 void carrier_release(Peer *peer)
 {
+        path_switch_stop(peer);
         stop_waiting_for_handshake(peer);
         event_disarm_timer(peer->endpoint_timer);
-        event_disarm_timer(peer->handover_timer);
         peer->proxy = proxy_free(peer->proxy);
         peer_set_path(peer, &peer_no_path);
 }
 
 void carrier_forget_session(Session *s)
 {
+        path_switch_forget(s);
         if (s->peer->proxy && s->ice)
                 proxy_forget_agent(s->peer->proxy, s->ice);
 }
@@ -408,7 +390,7 @@ static void follow_peer(Peer *peer)
 
         if (peer->state != PEER_STATE_CONNECTED || !carrier_is_plain(peer) || !peer->follows_peer ||
             !socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint) ||
-            has_our_endpoint(peer))
+            has_our_endpoint(peer) || path_switch_expects(peer))
                 return;
         log_peer_full(peer, LOG_DEBUG, 0, "WireGuard reaches it at %s now.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
@@ -431,7 +413,7 @@ static bool endpoint_is_good(const Peer *peer)
  * than that: we are no party to a war. */
 static void restore_endpoint(Peer *peer)
 {
-        if (leaves_handshake_to_peer(peer) || endpoint_is_good(peer))
+        if (leaves_handshake_to_peer(peer) || endpoint_is_good(peer) || path_switch_expects(peer))
                 return;
         if (peer->endpoint_is_being_set)
                 return; /* and looked at again afterwards */
@@ -444,7 +426,7 @@ static void restore_endpoint(Peer *peer)
         }
         log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s, keepalive %u s; setting ours.",
                       SOCKET_ADDRESS_STR(&peer->endpoint), peer->persistent_keepalive);
-        set_endpoint(peer);
+        carrier_set_endpoint(peer, /* nudge= */ false);
 }
 
 static void handshake_came(Peer *peer)
@@ -456,12 +438,17 @@ static void handshake_came(Peer *peer)
         peer_set_state(peer, PEER_STATE_CONNECTED);
         follow_peer(peer);
         if (!endpoint_is_settled(peer))
-                set_endpoint(peer);
+                carrier_set_endpoint(peer, /* nudge= */ false);
 }
 
-bool carrier_has_session(const Peer *peer)
+Session *carrier_session_of(const Peer *peer, const Path *path)
 {
-        return session_is_selected(peer->session) || session_is_selected(peer->old_session);
+        Session *sessions[] = { peer->session, peer->old_session };
+
+        for (size_t i = 0; i < ELEMENTSOF(sessions) && path->session != 0; i++)
+                if (session_is_selected(sessions[i]) && sessions[i]->id == path->session)
+                        return sessions[i];
+        return NULL;
 }
 
 void carrier_observe(Peer *peer)
@@ -474,5 +461,5 @@ void carrier_observe(Peer *peer)
                 if (peer->path.negotiated)
                         restore_endpoint(peer);
         }
-        consider_handover(peer);
+        path_switch_observe(peer);
 }

@@ -10,8 +10,24 @@
  * once instead of at the next packet, and keeps the NATs on the way open. It is what wg(8) recommends. */
 #define CARRIER_KEEPALIVE 25
 
-/* The session has selected a (better) pair: it takes over the peer's path. */
-void carrier_take_over(Session *session);
+/* What the path would be by the session's pair. The endpoint is unset where the proxy is to carry it. */
+void carrier_describe(Session *session, Path *ret);
+
+/* The session's pair is the path from now on, and WireGuard is told so. path-switch.c decides when, and
+ * keeps what carried the path before. nudge: there was one, and WireGuard sends a packet by the new one at
+ * once, so that the peer hears of it although there is nothing to say. Errors of proxy_new(); nothing has
+ * changed then. */
+int carrier_take_over(Session *session, bool nudge);
+
+/* A path that was left a moment ago is good again. -ENOTCONN: its session has gone, and it cannot do
+ * without. */
+int carrier_go_back(Peer *peer, const Path *path);
+
+/* Nothing comes by the proxy any more, if the path does not need it. */
+void carrier_close_proxy(Peer *peer);
+
+/* WireGuard's endpoint for the peer is to be the path's. nudge: as above. */
+void carrier_set_endpoint(Peer *peer, bool nudge);
 
 /* No path any more: the data path is closed. WireGuard's endpoint stays as it is, for want of a better one.
  */
@@ -20,11 +36,19 @@ void carrier_release(Peer *peer);
 /* A session is about to go; if it carries the path, nothing does from now on. */
 void carrier_forget_session(Session *session);
 
-/* Is the path WireGuard's own business, from the endpoint on? No proxy hears then that nothing comes. */
-bool carrier_is_plain(const Peer *peer);
+/* Is a path WireGuard's own business, from the endpoint on? No proxy hears then that nothing comes. */
+bool carrier_path_is_plain(const Path *path);
+static inline bool carrier_is_plain(const Peer *peer)
+{
+        return carrier_path_is_plain(&peer->path);
+}
 
-/* Is the path, if there is one, that of a session of ours? */
-bool carrier_has_session(const Peer *peer);
+/* The session whose pair a path is, lent; NULL: none of ours, or it has gone. */
+Session *carrier_session_of(const Peer *peer, const Path *path);
+static inline Session *carrier_session(const Peer *peer)
+{
+        return carrier_session_of(peer, &peer->path);
+}
 
 /* What the proxy has received; of a path without one nothing is counted here. */
 uint64_t carrier_received_packets(const Peer *peer);

@@ -161,13 +161,14 @@ static void send_stamped(Peer *peer, const Message *m)
 void exchange_send(Peer *peer, uint64_t to, Message *m)
 {
         signalling_stamp(&peer->signalling, to, m);
+        m->stranded = try_is_stranded(peer);
         peer_describe_network(peer, &m->network);
         send_stamped(peer, m);
 }
 
 void exchange_send_hello(Peer *peer, uint64_t to)
 {
-        Message m = { .type = MESSAGE_HELLO };
+        Message m = { .type = MESSAGE_HELLO, .stranded = try_is_stranded(peer) };
 
         signalling_stamp(&peer->signalling, to, &m);
         peer_describe_network(peer, &m.network);

@@ -11,6 +11,9 @@
 #define LAST_WAIT_MIN (400 * USEC_PER_MSEC)
 #define LAST_WAIT_MAX (3 * USEC_PER_SEC)
 
+/* The link may be read at any time, also while an answer is under way. */
+#define SILENCE_MIN (700 * USEC_PER_MSEC)
+
 /* So many must be lost that all of them are only once in a hundred thousand times where the path works. */
 #define PROBES_MIN 5U
 #define PROBES_MAX 20U
@@ -174,7 +177,16 @@ static void consider_silence(Liveness *l, usec_t t)
                 die(l, t);
 }
 
-static void judge_reading(Liveness *l, usec_t t, bool heard, bool sent)
+/* Since something was heard, and now again. */
+static bool waits_for_answer(const Liveness *l, usec_t t, uint64_t tx_bytes)
+{
+        usec_t silence = usec_sub(t, l->heard);
+
+        return tx_bytes > l->tx_bytes && silence >= SILENCE_MIN &&
+               traffic_is_loud(tx_bytes - l->heard_tx_bytes, silence, /* handshake= */ false);
+}
+
+static void judge_reading(Liveness *l, usec_t t, bool heard, bool waits)
 {
         if (heard) {
                 /* Were it right, a probe might have told; one that is answered shows that it was. */
@@ -183,31 +195,37 @@ static void judge_reading(Liveness *l, usec_t t, bool heard, bool sent)
                 live(l);
         } else if (l->state == LIVENESS_DOUBTFUL)
                 die(l, t);
-        else if (l->state == LIVENESS_ALIVE && sent)
+        else if (l->state == LIVENESS_ALIVE && waits)
                 consider_silence(l, t);
-        else if (l->state == LIVENESS_DEAD && sent && l->probes && l->due == USEC_INFINITY)
+        else if (l->state == LIVENESS_DEAD && waits && l->probes && l->due == USEC_INFINITY)
                 l->due = t; /* there is traffic again */
 }
 
 void liveness_take_reading(Liveness *l, usec_t t, uint64_t tx_bytes, uint64_t rx_bytes)
 {
         bool comparable = l->counted && tx_bytes >= l->tx_bytes && rx_bytes >= l->rx_bytes;
-        usec_t interval = usec_sub(t, l->read);
-        bool sent = comparable && traffic_is_loud(tx_bytes - l->tx_bytes, interval, /* handshake= */ false);
-        bool received = comparable &&
-                        traffic_is_loud(rx_bytes - l->rx_bytes, interval, /* handshake= */ false);
         bool heard = comparable && rx_bytes > l->rx_bytes;
+        bool waits = comparable && !heard && waits_for_answer(l, t, tx_bytes);
+        usec_t interval = usec_sub(t, l->read);
+        bool loud = comparable &&
+                    (traffic_is_loud(tx_bytes - l->tx_bytes, interval, /* handshake= */ false) ||
+                     traffic_is_loud(rx_bytes - l->rx_bytes, interval, /* handshake= */ false));
 
+        if (heard || !comparable) {
+                l->heard = t;
+                l->heard_tx_bytes = tx_bytes;
+        }
         l->counted = true;
         l->tx_bytes = tx_bytes;
         l->rx_bytes = rx_bytes;
         l->read = t;
-        if (sent || received)
-                l->loud = t;
         if (!comparable)
                 return;
-        judge_reading(l, t, heard, sent);
-        if ((sent || received) && usec_sub(t, l->sampled) >= SAMPLE_INTERVAL)
+        judge_reading(l, t, heard, waits);
+        if (!loud)
+                return;
+        l->loud = t;
+        if (usec_sub(t, l->sampled) >= SAMPLE_INTERVAL)
                 (void) begin_sample(l, t);
 }
 

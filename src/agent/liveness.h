@@ -45,7 +45,9 @@ typedef struct Liveness {
         bool counted; /* the counters of the last reading are these */
         uint64_t rx_bytes, tx_bytes;
         usec_t read;
-        usec_t loud; /* the last reading in which there was traffic, in any direction */
+        usec_t loud;             /* the last reading in which there was traffic, in any direction */
+        usec_t heard;            /* the last reading in which something had been received, or the first */
+        uint64_t heard_tx_bytes; /* sent by then */
 
         usec_t silent_since; /* sent, and nothing received: since this reading; 0: not so */
         unsigned n_silent;   /* readings since then in which more was sent */

@@ -704,6 +704,7 @@ static void leave_lost_relay(Peer *peer)
         log_peer_full(peer, LOG_INFO, 0,
                       "Its TURN server is no longer configured, looking for another path.");
         peer_because(peer, PATH_CAUSE_CONFIGURATION);
+        peer->wants_tcp = false;
         try_again(peer);
 }
 

@@ -191,6 +191,16 @@ static int parse_sequence(Parser *p)
         return 0;
 }
 
+static int parse_stranded(Parser *p)
+{
+        sd_json_variant *v = sd_json_variant_by_key(p->json, "stranded");
+
+        if (v && !sd_json_variant_is_boolean(v))
+                return refuse(p, "stranded: not a boolean");
+        p->m.stranded = v && sd_json_variant_boolean(v);
+        return 0;
+}
+
 static int parse_sdp(Parser *p)
 {
         _cleanup_free_ char *error = NULL;
@@ -282,6 +292,9 @@ static int parse(Parser *p, const char *body, size_t size)
         r = parse_id(p, "session", needs[p->m.type].session, &p->m.session);
         if (r < 0)
                 return r;
+        r = parse_stranded(p);
+        if (r < 0)
+                return r;
         r = parse_sdp(p);
         return r < 0 ? r : parse_network(p);
 }
@@ -360,6 +373,7 @@ int message_format(const Message *m, char **ret)
                 SD_JSON_BUILD_PAIR_CONDITION(m->to != 0, "for", SD_JSON_BUILD_STRING(to)),
                 SD_JSON_BUILD_PAIR_UNSIGNED("sequence", m->sequence),
                 SD_JSON_BUILD_PAIR_CONDITION(m->session != 0, "session", SD_JSON_BUILD_STRING(session)),
+                SD_JSON_BUILD_PAIR_CONDITION(m->stranded, "stranded", SD_JSON_BUILD_BOOLEAN(true)),
                 SD_JSON_BUILD_PAIR_CONDITION(!!sdp, "sdp", SD_JSON_BUILD_STRING(sdp)),
                 SD_JSON_BUILD_PAIR_CONDITION(!!network, "network", SD_JSON_BUILD_VARIANT(network)));
         if (r < 0)

@@ -11,7 +11,8 @@
  * "89abcdef01234567", "sdp": "v=0\r\n…" }
  *
  * `for` is absent only in a hello to a peer whose instance is not known. `session` and `sdp` belong to
- * offer, answer and candidates; `bye` has a `session` if it ends just that one. Any may have a `network`:
+ * offer, answer and candidates; `bye` has a `session` if it ends just that one. `stranded` is true or
+ * absent. Any may have a `network`:
  *
  *     { "ipv4": "varies", "ipv6": "absent", "policy": "direct" }
  *
@@ -42,6 +43,7 @@ typedef struct Message {
         uint64_t to;        /* "for": the recipient's; 0: absent */
         uint64_t sequence;  /* from 1 */
         uint64_t session;   /* 0: absent */
+        bool stranded;      /* the sender has no path that works: whatever is found is better */
         SdpDescription sdp; /* offer, answer: a description; candidates: a fragment */
         Network network;    /* the sender's */
 } Message;

@@ -10,8 +10,8 @@
 #include "peer-reason.h"
 #include "string-util.h"
 
-/* So many attempts in a row without an answer are no accident: one message may get lost. */
-#define UNANSWERED_STEPS 2
+/* So many questions in a row without an answer are no accident; the last one may still get it. */
+#define UNANSWERED_MIN 3
 
 static bool path_is_tcp(const Path *path)
 {
@@ -30,7 +30,7 @@ static PeerEvidence gather(const Peer *peer)
                 .rendezvous_up = manager_n_rendezvous_up(m) > 0,
                 .envelope_refused = peer->refused_since_accepted,
                 .heard = peer->signalling.peer_instance != 0,
-                .unanswered = peer->said_goodbye || (peer->silent && peer->retry_step >= UNANSWERED_STEPS),
+                .unanswered = peer->said_goodbye || peer->n_asked >= UNANSWERED_MIN,
                 .handshake_overdue = peer->handshake_overdue,
                 .state = peer->state,
                 .path = peer->path.kind,

@@ -165,6 +165,7 @@ static void take_network(Peer *peer, const Message *m)
         bool conflicted = !peer_policy_allows_session(peer);
 
         peer->said_goodbye = m->type == MESSAGE_BYE;
+        peer->n_asked = 0;
         if (peer->network.policy != m->network.policy)
                 log_peer_full(peer, LOG_INFO, 0, "Its own policy for us is %s.",
                               policy_to_string(m->network.policy));

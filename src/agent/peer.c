@@ -82,7 +82,6 @@ Peer *peer_free(Peer *peer)
         peer->old_session = session_free(peer->old_session);
         sd_event_source_disable_unref(peer->policy_timer);
         sd_event_source_disable_unref(peer->retry_timer);
-        sd_event_source_disable_unref(peer->old_session_timer);
         sd_event_source_disable_unref(peer->reliance_timer);
         sd_event_source_disable_unref(peer->handover_timer);
         sd_event_source_disable_unref(peer->handshake_timer);
@@ -213,6 +212,8 @@ void peer_set_path(Peer *peer, const Path *path)
         peer->path = *path;
         peer_changed(peer);
         pulse_path_changed(peer, &before);
+        /* One that is connected stays so, when the path moves. */
+        peer_update_reason(peer);
 }
 
 void peer_because(Peer *peer, PathCause cause)

@@ -4,7 +4,9 @@
 #include <systemd/sd-event.h>
 #include <uthash.h>
 
+#include "attempts.h"
 #include "broker.h"
+#include "handover.h"
 #include "history.h"
 #include "network.h"
 #include "path.h"
@@ -121,6 +123,7 @@ struct Peer {
         /* exchange.c: what it and we say to each other */
         Network network;   /* what it has told of its own, last */
         bool said_goodbye; /* and nothing else since */
+        unsigned n_asked;  /* how often it was asked for a session since it last said something */
         Signalling signalling;
         char topic_send[TOPIC_SIZE], topic_receive[TOPIC_SIZE]; /* "": not derived yet */
         RateLimit incoming[RENDEZVOUS_MAX]; /* by rendezvous: one that is flooded does not mute the others */
@@ -130,7 +133,6 @@ struct Peer {
 
         /* try.c: when to try again */
         sd_event_source *retry_timer;
-        unsigned retry_step;
         bool suspect; /* ICE has lost the pair that carries the path: a new one is looked for, and the path
                          dropped if it really is dead */
         uint64_t suspect_since_packets; /* what the proxy had received by then */
@@ -138,11 +140,14 @@ struct Peer {
         bool silent; /* what we last asked was not answered: the instance that we know may be gone */
         RateLimit hello_limit;
 
+        bool path_is_dead;     /* whatever is found takes over */
+        bool peer_is_stranded; /* so it says, and does not use the path */
+        Attempts attempts;
+
         /* The newest negotiation; and the one before it, that carried the path when this one began and goes
-         * when this one has taken over. */
+         * when this one has taken over. Which of them carries it now: carrier_session(). */
         Session *session;
         Session *old_session;
-        sd_event_source *old_session_timer;
         bool wants_tcp; /* the next session is to have TCP candidates: what was tried last has not led to a
                            direct path, or the peer asks for it */
         unsigned sharing_failures; /* in a row: the broker does not share a session's sockets;
@@ -159,10 +164,17 @@ struct Peer {
 
         Pulse pulse; /* pulse.c: does the path work? */
 
+        /* path-switch.c: from the path in use to another beside it */
+        Handover handover;
+        sd_event_source *handover_timer;
+        Path held;                          /* that other one, while it is held; its session is the newest */
+        Path previous;                      /* the one that was left, while there is a way back */
+        SocketAddress moved_from, moved_to; /* what the broker moves; unset: nothing */
+        uint64_t moved_packets;             /* so many were */
+        bool switch_is_prepared;            /* a call is under way */
+
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;
-        sd_event_source *handover_timer; /* from the proxy to WireGuard itself */
-        uint64_t handover_since_packets; /* what the proxy had received by then */
         sd_event_source *handshake_timer;
         unsigned handshake_step;
         RateLimit endpoint_limit; /* how often we insist on ours */

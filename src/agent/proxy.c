@@ -119,7 +119,7 @@ static int on_wireguard_io(sd_event_source *s, int fd, uint32_t revents, void *u
 
 /* ---- network to WireGuard ---- */
 
-static void proxy_receive(Proxy *proxy, const Datagrams *d, size_t n)
+static void proxy_receive(Proxy *proxy, const Datagrams *d, size_t n, size_t late)
 {
         SocketAddress to;
         size_t lost;
@@ -130,6 +130,7 @@ static void proxy_receive(Proxy *proxy, const Datagrams *d, size_t n)
         lost = datagrams_send(proxy->fd, &to, d, n, &proxy->segmentation);
         proxy->counters.in_packets += count_all(d, n) - lost;
         proxy->counters.in_bytes += count_bytes(d, n);
+        proxy->counters.late_packets += late;
         proxy->counters.dropped += lost;
 }
 
@@ -146,6 +147,17 @@ static bool is_from_peer(const Proxy *proxy, const Datagrams *d)
         return false;
 }
 
+/* By the source, not by the socket: see above. */
+static size_t count_late(const Proxy *proxy, const Datagrams *d, size_t n)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (!proxy->carrier || !socket_address_equal(&d[i].source, &proxy->carrier->remote))
+                        count += datagrams_count(d + i);
+        return count;
+}
+
 static int on_carrier_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
         Carrier *carrier = userdata;
@@ -158,7 +170,7 @@ static int on_carrier_io(sd_event_source *s, int fd, uint32_t revents, void *use
                 return 0;
         n = (int) filter(proxy, d, (size_t) n, is_from_peer);
         if (n > 0)
-                proxy_receive(proxy, d, (size_t) n);
+                proxy_receive(proxy, d, (size_t) n, count_late(proxy, d, (size_t) n));
         return 0;
 }
 
@@ -168,12 +180,12 @@ void proxy_on_silence(Proxy *proxy, proxy_silent_t callback, void *userdata)
         proxy->userdata = userdata;
 }
 
-void proxy_deliver(Proxy *proxy, const void *data, size_t size)
+void proxy_deliver(Proxy *proxy, const void *data, size_t size, bool late)
 {
         Datagrams d = { .data = (void *) data, .size = size, .segment = size };
 
         if (size > 0)
-                proxy_receive(proxy, &d, 1);
+                proxy_receive(proxy, &d, 1, late);
 }
 
 /* ---- carriers ---- */

@@ -19,6 +19,7 @@ typedef struct Proxy Proxy;
 typedef struct ProxyCounters {
         uint64_t out_packets, out_bytes; /* WireGuard to network */
         uint64_t in_packets, in_bytes;   /* network to WireGuard */
+        uint64_t late_packets;           /* of these: not by the path in use, but by one before */
         uint64_t dropped;                /* the other side was full, or there was none */
         uint64_t strangers;              /* neither from WireGuard nor from the peer: ignored */
 } ProxyCounters;
@@ -62,7 +63,7 @@ void proxy_forget_agent(Proxy *proxy, IceAgent *agent);
 typedef void (*proxy_silent_t)(Proxy *proxy, void *userdata);
 void proxy_on_silence(Proxy *proxy, proxy_silent_t callback, void *userdata);
 
-/* Data that an ICE agent received: to WireGuard. */
-void proxy_deliver(Proxy *proxy, const void *data, size_t size);
+/* Data that an ICE agent received: to WireGuard. late: it is not the agent whose pair is in use. */
+void proxy_deliver(Proxy *proxy, const void *data, size_t size, bool late);
 
 void proxy_set_wireguard_port(Proxy *proxy, uint16_t wireguard_port);

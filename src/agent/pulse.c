@@ -28,12 +28,13 @@ static void path_is_dead(Peer *peer)
                       SOCKET_ADDRESS_STR(&peer->path.endpoint));
         peer_because(peer, PATH_CAUSE_PATH_LOST);
         peer_changed(peer);
-        try_again(peer);
+        try_path_is_dead(peer);
 }
 
 static void path_is_back(Peer *peer)
 {
         log_peer_full(peer, LOG_INFO, 0, "%s is heard again.", SOCKET_ADDRESS_STR(&peer->path.endpoint));
+        try_path_is_alive(peer);
         peer_changed(peer);
 }
 

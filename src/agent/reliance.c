@@ -64,7 +64,7 @@ static bool endpoint_works(const Peer *peer)
 
 bool peer_is_self_reliant(const Peer *peer)
 {
-        return peer->policy != POLICY_RELAY && !carrier_has_session(peer) && !handshake_is_doubtful(peer) &&
+        return peer->policy != POLICY_RELAY && !carrier_session(peer) && !handshake_is_doubtful(peer) &&
                !pulse_is_dead(peer) && endpoint_works(peer);
 }
 
@@ -143,10 +143,11 @@ static void take_care(Peer *peer)
 /* A direct path is WireGuard's own, and its keepalives hold the NATs on the way open as ICE's would. */
 static bool can_do_without_session(const Peer *peer)
 {
-        return session_is_selected(peer->session) && !peer->old_session && !peer->proxy && !peer->renew &&
-               peer->path.kind == PATH_DIRECT && peer->state == PEER_STATE_CONNECTED &&
-               peer->persistent_keepalive > 0 && peer->persistent_keepalive <= CARRIER_KEEPALIVE &&
-               handshake_is_fresh(peer) && usec_sub(now(CLOCK_BOOTTIME), peer->path.since) > REST_AFTER;
+        return peer->session && carrier_session(peer) == peer->session && !peer->old_session &&
+               !peer->proxy && !peer->renew && peer->path.kind == PATH_DIRECT &&
+               peer->state == PEER_STATE_CONNECTED && peer->persistent_keepalive > 0 &&
+               peer->persistent_keepalive <= CARRIER_KEEPALIVE && handshake_is_fresh(peer) &&
+               usec_sub(now(CLOCK_BOOTTIME), peer->path.since) > REST_AFTER;
 }
 
 /* What it cost is free for others: memory, descriptors, allocations at the TURN servers, and wake-ups. */

@@ -8,6 +8,7 @@
 #include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
+#include "path-switch.h"
 #include "peer-policy.h"
 #include "random-util.h"
 #include "relays.h"
@@ -118,7 +119,7 @@ static void on_gathering_done(IceAgent *ice, void *userdata)
         Session *s = userdata;
 
         s->gathering_done = true;
-        relays_consider(s->peer->link->manager, has_relay(s));
+        relays_consider(s->peer->link->manager, has_relay(s) || !peer_policy_allows_relays(s->peer));
         schedule_trickle(s);
 }
 
@@ -154,12 +155,15 @@ static void keep_early_data(Session *s, const void *data, size_t size)
         s->early_size = size;
 }
 
-static void deliver_early_data(Session *s)
+void session_deliver_early_data(Session *s)
 {
-        _cleanup_free_ void *data = TAKE_PTR(s->early);
+        _cleanup_free_ void *data = NULL;
 
-        if (data && s->peer->proxy)
-                proxy_deliver(s->peer->proxy, data, s->early_size);
+        if (!s->peer->proxy)
+                return;
+        data = TAKE_PTR(s->early);
+        if (data)
+                proxy_deliver(s->peer->proxy, data, s->early_size, /* late= */ false);
 }
 
 /* libnice knows no candidate at the link's port, so it has discovered what leaves from there. A pair of a
@@ -204,6 +208,7 @@ static int on_expiry(sd_event_source *source, uint64_t t, void *userdata)
         Session *s = userdata;
 
         log_peer_full(s->peer, LOG_DEBUG, 0, "The credentials for its relay are about to run out.");
+        s->peer->wants_tcp = false;
         try_again(s->peer);
         return 0;
 }
@@ -250,8 +255,7 @@ static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandi
         if (s->pair_shared)
                 shared_candidates_name(s->peer->link, s->candidates, s->n_candidates, &s->local);
         event_disarm_timer(s->timer);
-        carrier_take_over(s);
-        deliver_early_data(s);
+        path_switch_consider(s);
 }
 
 static void on_state(IceAgent *ice, IceState state, void *userdata)
@@ -273,11 +277,14 @@ static void on_state(IceAgent *ice, IceState state, void *userdata)
 static void on_data(IceAgent *ice, const void *data, size_t size, void *userdata)
 {
         Session *s = userdata;
+        bool in_use = carrier_session(s->peer) == s;
 
         if (s->peer->proxy)
-                proxy_deliver(s->peer->proxy, data, size);
+                proxy_deliver(s->peer->proxy, data, size, /* late= */ !in_use);
         else
                 keep_early_data(s, data, size);
+        if (!in_use)
+                path_switch_heard(s);
 }
 
 static const IceAgentCallbacks ice_callbacks = {
@@ -403,16 +410,19 @@ static bool has_tcp_candidate(const SdpDescription *sdp)
         return false;
 }
 
-/* offer: the peer's; NULL: it is ours. */
+/* offer: the peer's; NULL: it is ours. A path that is lost is not the time for it, since libnice takes
+ * longer to settle on a pair then. */
 static bool wants_tcp(const Peer *peer, const Message *offer)
 {
+        if (peer->policy == POLICY_RELAY)
+                return false;
         switch (peer->link->manager->config->tcp) {
         case TCP_MODE_YES:
                 return true;
         case TCP_MODE_NO:
                 return false;
         default:
-                return (offer ? has_tcp_candidate(&offer->sdp) : peer->wants_tcp) ||
+                return (offer ? has_tcp_candidate(&offer->sdp) : peer->wants_tcp && !peer->suspect) ||
                        link_udp_is_silent(peer->link);
         }
 }

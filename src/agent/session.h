@@ -26,8 +26,8 @@ struct Session {
         size_t n_refused_relays;
         IceAgent *ice;
         StunCheckCredentials credentials; /* of both, for probes of the path */
-        bool tcp;     /* has TCP candidates as well */
-        bool restart; /* with TCP candidates, as soon as nobody is in the midst of it */
+        bool tcp;                         /* has TCP candidates as well */
+        bool restart;                     /* with TCP candidates, as soon as nobody is in the midst of it */
         SocketAddress udp_relays[SESSION_RELAYS_MAX]; /* TURN servers that it may use over UDP */
         size_t n_udp_relays;
         unsigned relay_generation; /* of the credentials that it has for them */
@@ -76,6 +76,9 @@ void session_mapping_changed(Session *session);
 
 /* The broker may have forgotten its sockets. */
 void session_share_again(Session *session);
+
+/* The proxy that carries its pair is there. */
+void session_deliver_early_data(Session *session);
 
 /* What the selected pair's packets leave this host by. */
 PathTransport session_transport(const Session *session);

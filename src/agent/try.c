@@ -7,16 +7,11 @@
 #include "exchange.h"
 #include "log.h"
 #include "manager.h"
+#include "path-switch.h"
 #include "peer-policy.h"
 #include "session.h"
+#include "sharing.h"
 #include "string-util.h"
-
-/* The pause after each attempt without a path. A message may get lost and a peer may just be booting, so the
- * first are short; each costs one small message. */
-static const usec_t pauses[] = {
-        USEC_PER_SEC,      3 * USEC_PER_SEC,  10 * USEC_PER_SEC,
-        30 * USEC_PER_SEC, 60 * USEC_PER_SEC, 300 * USEC_PER_SEC,
-};
 
 /* A suspect path is dropped at this step at the earliest: one message may get lost. */
 #define SUSPICION_STEPS 2
@@ -26,10 +21,25 @@ static bool has_path(const Peer *peer)
         return peer->state == PEER_STATE_CONNECTED || peer->state == PEER_STATE_CONNECTING;
 }
 
+static bool wants_better_path(const Peer *peer)
+{
+        return peer->state == PEER_STATE_CONNECTED && peer->path.kind != PATH_NONE &&
+               !path_is_best(&peer->path, sharing_is_on(peer->link->manager)) &&
+               policy_allows_path(peer->policy, PATH_DIRECT) &&
+               policy_allows_path(peer->network.policy, PATH_DIRECT);
+}
+
 static bool wants_path(const Peer *peer)
 {
         return peer->policy != POLICY_OFF && !peer_is_self_reliant(peer) &&
-               (!has_path(peer) || peer->suspect || peer->renew);
+               (!has_path(peer) || peer->suspect || peer->path_is_dead || peer->renew ||
+                wants_better_path(peer));
+}
+
+/* Is what is wanted on its way? */
+static bool is_busy(const Peer *peer)
+{
+        return session_is_negotiating(peer->session) || path_switch_is_busy(peer);
 }
 
 static bool can_try(const Peer *peer)
@@ -43,20 +53,20 @@ static bool can_try(const Peer *peer)
 /* The newest session makes room for another: one that carries the path stays until that takes over. */
 static void make_room(Peer *peer)
 {
+        path_switch_stop(peer);
+        if (carrier_session(peer) != peer->old_session)
+                peer->old_session = session_free(peer->old_session);
         if (!peer->session)
                 return;
-        if (!peer->session->selected) {
+        if (carrier_session(peer) == peer->session)
+                peer->old_session = TAKE_PTR(peer->session);
+        else
                 peer->session = session_free(peer->session);
-                return;
-        }
-        event_disarm_timer(peer->old_session_timer);
-        session_free(peer->old_session);
-        peer->old_session = TAKE_PTR(peer->session);
 }
 
 void try_drop_path(Peer *peer)
 {
-        peer->suspect = peer->renew = false;
+        peer->suspect = peer->path_is_dead = peer->peer_is_stranded = peer->renew = false;
         peer->session = session_free(peer->session);
         peer->old_session = session_free(peer->old_session);
         carrier_release(peer);
@@ -94,6 +104,7 @@ static void attempt(Peer *peer)
 {
         uint64_t instance = peer->silent ? 0 : peer->signalling.peer_instance;
 
+        peer->n_asked++;
         if (peer->signalling.controlling && instance != 0 && peer_policy_allows_session(peer)) {
                 start_session(peer, instance, /* offer= */ NULL);
                 return;
@@ -108,7 +119,8 @@ static int on_retry(sd_event_source *source, uint64_t t, void *userdata);
 
 static void arm_retry(Peer *peer)
 {
-        usec_t pause = pauses[MIN((size_t) peer->retry_step, ELEMENTSOF(pauses) - 1)];
+        bool beside = wants_better_path(peer) && !peer->suspect && !peer->path_is_dead && !peer->renew;
+        usec_t pause = attempts_pause(&peer->attempts, beside ? ATTEMPTS_BETTER_PATH : ATTEMPTS_PATH);
         int r;
 
         r = event_arm_timer_jittered(peer->link->manager->event, &peer->retry_timer, pause, on_retry, peer,
@@ -134,7 +146,7 @@ static void settle_suspicion(Peer *peer)
 {
         if (carrier_received_packets(peer) > peer->suspect_since_packets)
                 peer->suspect = false;
-        else if (peer->retry_step >= SUSPICION_STEPS && !session_is_negotiating(peer->session))
+        else if (peer->attempts.step >= SUSPICION_STEPS && !session_is_negotiating(peer->session))
                 try_drop_path(peer);
 }
 
@@ -142,15 +154,15 @@ static int on_retry(sd_event_source *source, uint64_t t, void *userdata)
 {
         Peer *peer = userdata;
 
-        peer->retry_step++;
+        attempts_elapsed(&peer->attempts);
         if (peer->suspect)
                 settle_suspicion(peer);
         if (!wants_path(peer)) {
-                peer->retry_step = 0;
+                attempts_restart(&peer->attempts);
                 return 0;
         }
         /* A session has its own timers, and tells how it ends. */
-        if (session_is_negotiating(peer->session)) {
+        if (is_busy(peer)) {
                 arm_retry(peer);
                 return 0;
         }
@@ -160,11 +172,11 @@ static int on_retry(sd_event_source *source, uint64_t t, void *userdata)
 
 void try_now(Peer *peer)
 {
-        if (!wants_path(peer) || session_is_negotiating(peer->session)) {
+        if (!wants_path(peer) || is_busy(peer)) {
                 peer_update_reason(peer);
                 return;
         }
-        peer->retry_step = 0;
+        attempts_restart(&peer->attempts);
         /* Events come together, and most before anything can be said: those cost nothing. */
         if (!can_try(peer) || ratelimit_ok(&peer->hello_limit, now(CLOCK_BOOTTIME)))
                 attempt_and_arm(peer);
@@ -177,17 +189,100 @@ void try_again(Peer *peer)
         if (peer_is_self_reliant(peer))
                 return;
         peer->renew = true;
-        if (session_is_negotiating(peer->session)) {
+        attempts_forgive(&peer->attempts);
+        if (peer->session && peer->session != carrier_session(peer)) {
                 peer->session = session_free(peer->session);
                 step_back(peer);
         }
         try_now(peer);
 }
 
+void try_path_is_dead(Peer *peer)
+{
+        if (peer->path.kind == PATH_NONE || peer->path_is_dead)
+                return;
+        peer->path_is_dead = true;
+        if (!path_switch_escape(peer))
+                try_now(peer);
+}
+
+void try_path_is_alive(Peer *peer)
+{
+        peer->path_is_dead = false;
+}
+
+/* The address or port that the path begins at has gone. */
+static bool has_lost_its_base(const Peer *peer)
+{
+        const Manager *m = peer->link->manager;
+        const IceCandidate *local = &peer->path.local;
+        const SocketAddress *base = local->type == ICE_CANDIDATE_HOST ? &local->address : &local->related;
+
+        /* Where it begins is not known; but some address has gone since it was last proven. */
+        if (!peer->path.negotiated)
+                return peer->handshake_at < peer->doubted;
+        if (carrier_is_plain(peer) && socket_address_is_set(&local->address) &&
+            local->type == ICE_CANDIDATE_HOST &&
+            socket_address_port(&local->address) != peer->link->listen_port)
+                return true;
+        return local->type != ICE_CANDIDATE_RELAY && socket_address_is_set(base) &&
+               !socket_addresses_contain_ip(m->addresses, m->n_addresses, base);
+}
+
+/* It was found by other means than there are now. */
+static bool has_lost_its_means(const Peer *peer)
+{
+        const Session *s = carrier_session(peer);
+
+        return s && s->shared && !sharing_is_on(peer->link->manager);
+}
+
+bool try_is_stranded(const Peer *peer)
+{
+        return peer->state != PEER_STATE_CONNECTED || peer->suspect || peer->path_is_dead ||
+               has_lost_its_base(peer);
+}
+
+static bool is_allowed(const Peer *peer)
+{
+        return policy_allows_path(peer->policy, peer->path.kind) &&
+               policy_allows_path(peer->network.policy, peer->path.kind);
+}
+
+AttemptsWish try_wish(const Peer *peer)
+{
+        if (try_is_stranded(peer) || peer->peer_is_stranded || has_lost_its_means(peer) || !is_allowed(peer))
+                return ATTEMPTS_WISH_ANY;
+        return peer->renew ? ATTEMPTS_WISH_EQUAL : ATTEMPTS_WISH_BETTER;
+}
+
+void try_path_taken(Peer *peer, const Path *before)
+{
+        int better = path_compare(&peer->path, before);
+
+        peer->suspect = peer->path_is_dead = peer->peer_is_stranded = peer->renew = false;
+        if (better < 0)
+                attempts_after_loss(&peer->attempts);
+        else if (better > 0)
+                attempts_restart(&peer->attempts);
+        event_disarm_timer(peer->retry_timer);
+        if (wants_better_path(peer))
+                arm_retry(peer);
+}
+
+void try_session_unneeded(Session *s)
+{
+        Peer *peer = s->peer;
+
+        peer->renew = false; /* what there is, is the best there is */
+        peer->session = session_free(s);
+        step_back(peer);
+}
+
 void try_cancel(Peer *peer)
 {
         event_disarm_timer(peer->retry_timer);
-        peer->retry_step = 0;
+        attempts_restart(&peer->attempts);
 }
 
 /* A hello that was sent before the answer to our offer, and was held up on the way (at a slow rendezvous, or
@@ -205,6 +300,15 @@ static bool has_given_up(const Peer *peer, const Message *m)
         const Session *s = peer->session;
 
         return s->answered && m->sequence > s->answer;
+}
+
+/* Beside a path it is as good as an attempt of our own. */
+static void start_asked_for(Peer *peer, const Message *m, const Message *offer)
+{
+        if (has_path(peer))
+                attempts_elapsed(&peer->attempts);
+        start_session(peer, m->instance, offer);
+        arm_retry(peer);
 }
 
 static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict)
@@ -234,8 +338,7 @@ static void handle_hello(Peer *peer, const Message *m, SignallingVerdict verdict
         }
         if (has_path(peer))
                 peer_because_unless_known(peer, PATH_CAUSE_PEER_ASKED);
-        start_session(peer, m->instance, /* offer= */ NULL);
-        arm_retry(peer);
+        start_asked_for(peer, m, /* offer= */ NULL);
 }
 
 static void handle_offer(Peer *peer, const Message *m)
@@ -251,8 +354,7 @@ static void handle_offer(Peer *peer, const Message *m)
         }
         if (has_path(peer))
                 peer_because_unless_known(peer, PATH_CAUSE_PEER_ASKED);
-        start_session(peer, m->instance, m);
-        arm_retry(peer);
+        start_asked_for(peer, m, m);
 }
 
 static void handle_answer(Peer *peer, const Message *m)
@@ -305,13 +407,17 @@ static void follow_instance(Peer *peer, const Message *m)
         }
         if (has_path(peer))
                 peer_because(peer, PATH_CAUSE_PEER_RESTARTED);
-        peer->retry_step = 0;
+        attempts_restart(&peer->attempts);
 }
 
 void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict)
 {
-        if (verdict != SIGNALLING_ANSWER_HELLO)
+        if (verdict != SIGNALLING_ANSWER_HELLO) {
                 peer->silent = false;
+                /* With candidates it may have been said after the path was taken. */
+                if (m->type != MESSAGE_CANDIDATES)
+                        peer->peer_is_stranded = m->stranded;
+        }
         if (verdict == SIGNALLING_ACCEPT_NEW_INSTANCE)
                 follow_instance(peer, m);
         if (!peer_policy_admits(peer, m, verdict))
@@ -348,25 +454,25 @@ static void suspect_path(Peer *peer)
         /* WireGuard needs no checks of ours: reliance.c sees when it no longer gets through. */
         peer_because(peer, PATH_CAUSE_PATH_LOST);
         if (carrier_is_plain(peer)) {
-                try_again(peer);
+                if (!is_busy(peer))
+                        try_again(peer);
                 return;
         }
         peer->suspect = true;
         peer->suspect_since_packets = carrier_received_packets(peer);
+        if (path_switch_escape(peer))
+                return;
         try_now(peer);
+        if (!event_timer_is_armed(peer->retry_timer))
+                arm_retry(peer);
 }
 
+/* Its path was left a moment ago, or it has none. */
 static void old_session_failed(Peer *peer)
 {
         peer->old_session = session_free(peer->old_session);
-        /* The newest has taken over, or is about to. */
-        if (peer->session && peer->session->selected)
+        if (peer->session || has_path(peer))
                 return;
-        carrier_release(peer);
-        if (session_is_negotiating(peer->session)) {
-                peer_set_state(peer, PEER_STATE_NEGOTIATING);
-                return;
-        }
         peer_set_state(peer, PEER_STATE_WAITING);
         try_now(peer);
 }
@@ -379,12 +485,12 @@ void try_session_failed(Session *s, bool answered)
                       !answered     ? "The offer was not answered."
                       : s->selected ? "The path seems to be lost."
                                     : "No path was found.");
-        if (s == peer->old_session) {
-                old_session_failed(peer);
+        if (s == carrier_session(peer)) {
+                suspect_path(peer);
                 return;
         }
-        if (s->selected) {
-                suspect_path(peer);
+        if (s == peer->old_session) {
+                old_session_failed(peer);
                 return;
         }
         if (!answered)

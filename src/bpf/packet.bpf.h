@@ -29,10 +29,14 @@
 #define IPV6_EXTENSIONS_MAX 8
 
 enum packet_look {
-        PACKET_OTHER, /* no UDP, or a fragment: none of our business */
-        PACKET_UDP,   /* plain; `ret_udp` may be read */
-        PACKET_ODD,   /* to be seen by packet_walk() */
+        PACKET_OTHER,    /* no UDP, or a fragment: none of our business */
+        PACKET_IPV4_UDP, /* plain, where PACKET_IPV4_TRANSPORT says; the header may be read */
+        PACKET_IPV6_UDP,
+        PACKET_ODD, /* to be seen by packet_walk() */
 };
+
+#define PACKET_IPV4_TRANSPORT(network) ((network) + sizeof(struct iphdr))
+#define PACKET_IPV6_TRANSPORT(network) ((network) + sizeof(struct ipv6hdr))
 
 static __always_inline const void *packet_data(const struct __sk_buff *skb)
 {
@@ -48,7 +52,8 @@ static __always_inline enum packet_look packet_look_ipv4(const struct iphdr *ip)
 {
         if (*(const __u8 *) ip != IPV4_PLAIN)
                 return PACKET_ODD;
-        return ip->protocol == IPPROTO_UDP && !(ip->frag_off & IPV4_FRAGMENT) ? PACKET_UDP : PACKET_OTHER;
+        return ip->protocol == IPPROTO_UDP && !(ip->frag_off & IPV4_FRAGMENT) ? PACKET_IPV4_UDP
+                                                                              : PACKET_OTHER;
 }
 
 static __always_inline bool ipv6_is_extension(__u8 protocol)
@@ -59,37 +64,24 @@ static __always_inline bool ipv6_is_extension(__u8 protocol)
 static __always_inline enum packet_look packet_look_ipv6(const struct ipv6hdr *ip)
 {
         if (ip->nexthdr == IPPROTO_UDP)
-                return PACKET_UDP;
+                return PACKET_IPV6_UDP;
         return ipv6_is_extension(ip->nexthdr) ? PACKET_ODD : PACKET_OTHER;
 }
 
 /* The first look, at a packet whose IP header is at `network`, a constant. */
-static __always_inline enum packet_look packet_look(const struct __sk_buff *skb, const __u32 network,
-                                                    const struct udphdr **ret_udp)
+static __always_inline enum packet_look packet_look(const struct __sk_buff *skb, const __u32 network)
 {
         const void *ip = packet_data(skb) + network, *end = packet_end(skb);
+        __u16 protocol = skb->protocol;
 
-        if (skb->protocol == bpf_htons(ETH_P_IP)) {
-                *ret_udp = ip + sizeof(struct iphdr);
-                return ip + sizeof(struct iphdr) + sizeof(struct udphdr) <= end ? packet_look_ipv4(ip)
+        if (protocol == bpf_htons(ETH_P_IP))
+                return PACKET_IPV4_TRANSPORT(ip) + sizeof(struct udphdr) <= end ? packet_look_ipv4(ip)
                                                                                 : PACKET_ODD;
-        }
-        if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-                *ret_udp = ip + sizeof(struct ipv6hdr);
-                return ip + sizeof(struct ipv6hdr) + sizeof(struct udphdr) <= end ? packet_look_ipv6(ip)
-                                                                                  : PACKET_ODD;
-        }
-        return skb->protocol == bpf_htons(ETH_P_8021Q) || skb->protocol == bpf_htons(ETH_P_8021AD)
-                       ? PACKET_ODD
-                       : PACKET_OTHER;
-}
-
-/* Where the UDP header of PACKET_UDP is. The difference of two pointers would be as good, did not clang make
- * 32-bit numbers of them, which the verifier does not take for pointers any more. */
-static __always_inline __u32 packet_plain_transport(const struct __sk_buff *skb, const __u32 network)
-{
-        return network +
-               (skb->protocol == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+        if (protocol == bpf_htons(ETH_P_IPV6))
+                return PACKET_IPV6_TRANSPORT(ip) + sizeof(struct udphdr) <= end ? packet_look_ipv6(ip)
+                                                                                : PACKET_ODD;
+        return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD) ? PACKET_ODD
+                                                                                         : PACKET_OTHER;
 }
 
 /* Offsets of the two headers. */

@@ -112,19 +112,29 @@ static __noinline int egress_odd(struct __sk_buff *skb, __u32 network)
         return egress_port(skb, packet.network, packet.transport);
 }
 
-static __always_inline int egress(struct __sk_buff *skb, const __u32 network)
+/* `transport` is where the UDP header is, a constant. */
+static __always_inline int egress_udp(struct __sk_buff *skb, const __u32 network, const __u32 transport)
 {
-        const struct udphdr *udp;
+        const struct udphdr *udp = packet_data(skb) + transport;
         __u8 meaning;
 
-        switch (packet_look(skb, network, &udp)) {
-        case PACKET_UDP:
-                meaning = redirect_ports[udp->source];
-                if (meaning & REDIRECT_PORT_SOCKET)
-                        return egress_port(skb, network, packet_plain_transport(skb, network));
-                if (meaning & REDIRECT_PORT_WIREGUARD && udp->len == WIREGUARD_INITIATION_LENGTH)
-                        return egress_initiation(skb, network, packet_plain_transport(skb, network));
-                return TCX_NEXT;
+        if ((const void *) (udp + 1) > packet_end(skb))
+                return TCX_NEXT; /* it is not, but the verifier cannot know */
+        meaning = redirect_ports[udp->source];
+        if (meaning & REDIRECT_PORT_SOCKET)
+                return egress_port(skb, network, transport);
+        if (meaning & REDIRECT_PORT_WIREGUARD && udp->len == WIREGUARD_INITIATION_LENGTH)
+                return egress_initiation(skb, network, transport);
+        return TCX_NEXT;
+}
+
+static __always_inline int egress(struct __sk_buff *skb, const __u32 network)
+{
+        switch (packet_look(skb, network)) {
+        case PACKET_IPV4_UDP:
+                return egress_udp(skb, network, PACKET_IPV4_TRANSPORT(network));
+        case PACKET_IPV6_UDP:
+                return egress_udp(skb, network, PACKET_IPV6_TRANSPORT(network));
         case PACKET_ODD:
                 return egress_odd(skb, network);
         default:

@@ -137,35 +137,46 @@ static __noinline int ingress_odd(struct __sk_buff *skb, __u32 network)
         return meaning & REDIRECT_PORT_MOVES ? move(skb, packet.network, packet.transport) : TCX_NEXT;
 }
 
-/* Is what is behind the plain UDP header STUN? Many a network card leaves no more than the headers in the
- * linear part, and so do trains of segments. */
-static __always_inline bool ingress_is_stun(struct __sk_buff *skb, __u32 transport, const struct udphdr *udp)
+/* Many a network card leaves no more than the headers in the linear part, and so do trains of segments. */
+static __noinline int ingress_scattered(struct __sk_buff *skb, __u32 network, __u32 transport)
 {
-        const struct incoming_start *start = (const void *) udp;
-        __be32 cookie;
+        struct incoming_start start;
 
-        if ((const void *) (start + 1) <= packet_end(skb))
-                return start->cookie == STUN_COOKIE;
-        return packet_read(skb, transport + offsetof(struct incoming_start, cookie), &cookie,
-                           sizeof(cookie)) &&
-               cookie == STUN_COOKIE;
+        if (!packet_read(skb, transport, &start, sizeof(start)))
+                return TCX_NEXT;
+        if (start.cookie == STUN_COOKIE)
+                return ingress_stun(skb, network, transport);
+        return redirect_ports[start.udp.dest] & REDIRECT_PORT_MOVES ? move(skb, network, transport)
+                                                                    : TCX_NEXT;
+}
+
+/* `transport` is where the UDP header is, a constant. What is rare is elsewhere: WireGuard's data needs no
+ * stack, and no register that would have to be saved. */
+static __always_inline int ingress_udp(struct __sk_buff *skb, const __u32 network, const __u32 transport)
+{
+        const struct incoming_start *start = packet_data(skb) + transport;
+        const void *end = packet_end(skb);
+        __u8 meaning;
+
+        if ((const void *) (&start->udp + 1) > end)
+                return TCX_NEXT; /* it is not, but the verifier cannot know */
+        meaning = redirect_ports[start->udp.dest];
+        if (!(meaning & REDIRECT_PORT_WIREGUARD))
+                return TCX_NEXT;
+        if ((const void *) (start + 1) > end)
+                return ingress_scattered(skb, network, transport);
+        if (start->cookie == STUN_COOKIE)
+                return ingress_stun(skb, network, transport);
+        return meaning & REDIRECT_PORT_MOVES ? move(skb, network, transport) : TCX_NEXT;
 }
 
 static __always_inline int ingress(struct __sk_buff *skb, const __u32 network)
 {
-        const struct udphdr *udp;
-        __u32 transport;
-        __u8 meaning;
-
-        switch (packet_look(skb, network, &udp)) {
-        case PACKET_UDP:
-                meaning = redirect_ports[udp->dest];
-                if (!(meaning & REDIRECT_PORT_WIREGUARD))
-                        return TCX_NEXT;
-                transport = packet_plain_transport(skb, network);
-                if (ingress_is_stun(skb, transport, udp))
-                        return ingress_stun(skb, network, transport);
-                return meaning & REDIRECT_PORT_MOVES ? move(skb, network, transport) : TCX_NEXT;
+        switch (packet_look(skb, network)) {
+        case PACKET_IPV4_UDP:
+                return ingress_udp(skb, network, PACKET_IPV4_TRANSPORT(network));
+        case PACKET_IPV6_UDP:
+                return ingress_udp(skb, network, PACKET_IPV6_TRANSPORT(network));
         case PACKET_ODD:
                 return ingress_odd(skb, network);
         default:

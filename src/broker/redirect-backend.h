@@ -75,7 +75,7 @@ typedef struct RedirectBackendOps {
         bool (*set_rewriting)(RedirectBackend *b, int family, bool rewriting);
 
         /* Until `until` (CLOCK_MONOTONIC) at the latest, by itself. One with the same W and `from` is there
-         * already: it is this one from now on, and its packets count on. -EOPNOTSUPP: not with these two;
+         * already: it is this one from now on, and its packets count on. -ENOTSUP: not with these two;
          * -ENOSPC: there are too many. NULL: it cannot do this at all, and has not the next two either. */
         int (*move)(RedirectBackend *b, const RedirectMove *move, usec_t until);
         /* How many packets one that is there has moved. */

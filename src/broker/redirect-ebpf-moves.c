@@ -70,7 +70,7 @@ static int describe(const RedirectMove *move, bool loopback, struct redirect_mov
                 value.local = redirect_address_from(&route.local);
                 ebpf_find_mac(route.ifindex, value.mac);
         } else if (!loopback)
-                return -EOPNOTSUPP;
+                return -ENOTSUP;
         *ret = value;
         return 0;
 }

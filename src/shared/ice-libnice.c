@@ -15,6 +15,10 @@
 
 /* RFC 8445 section 14.3: a check gives up after Rc = 7 requests. libnice's default is 3, which is 2 s. */
 #define CHECK_RETRANSMISSIONS 7
+/* With TCP candidates the controlling side nominates only once (RFC 6544 section 8), which libnice does when
+ * no check is under way any more: it should not wait 39.5 s for those that nobody answers. With so many it
+ * is 4.5 s. */
+#define CHECK_RETRANSMISSIONS_TCP 4
 /* libnice accepts 50 to 60000 ms. */
 #define PATIENCE_MIN (50 * USEC_PER_MSEC)
 #define PATIENCE_MAX (60 * USEC_PER_SEC)
@@ -370,7 +374,8 @@ static void engine_configure(IceEngine *engine, const IceAgentParameters *p)
                      "ice-udp", TRUE,
                      "ice-tcp", (gboolean) p->tcp,
                      "force-relay", (gboolean) p->relay_only,
-                     "stun-max-retransmissions", CHECK_RETRANSMISSIONS,
+                     "stun-max-retransmissions",
+                     p->tcp ? CHECK_RETRANSMISSIONS_TCP : CHECK_RETRANSMISSIONS,
                      NULL);
         /* clang-format on */
         if (g_object_class_find_property(G_OBJECT_GET_CLASS(nice), "upnp"))

@@ -223,6 +223,10 @@ static bool candidates_contain(const IceCandidate *candidates, size_t n, const I
 /* Reports a candidate once; the callback may free the agent. */
 static void agent_add_local(IceAgent *agent, const IceCandidate *c)
 {
+        /* Nobody can connect to what libnice takes for a mapping of a TCP port: that of a UDP port, with the
+         * number of the TCP one. */
+        if (c->transport != ICE_TRANSPORT_UDP && c->type != ICE_CANDIDATE_HOST)
+                return;
         if (agent->n_local >= LOCAL_CANDIDATES_MAX || candidates_contain(agent->local, agent->n_local, c) ||
             GROW_ARRAY(agent->local, agent->n_local_allocated, agent->n_local + 1) < 0)
                 return;

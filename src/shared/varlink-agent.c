@@ -266,7 +266,9 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(PathCause,
         COMMENT("The configuration was read again"),
         VALUE(configuration),
         COMMENT("This host has slept"),
-        VALUE(resumed));
+        VALUE(resumed),
+        COMMENT("The preferred default route leads elsewhere"),
+        VALUE(route_changed));
 
 static SD_VARLINK_DEFINE_STRUCT_TYPE(PathSummary,
         TYPED(kind, PathKind),

@@ -16,7 +16,7 @@ import sandbox
 from lab import Lab
 
 # Debug messages cost time; nobody has them on.
-os.environ["ICEWIRE_LAB_LOG_LEVEL"] = "info"
+os.environ.setdefault("ICEWIRE_LAB_LOG_LEVEL", "info")
 
 RESULT = "RESULT "
 

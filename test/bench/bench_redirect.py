@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""bench redirect [--pairs N] [--measure hooks|tunnel]: what the eBPF programs cost the UDP that passes both of them, packet by
-packet and in trains, beside empty programs at the same hooks; and TCP in the tunnel by a direct and by a proxied path, beside
-WireGuard alone. In pairs of moments, by turns; medians. Where the kernel has no WireGuard the tunnel is one of wireguard-go."""
+"""bench redirect [--pairs N] [--measure hooks|tunnel]: what the eBPF programs cost the UDP that passes a hooked interface, packet
+by packet and in trains, on the way out and on the way in, beside empty programs at the same hooks; and TCP in the tunnel by a
+direct and by a proxied path, beside WireGuard alone. In pairs of moments, by turns; medians. Where the kernel has no WireGuard the
+tunnel is one of wireguard-go."""
 
 import argparse
 import json
@@ -23,7 +24,7 @@ from topology import TUNNEL4
 # a tunnel of MTU 1420, one by one as kernel WireGuard sends them, or in trains as wireguard-go does.
 SMALL, LARGE, TRAIN = (32, 1), (1452, 1), (1452, 32)
 
-AT_A_TIME = 100  # pairs, which take some ten seconds: a direct path has its negotiation's sockets for a minute
+AT_A_TIME = 70  # pairs, which take some twenty seconds: a direct path has its negotiation's sockets for a minute
 CLOCKS, CLOCK_PACKETS = 20, 20000  # readings of the programs' run times, and of how many packets each
 SETTLE, SLICE = 0.05, 0.1  # seconds of TCP until it has found its speed again, and for one figure
 QUIET = 10  # looks at what has passed that see the same
@@ -37,12 +38,25 @@ def _load(cable, verb, packets, count):
 
 
 def _compare(cable, packets, pairs):
-    """Packets per second, with the programs, with empty ones and with none."""
+    """Packets per second, by what is attached: see udp-load.c."""
     compared = []
     while len(compared) < pairs:
         cable.attach_anew()
         compared += _load(cable, "compare", packets, min(AT_A_TIME, pairs - len(compared)))
     return compared
+
+
+def _ratios(name, compared):
+    """With programs to without. One host's interface is what counts, at the worse of its two hooks; a packet from a to b passes
+    one of each host's."""
+    def ratio(what):
+        return [each[what] / each["none"] for each in compared]
+
+    ratios = {f"{name}_{hook}_ratio": ratio(hook) for hook in ("egress", "ingress")}
+    empty = {f"empty_{name}_{hook}_ratio": ratio("empty_" + hook) for hook in ("egress", "ingress")}
+    return {name + "_ratio": min(ratios.values(), key=statistics.median), **ratios, **empty,
+            f"two_hosts_{name}_ratio": ratio("both"), f"two_hosts_empty_{name}_ratio": ratio("empty_both"),
+            name: [each["none"] for each in compared]}
 
 
 def measure_hooks(lab, pairs):
@@ -53,14 +67,13 @@ def measure_hooks(lab, pairs):
     cable.start("ebpf", "direct")
     results = {}
     for packets, name in ((LARGE, "throughput"), (SMALL, "pps"), (TRAIN, "train_throughput")):
-        compared = _compare(cable, packets, pairs)
-        results[name + "_ratio"] = [ours / none for ours, _, none in compared]
-        results["empty_" + name + "_ratio"] = [empty / none for _, empty, none in compared]
-        results[name] = [none for _, _, none in compared]
+        results.update(_ratios(name, _compare(cable, packets, pairs)))
     cable.attach_anew()
     clocks = [_load(cable, "clock", SMALL, CLOCK_PACKETS) for _ in range(CLOCKS)]
     for name in ("egress_ns", "ingress_ns", "empty_ns"):
         results[name] = [clock[name] for clock in clocks]
+    for name in ("egress", "ingress"):
+        results[name + "_net_ns"] = [clock[name + "_ns"] - clock["empty_ns"] for clock in clocks]
     return results
 
 

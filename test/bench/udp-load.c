@@ -10,11 +10,11 @@
  * and the rest remains with it. One thread sends and receives, so that what is measured is the way of the
  * packets, all of it, and no other processor has a part in it.
  *
- * compare takes over from the links, and measures by turns with the programs, with empty ones in their
- * place, and with none, COUNT times each, for milliseconds: neither a virtual machine's share of the
- * processor nor what else runs there stays the same for long. clock has the kernel measure, for COUNT
- * packets, how long each program runs, beside an empty one: what that seems to take, the measurement takes.
- * Both print JSON. */
+ * compare takes over from the links, and measures by turns without any program, with the one on the way out,
+ * with the one on the way in, and with both, and the same with empty ones in their place, COUNT times each,
+ * for milliseconds: neither a virtual machine's share of the processor nor what else runs there stays the
+ * same for long. clock has the kernel measure, for COUNT packets, how long each program runs, beside an
+ * empty one: what that seems to take, the measurement takes. Both print JSON. */
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -245,19 +245,44 @@ static int compare_doubles(const void *a, const void *b)
         return (*x > *y) - (*x < *y);
 }
 
-/* Packets per second, for a moment. hooks NULL: without any program. */
-static double measure(Load *load, Hook hooks[2])
+/* Which of these are attached, for a measurement. */
+typedef enum Choice {
+        CHOICE_NONE = 0,
+        CHOICE_EGRESS = 1 << 0,
+        CHOICE_INGRESS = 1 << 1,
+        CHOICE_BOTH = CHOICE_EGRESS | CHOICE_INGRESS,
+} Choice;
+
+static const struct {
+        const char *name;
+        Choice choice;
+        bool empty;
+} measurements[] = {
+        { "none", CHOICE_NONE, false },
+        { "egress", CHOICE_EGRESS, false },
+        { "empty_ingress", CHOICE_INGRESS, true },
+        { "both", CHOICE_BOTH, false },
+        { "empty_egress", CHOICE_EGRESS, true },
+        { "ingress", CHOICE_INGRESS, false },
+        { "empty_both", CHOICE_BOTH, true },
+};
+#define N_MEASUREMENTS (sizeof(measurements) / sizeof(*measurements))
+
+/* Packets per second, for a moment. */
+static double measure(Load *load, Choice choice, Hook hooks[2])
 {
         double seconds[BATCHES];
 
-        for (unsigned i = 0; hooks && i < 2; i++)
-                hook_attach(&hooks[i]);
+        for (unsigned i = 0; i < 2; i++)
+                if (choice & 1U << i)
+                        hook_attach(&hooks[i]);
         for (unsigned i = 0; i < WARM_UP_BATCHES; i++)
                 (void) load_run(load);
         for (unsigned i = 0; i < BATCHES; i++)
                 seconds[i] = load_run(load);
-        for (unsigned i = 0; hooks && i < 2; i++)
-                hook_detach(&hooks[i]);
+        for (unsigned i = 0; i < 2; i++)
+                if (choice & 1U << i)
+                        hook_detach(&hooks[i]);
         qsort(seconds, BATCHES, sizeof(*seconds), compare_doubles);
         return BATCH * load->segments / seconds[BATCHES / 2];
 }
@@ -269,18 +294,26 @@ static void compare(Load *load, unsigned count, char *const links[])
                 hook_open(links[1], load->away, /* take_over= */ true),
         };
         Hook empty[] = { ours[0], ours[1] };
-        Hook *const choices[] = { ours, empty, NULL };
-        double rates[3];
+        double rates[N_MEASUREMENTS];
 
         empty[0].program = empty[1].program = load_empty();
         printf("[");
         for (unsigned i = 0; i < count; i++) {
-                /* Each of them is the first, the second and the last of the three equally often. */
-                for (unsigned k = 0; k < 3; k++)
-                        rates[(i + k) % 3] = measure(load, choices[(i + k) % 3]);
-                printf("%s[%.1f, %.1f, %.1f]", i ? ", " : "", rates[0], rates[1], rates[2]);
+                /* Each of them is the first, the second and so on equally often. */
+                for (unsigned k = 0; k < N_MEASUREMENTS; k++) {
+                        unsigned m = (i + k) % N_MEASUREMENTS;
+
+                        rates[m] = measure(load, measurements[m].choice,
+                                           measurements[m].empty ? empty : ours);
+                }
+                for (unsigned m = 0; m < N_MEASUREMENTS; m++)
+                        printf("%s\"%s\": %.1f",
+                               m   ? ", "
+                               : i ? "}, {"
+                                   : "{",
+                               measurements[m].name, rates[m]);
         }
-        printf("]\n");
+        printf("%s]\n", count ? "}" : "");
 }
 
 static void clock_programs(Load *load, unsigned packets, char *const links[])

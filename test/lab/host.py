@@ -201,6 +201,10 @@ class Host(Namespace):
 
         return self.lab.wait_until(lambda: _which(self.peer(public_key), condition), state, timeout)
 
+    def wait_gone(self, public_key):
+        """Until icewired knows no such peer."""
+        self.lab.wait_until(lambda: not self.peer(public_key), f"{self.name} knows the peer no longer")
+
     def wait_connected(self, public_key, paths=CONNECTED, timeout=60):
         return self.wait_peer(public_key, f"connected by a path that is one of {', '.join(paths)}",
                               lambda p: p["state"] == "connected" and p["path"] in paths, timeout)

@@ -22,10 +22,20 @@ class Echoes:
     reordered: int = 0
     first_reply: float = None  # time.monotonic()
     longest_gap: float = 0.0  # seconds without a reply between two replies
+    sent_at: list = dataclasses.field(default_factory=list, repr=False)  # time.monotonic(), by sequence number
+    replied_at: dict = dataclasses.field(default_factory=dict, repr=False)  # of those that were answered
 
     @property
     def lost(self):
         return self.sent - self.received
+
+    def lost_since(self, moment):
+        """How many of those that were sent since then were not answered."""
+        return sum(sent >= moment and sequence not in self.replied_at for sequence, sent in enumerate(self.sent_at))
+
+    def first_reply_since(self, moment):
+        """When the first of those that were sent since then was answered; None: none was."""
+        return min((t for sequence, t in self.replied_at.items() if self.sent_at[sequence] >= moment), default=None)
 
 
 class _Socket:
@@ -87,6 +97,7 @@ def _echo(address, interval, count, size, linger, until_first):
             return echoes
         if end is None and now >= due:
             sock.send(echoes.sent, size)
+            echoes.sent_at.append(now)
             echoes.sent += 1
             due = max(due + interval, now)
         wait = (end if end is not None else due) - time.monotonic()
@@ -100,6 +111,7 @@ def _echo(address, interval, count, size, linger, until_first):
             echoes.duplicates += 1
             continue
         seen.add(sequence)
+        echoes.replied_at[sequence] = now
         echoes.received += 1
         echoes.reordered += sequence < newest
         newest = max(newest, sequence)

@@ -2,6 +2,7 @@
 """The real servers that a lab uses: mosquitto as the rendezvous, coturn for STUN and TURN, and a certificate authority."""
 
 import os
+import re
 import secrets
 import socket
 
@@ -79,34 +80,65 @@ class Mosquitto:
 
 class Coturn:
     """STUN and TURN on port 3478 (or another), with long-term credentials. relays: the addresses that it relays by, its
-    own if there are none."""
+    own if there are none. certificate: as Authority.issue() returns it, for TLS on tls_port as well. secret: makes
+    time-limited credentials, in place of the user and the password."""
 
-    def __init__(self, namespace, addresses, name="coturn", port=3478, password=None, relays=()):
+    def __init__(self, namespace, addresses, name="coturn", port=3478, password=None, relays=(), certificate=None,
+                 tls_port=5349, secret=None):
         self.namespace = namespace
         self.password = password or secrets.token_urlsafe(12)
         self._name = name
+        self._ports = [port] + ([tls_port] if certificate else [])
         folder = os.path.join(WORK, name)
         os.makedirs(folder, mode=0o700)
         self._configuration = os.path.join(folder, "conf")
         lines = [f"listening-ip={a}" for a in addresses] + [f"relay-ip={a}" for a in relays or addresses]
-        lines += [f"listening-port={port}", "min-port=49152", "max-port=65535", "lt-cred-mech", f"realm={TURN_REALM}",
-                  f"user={TURN_USER}:{self.password}", "no-tls", "no-dtls", "fingerprint", "verbose",
-                  "log-file=stdout", "simple-log", f"pidfile={folder}/pid", f"userdb={folder}/db", "no-software-attribute"]
+        lines += [f"listening-port={port}", "min-port=49152", "max-port=65535", f"realm={TURN_REALM}", "no-dtls",
+                  "fingerprint", "verbose", "log-file=stdout", "simple-log", f"pidfile={folder}/pid",
+                  f"userdb={folder}/db", "no-software-attribute"]
+        if secret:
+            lines += ["use-auth-secret", f"static-auth-secret={secret}"]
+        else:
+            lines += ["lt-cred-mech", f"user={TURN_USER}:{self.password}"]
+        if certificate:
+            lines += [f"tls-listening-port={tls_port}", f"cert={certificate[0]}", f"pkey={certificate[1]}"]
+        else:
+            lines += ["no-tls"]
         with open(self._configuration, "w", encoding="utf-8") as f:
             os.fchmod(f.fileno(), 0o600)
             f.write("\n".join(lines) + "\n")
-        self._addresses, self._port = addresses, port
+        self._addresses = addresses
         self.process = None
         self.start()
 
     def start(self):
         self.process = self.namespace.start(self._name, ["turnserver", "-c", self._configuration])
         for address in self._addresses:
-            self.namespace.lab.wait_until(lambda a=address: self.namespace.call(_accepts, a, self._port),
-                                          f"{self._name} listens on {address}")
+            for port in self._ports:
+                self.namespace.lab.wait_until(lambda a=address, p=port: self.namespace.call(_accepts, a, p),
+                                              f"{self._name} listens on {address}, port {port}")
 
     def stop(self):
         self.process.stop(status=None)
+
+    def sessions(self):
+        """What became of each session with an allocation, as the log tells: {session: "allocated", "deleted" (the client
+        has given it back) or "closed"}."""
+        found = {}
+        for line in self.process.output().splitlines():
+            session = _SESSION.search(line)
+            if not session:
+                continue
+            if "ALLOCATE processed, success" in line:
+                found[session[1]] = "allocated"
+            elif "refreshed" in line and "lifetime=0" in line:
+                found[session[1]] = "deleted"
+            elif "closed (" in line and session[1] in found and found[session[1]] != "deleted":
+                found[session[1]] = "closed"
+        return found
+
+
+_SESSION = re.compile(r"session (\d+)")
 
 
 def _accepts(address, port):

@@ -194,6 +194,16 @@ class Sites(Network):
             self.internet.count(f"relay{family}_in", f"{ip} daddr {server} {large}")
             self.internet.count(f"relay{family}_out", f"{ip} saddr {server} {large}")
 
+    def cut(self):
+        """From now on, what goes from site to site is lost, and nobody is told. The way by the server is open."""
+        self.internet.nft("table inet cut {\n chain forward { type filter hook forward priority 20\n" + "".join(
+            f"  {ip} saddr {one} {ip} daddr {other} meta l4proto udp drop\n" for ip, sites in
+            (("ip", [WIDE4[n] + ".0/24" for n in "ab"]), ("ip6", [WIDE6[n] + "::/48" for n in "ab"]))
+            for one, other in (sites, sites[::-1])) + " }\n}\n")
+
+    def mend(self):
+        self.internet.run("nft", "delete", "table", "inet", "cut")
+
     # icewire's side
 
     def add_links(self, preshared_keys=(None, None), keys_believed=None):

@@ -24,6 +24,7 @@ struct BrokerCall {
         WireguardKey key;
         SocketAddress endpoint;
         int keepalive;
+        uint64_t packets;
         char send[TOPIC_STRLEN], receive[TOPIC_STRLEN];
         BrokerCall *prev, *next;
 };
@@ -47,11 +48,12 @@ static int set_endpoint_now(BrokerCall *c)
                 return -ENOENT;
         if (c->side->refuses_endpoints)
                 return -EIO;
-        peer->endpoint = c->endpoint;
-        if (c->keepalive > 0 && peer->persistent_keepalive == 0) {
+        if (socket_address_is_set(&c->endpoint))
+                peer->endpoint = c->endpoint;
+        if (c->keepalive > 0 && peer->persistent_keepalive == 0)
+                wireguard_keep_alive(c->side);
+        if (c->keepalive >= 0)
                 peer->persistent_keepalive = (uint16_t) c->keepalive;
-                wireguard_initiate(c->side);
-        }
         return 0;
 }
 
@@ -79,7 +81,7 @@ static void finish_call(BrokerCall *c, int lost)
                 c->on_redirect(b, lost, shares(side) ? REDIRECT_EBPF : REDIRECT_PROXY,
                                shares(side) ? NULL : "the test shares nothing", c->userdata);
         else if (c->on_move)
-                c->on_move(b, error, error < 0 ? 0 : side->moved_packets, c->userdata);
+                c->on_move(b, error, error < 0 ? 0 : c->packets + side->moved_packets, c->userdata);
         else if (c->on_done)
                 c->on_done(b, lost == 0 && c->sets_endpoint ? set_endpoint_now(c) : error, c->userdata);
         broker_call_free(c);
@@ -235,7 +237,33 @@ static int fake_remove_sockets(Broker *b, const char *ufrag)
         return 0;
 }
 
-/* Recorded only. */
+static RedirectMove to_move(const Side *side, const FakeMove *move)
+{
+        return (RedirectMove) {
+                .wireguard_port = side->device->listen_port,
+                .from = move->from,
+                .to = move->to,
+        };
+}
+
+/* By the kernel's time, whatever the test makes of the product's. */
+static int move_now(Side *side, const FakeMove *m, uint64_t *ret_packets)
+{
+        RedirectBackend *redirect = side->world->redirect;
+        RedirectMove move = to_move(side, m);
+        struct timespec t;
+        int r = 0;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        if (m->seconds > 0)
+                r = redirect->ops->move(redirect, &move, ((usec_t) t.tv_sec + m->seconds) * USEC_PER_SEC);
+        *ret_packets = redirect->ops->count_moved(redirect, &move);
+        if (m->seconds == 0)
+                redirect->ops->end_move(redirect, &move);
+        return r;
+}
+
+/* The real thing as well, but for that a move leads on and back; unless the test wants an error. */
 static int fake_move_source(Broker *b, const char *link, const SocketAddress *from, const SocketAddress *to,
                             unsigned seconds, broker_move_callback_t callback, void *userdata,
                             BrokerCall **ret)
@@ -250,6 +278,8 @@ static int fake_move_source(Broker *b, const char *link, const SocketAddress *fr
         side->moves[side->n_moves++] = (FakeMove) { *from, *to, seconds };
         c = call_new(b, userdata);
         c->error = shares(side) ? side->move_error : -ENOTSUP;
+        if (c->error >= 0)
+                c->error = move_now(side, &side->moves[side->n_moves - 1], &c->packets);
         c->on_move = callback;
         *ret = c;
         return 0;
@@ -306,6 +336,11 @@ void lose_broker(Side *side)
         for (size_t i = w->n_shared; i > 0; i--)
                 if (w->shared[i - 1].wireguard_port == side->device->listen_port)
                         take_back(w, i - 1);
+        for (size_t i = 0; i < side->n_moves && w->redirect; i++) {
+                RedirectMove move = to_move(side, &side->moves[i]);
+
+                w->redirect->ops->end_move(w->redirect, &move);
+        }
         b->connected = false;
         while (side->broker->calls)
                 finish_call(side->broker->calls, -ECONNRESET);

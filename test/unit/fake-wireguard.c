@@ -6,6 +6,7 @@
 #include "world.h"
 
 enum { INITIATION_SIZE = 148, PACKET_SIZE = 64 };
+#define SESSION_LIFE (180 * USEC_PER_SEC)
 
 void wireguard_send(Side *side, uint8_t type)
 {
@@ -13,6 +14,7 @@ void wireguard_send(Side *side, uint8_t type)
         /* On the wire a keepalive is data. */
         uint8_t packet[INITIATION_SIZE] = { MIN(type, TYPE_DATA), [4] = type };
 
+        side->device->peers[0].tx_bytes += type == TYPE_INITIATION ? INITIATION_SIZE : PACKET_SIZE;
         /* An endpoint that the test has made up is not reachable. */
         (void) sendto(side->wireguard, packet, type == TYPE_INITIATION ? INITIATION_SIZE : PACKET_SIZE, 0,
                       &to->sa, socket_address_length(to));
@@ -40,6 +42,16 @@ void wireguard_initiate(Side *side)
                       0);
 }
 
+void wireguard_keep_alive(Side *side)
+{
+        usec_t handshake = side->device->peers[0].last_handshake;
+
+        if (handshake > 0 && now(CLOCK_REALTIME) - handshake < SESSION_LIFE)
+                wireguard_send(side, TYPE_IDLE);
+        else
+                wireguard_initiate(side);
+}
+
 static void wireguard_respond(Side *side)
 {
         cr_assert_geq(event_arm_timer(side->world->event, &side->response, side->world->delay, on_response,
@@ -55,7 +67,10 @@ static void wireguard_receive(Side *side, uint8_t type, const SocketAddress *fro
                 return;
         if (type == TYPE_RESPONSE && !side->initiated)
                 return;
+        if (!socket_address_equal(&peer->endpoint, from))
+                side->n_roamed++;
         peer->endpoint = *from;
+        peer->rx_bytes += type == TYPE_INITIATION ? INITIATION_SIZE : PACKET_SIZE;
         if (type == TYPE_DATA)
                 side->n_packets++;
         if (type == TYPE_INITIATION)

@@ -8,12 +8,11 @@
 #define MS(n) ((usec_t) (n) * USEC_PER_MSEC)
 #define DAY (24 * USEC_PER_HOUR)
 
-static Path path_of(PathKind kind, IceTransport transport, usec_t round_trip_time)
+static Path path_of(PathKind kind, PathTransport transport, usec_t round_trip_time)
 {
         return (Path) {
                 .kind = kind,
-                .local.transport = transport,
-                .remote.transport = transport,
+                .transport = transport,
                 .round_trip_time = round_trip_time,
         };
 }
@@ -23,12 +22,12 @@ static const PathKind kinds[] = { PATH_DIRECT, PATH_PROXIED, PATH_RELAYED };
 Test(attempts, direct_before_relayed_and_udp_before_tcp)
 {
         const Path order[] = {
-                path_of(PATH_DIRECT, ICE_TRANSPORT_UDP, USEC_INFINITY),
-                path_of(PATH_PROXIED, ICE_TRANSPORT_UDP, USEC_INFINITY),
-                path_of(PATH_PROXIED, ICE_TRANSPORT_TCP_ACTIVE, MS(1)),
-                path_of(PATH_RELAYED, ICE_TRANSPORT_UDP, MS(1)),
-                path_of(PATH_RELAYED, ICE_TRANSPORT_TCP_PASSIVE, USEC_INFINITY),
-                path_of(PATH_NONE, ICE_TRANSPORT_UDP, USEC_INFINITY),
+                path_of(PATH_DIRECT, PATH_TRANSPORT_UDP, USEC_INFINITY),
+                path_of(PATH_PROXIED, PATH_TRANSPORT_UDP, USEC_INFINITY),
+                path_of(PATH_PROXIED, PATH_TRANSPORT_TCP, MS(1)),
+                path_of(PATH_RELAYED, PATH_TRANSPORT_UDP, MS(1)),
+                path_of(PATH_RELAYED, PATH_TRANSPORT_TLS, USEC_INFINITY),
+                path_of(PATH_NONE, PATH_TRANSPORT_UDP, USEC_INFINITY),
         };
 
         for (size_t i = 0; i < ELEMENTSOF(order); i++)
@@ -48,10 +47,10 @@ Test(attempts, direct_before_relayed_and_udp_before_tcp)
 Test(attempts, round_trip_times_have_a_margin)
 {
         for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
-                Path slow = path_of(kinds[i], ICE_TRANSPORT_UDP, MS(100));
-                Path hardly = path_of(kinds[i], ICE_TRANSPORT_UDP, MS(80));
-                Path quick = path_of(kinds[i], ICE_TRANSPORT_UDP, MS(70));
-                Path unknown = path_of(kinds[i], ICE_TRANSPORT_UDP, USEC_INFINITY);
+                Path slow = path_of(kinds[i], PATH_TRANSPORT_UDP, MS(100));
+                Path hardly = path_of(kinds[i], PATH_TRANSPORT_UDP, MS(80));
+                Path quick = path_of(kinds[i], PATH_TRANSPORT_UDP, MS(70));
+                Path unknown = path_of(kinds[i], PATH_TRANSPORT_UDP, USEC_INFINITY);
 
                 cr_assert_gt(path_compare(&quick, &slow), 0);
                 cr_assert_lt(path_compare(&slow, &quick), 0);
@@ -74,8 +73,8 @@ Test(attempts, hysteresis_lets_nobody_go_round)
 
         srandom(1);
         for (unsigned i = 0; i < 100000; i++) {
-                Path now = path_of(PATH_DIRECT, ICE_TRANSPORT_UDP, in_use);
-                Path other = path_of(PATH_DIRECT, ICE_TRANSPORT_UDP, MS(90) + (usec_t) random() % MS(20));
+                Path now = path_of(PATH_DIRECT, PATH_TRANSPORT_UDP, in_use);
+                Path other = path_of(PATH_DIRECT, PATH_TRANSPORT_UDP, MS(90) + (usec_t) random() % MS(20));
 
                 if (path_compare(&other, &now) > 0) {
                         in_use = other.round_trip_time;
@@ -148,8 +147,8 @@ Test(attempts, what_was_lost_is_soon_looked_for_again_but_not_for_ever)
 Test(attempts, a_path_that_works_is_left_for_a_better_one_alone)
 {
         Attempts a = {};
-        Path direct = path_of(PATH_DIRECT, ICE_TRANSPORT_UDP, USEC_INFINITY);
-        Path relayed = path_of(PATH_RELAYED, ICE_TRANSPORT_UDP, USEC_INFINITY);
+        Path direct = path_of(PATH_DIRECT, PATH_TRANSPORT_UDP, USEC_INFINITY);
+        Path relayed = path_of(PATH_RELAYED, PATH_TRANSPORT_UDP, USEC_INFINITY);
 
         cr_assert(attempts_prefer(&a, &direct, &relayed, ATTEMPTS_WISH_BETTER, S(1)));
         cr_assert(!attempts_prefer(&a, &relayed, &relayed, ATTEMPTS_WISH_BETTER, S(1)));
@@ -163,8 +162,8 @@ Test(attempts, a_path_that_works_is_left_for_a_better_one_alone)
 Test(attempts, a_kind_that_is_refused_is_left_alone_ever_longer)
 {
         Attempts a = {};
-        Path direct = path_of(PATH_DIRECT, ICE_TRANSPORT_UDP, USEC_INFINITY);
-        Path relayed = path_of(PATH_RELAYED, ICE_TRANSPORT_UDP, USEC_INFINITY);
+        Path direct = path_of(PATH_DIRECT, PATH_TRANSPORT_UDP, USEC_INFINITY);
+        Path relayed = path_of(PATH_RELAYED, PATH_TRANSPORT_UDP, USEC_INFINITY);
         unsigned n = 0;
 
         for (usec_t t = S(1); t < 7 * DAY; t += S(10))

@@ -59,6 +59,7 @@ static struct {
         unsigned n_ready;
         unsigned n_lost;
         int error;
+        SocketAddress initiated; /* where to */
 } seen;
 
 /* Every secret that a test made. */
@@ -214,12 +215,19 @@ static void on_redirect_changed(Broker *b, void *userdata)
         cr_assert_fail("nothing has changed");
 }
 
+static void on_initiated(Broker *b, const char *link, const SocketAddress *endpoint, void *userdata)
+{
+        cr_assert_str_eq(link, "wga");
+        seen.initiated = *endpoint;
+}
+
 static const BrokerCallbacks callbacks = {
         .link_changed = on_changed,
         .link_removed = on_removed,
         .ready = on_ready,
         .lost = on_lost,
         .redirect_changed = on_redirect_changed,
+        .handshake_initiated = on_initiated,
 };
 
 #define WAIT_FOR(condition) RUN_UNTIL(event, condition)
@@ -1235,6 +1243,127 @@ Test(broker, only_udp_sockets_grow)
         raw_send(fd, call, many, 16);
         cr_assert_null(strstr(raw_receive(fd), "error"));
         cr_assert(buffers_are_large(&udp, 1));
+}
+
+/* --- the redirect --- */
+
+typedef struct RedirectAnswer {
+        bool there;
+        int error;
+        RedirectKind kind;
+        uint64_t packets;
+} RedirectAnswer;
+
+static void on_redirect(Broker *b, int error, RedirectKind kind, const char *reason, void *userdata)
+{
+        *(RedirectAnswer *) userdata = (RedirectAnswer) { .there = true, .error = error, .kind = kind };
+}
+
+static void on_moved(Broker *b, int error, uint64_t packets, void *userdata)
+{
+        *(RedirectAnswer *) userdata = (RedirectAnswer) { .there = true,
+                                                          .error = error,
+                                                          .packets = packets };
+}
+
+static RedirectAnswer set_redirect(Broker *b, RedirectMode mode, int uplink)
+{
+        RedirectAnswer a = {};
+        BrokerCall *c;
+
+        cr_assert_eq(b->ops->set_redirect(b, mode, &uplink, 1, NULL, 0, on_redirect, &a, &c), 0);
+        WAIT_FOR(a.there);
+        return a;
+}
+
+static RedirectAnswer move_source(Broker *b, const char *link, const char *from, const char *to,
+                                  unsigned seconds)
+{
+        SocketAddress x, y;
+        RedirectAnswer a = {};
+        BrokerCall *c;
+
+        cr_assert_eq(socket_address_from_string(from, &x), 0);
+        cr_assert_eq(socket_address_from_string(to, &y), 0);
+        cr_assert_eq(b->ops->move_source(b, link, &x, &y, seconds, on_moved, &a, &c), 0);
+        WAIT_FOR(a.there);
+        return a;
+}
+
+static int add_socket(Broker *b, int fd, const char *ufrag)
+{
+        Answer a = {};
+        BrokerCall *c;
+
+        cr_assert_eq(b->ops->add_sockets(b, "wga", ufrag, false, &fd, 1, on_done, &a, &c), 0);
+        WAIT_FOR(a.there);
+        return a.error;
+}
+
+/* What the agent asks of it, up to the kernel and back, with the rights that the broker keeps. */
+Test(broker, sources_are_moved_and_initiations_told)
+{
+        Broker *b = connect_client();
+        const WireguardKey *key = new_key(), *peer_key = new_key();
+        WireguardKey peer = public_of(peer_key);
+        SocketAddress from, to, other, ice;
+        RedirectAnswer a = {};
+        BrokerCall *c;
+        int fd = socket(AF_INET, SOCK_DGRAM, 0), uplink;
+        usec_t t;
+
+        sandbox_shell("ip link add up0 type veth peer name out0 && ip link set out0 up && ip address add "
+                      "192.0.2.1/24 dev up0 && ip link set up0 up && ip neigh add 192.0.2.2 lladdr "
+                      "2:0:0:0:0:1 dev up0");
+        uplink = (int) if_nametoindex("up0");
+        cr_assert_eq(socket_address_from_string("192.0.2.1:40000", &ice), 0);
+        cr_assert_eq(bind(fd, &ice.sa, socket_address_length(&ice)), 0);
+        start_userspace("wga");
+        wg_set_key("wga", key);
+        sandbox_shell("wg set wga listen-port 51820 && ip link set wga up");
+        start_broker();
+        WAIT_FOR(seen.n_ready == 1 && find_link("wga") && find_link("wga")->listen_port == 51820);
+        cr_assert_eq(move_source(b, "wga", "192.0.2.2:1", "192.0.2.3:1", 5).error, -ENOTSUP);
+        cr_assert_eq(socket_address_from_string("192.0.2.2:1", &from), 0);
+        cr_assert_eq(socket_address_from_string("[2001:db8::1]:1", &to), 0);
+        cr_assert_eq(b->ops->move_source(b, "wga", &from, &to, 5, on_moved, &a, &c), -EAFNOSUPPORT);
+
+        a = set_redirect(b, REDIRECT_MODE_EBPF, uplink);
+        cr_assert_eq(a.error, 0);
+        if (a.kind != REDIRECT_EBPF)
+                cr_skip_test("no eBPF here");
+        cr_assert_eq(add_socket(b, fd, "abcdefgh"), 0);
+        cr_assert_eq(add_socket(b, fd, "ijklmnop"), 0);
+        cr_assert_neq(add_socket(b, fd, "ijklmnop"), 0);
+        cr_assert_eq(b->ops->remove_sockets(b, "abcdefgh"), 0);
+        cr_assert_eq(add_socket(b, fd, "abcdefgh"), 0);
+
+        sandbox_shell("wg set wga peer %s endpoint 192.0.2.2:99 persistent-keepalive 1",
+                      WIREGUARD_KEY_STR(&peer));
+        cr_assert_eq(socket_address_from_string("192.0.2.2:99", &other), 0);
+        WAIT_FOR(socket_address_equal(&seen.initiated, &other));
+
+        a = move_source(b, "wga", "192.0.2.2:1", "192.0.2.3:1", 5);
+        cr_assert_eq(a.error, 0);
+        cr_assert_eq(a.packets, 0);
+        /* From a proxy: programs come to lo, and go with the move. */
+        cr_assert_eq(move_source(b, "wga", "127.128.0.1:1", "192.0.2.3:1", 5).error, 0);
+        cr_assert_not_null(strstr(output_of("bpftool net show dev lo"), "icewire_ingress"));
+        cr_assert_eq(move_source(b, "wga", "127.128.0.1:1", "192.0.2.3:1", 0).error, 0);
+        cr_assert_null(strstr(output_of("bpftool net show dev lo"), "icewire_ingress"));
+        cr_assert_eq(move_source(b, "wga", "192.0.2.2:1", "127.128.0.1:1", 5).error, -ENOTSUP);
+        cr_assert_eq(move_source(b, "wgb", "192.0.2.2:1", "192.0.2.3:1", 5).error, -ENODEV);
+
+        /* A second is over when it is over. */
+        cr_assert_eq(move_source(b, "wga", "127.128.0.1:1", "192.0.2.3:1", 1).error, 0);
+        cr_assert_not_null(strstr(output_of("bpftool net show dev lo"), "icewire_ingress"));
+        t = now(CLOCK_BOOTTIME);
+        while (strstr(output_of("bpftool net show dev lo"), "icewire_ingress")) {
+                cr_assert_lt(now(CLOCK_BOOTTIME), t + SANDBOX_PATIENCE);
+                poll(NULL, 0, 10);
+        }
+        b = broker_free(b);
+        close(fd);
 }
 
 /* --- the broker's life --- */

@@ -768,6 +768,49 @@ Test(ice, gives_allocations_back_while_the_loop_runs)
         turnserver_stop(pid);
 }
 
+/* What the peer has is known before there is any relay to pair it with. */
+Test(ice, relay_only)
+{
+        _cleanup_event_ sd_event *event = NULL;
+        IceServer server = { .kind = ICE_SERVER_TURN_UDP, .username = "user", .password = "secret" };
+        SocketAddress local;
+        IceAgentParameters p = {
+                .controlling = true,
+                .relay_only = true,
+                .local_addresses = &local,
+                .n_local_addresses = 1,
+                .servers = &server,
+                .n_servers = 1,
+        };
+        Side a = {}, b = {};
+        pid_t pid;
+
+        sandbox_enter();
+        pid = turnserver_start();
+        event = make_event();
+        cr_assert(socket_address_from_ip("127.0.0.1", 0, &local) >= 0);
+        server.address = address(TURN_ADDRESS);
+        side_start_with(&a, event, &p);
+        side_start(&b, event, "127.0.0.1", /* controlling= */ false);
+        sides_introduce(&a, &b);
+        cr_assert(ice_agent_gather(b.agent) >= 0);
+        side_give(&b);
+        cr_assert(ice_agent_gather(a.agent) >= 0);
+        cr_assert(a.n_local == 0, "its host candidate stays unknown");
+        RUN_SIDES(&a, &b, a.n_selected && b.n_selected && a.gathered);
+        cr_assert(a.n_local > 0);
+        for (size_t i = 0; i < a.n_local; i++)
+                cr_assert(a.local[i].type == ICE_CANDIDATE_RELAY);
+        cr_assert(a.selected_local.type == ICE_CANDIDATE_RELAY);
+        cr_assert(b.selected_remote.type == ICE_CANDIDATE_RELAY);
+        cr_assert(ice_agent_send(a.agent, "hello", 5) >= 0);
+        RUN_SIDES(&a, &b, b.n_received);
+        cr_assert(b.n_data == 5 && memcmp(b.data, "hello", 5) == 0);
+        side_stop(&a);
+        side_stop(&b);
+        turnserver_stop(pid);
+}
+
 Test(ice, needs_credentials_for_a_relay)
 {
         _cleanup_event_ sd_event *event = make_event();

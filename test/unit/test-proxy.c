@@ -123,7 +123,7 @@ static void carry_both_ways(const char *ip)
                   memcmp(buf, "back", 4) == 0);
         cr_assert(socket_address_equal(&from, proxy_endpoint(w.proxy)), "WireGuard would roam");
 
-        proxy_deliver(w.proxy, "relayed", 7);
+        proxy_deliver(w.proxy, "relayed", 7, /* late= */ false);
         cr_assert(world_receive(&w, w.wireguard, buf, sizeof(buf), &from) == 7);
         cr_assert(socket_address_equal(&from, proxy_endpoint(w.proxy)));
 
@@ -398,7 +398,7 @@ static void on_data(IceAgent *agent, const void *data, size_t size, void *userda
 {
         End *e = userdata;
 
-        proxy_deliver(e->proxy, data, size);
+        proxy_deliver(e->proxy, data, size, /* late= */ false);
 }
 
 static const IceAgentCallbacks callbacks = {

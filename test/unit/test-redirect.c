@@ -41,6 +41,14 @@ typedef struct Fake {
         size_t n_uplinks;
         SocketAddress relays[8];
         size_t n_relays;
+        struct {
+                RedirectMove move;
+                usec_t until;
+        } moves[8];
+        size_t n_moves;
+        int move_error;
+        redirect_initiation_t initiated;
+        void *watcher;
 } Fake;
 
 static Fake fakes[_REDIRECT_KIND_MAX];
@@ -92,29 +100,79 @@ static int fake_set_uplinks(RedirectBackend *b, const int *ifindexes, size_t n)
         return 0;
 }
 
+static size_t find_move(const Fake *f, const RedirectMove *move)
+{
+        size_t i = 0;
+
+        while (i < f->n_moves && (f->moves[i].move.wireguard_port != move->wireguard_port ||
+                                  !socket_address_equal(&f->moves[i].move.from, &move->from)))
+                i++;
+        return i;
+}
+
+static int fake_move(RedirectBackend *b, const RedirectMove *move, usec_t until)
+{
+        Fake *f = CONTAINER_OF(b, Fake, backend);
+        size_t i = find_move(f, move);
+
+        if (f->move_error < 0)
+                return f->move_error;
+        cr_assert_lt(i, ELEMENTSOF(f->moves));
+        f->moves[i].move = *move;
+        f->moves[i].until = until;
+        f->n_moves = MAX(f->n_moves, i + 1);
+        return 0;
+}
+
+/* Each has moved as many as its port says. */
+static uint64_t fake_count_moved(RedirectBackend *b, const RedirectMove *move)
+{
+        return socket_address_port(&move->from);
+}
+
+static void fake_end_move(RedirectBackend *b, const RedirectMove *move)
+{
+        Fake *f = CONTAINER_OF(b, Fake, backend);
+        size_t i = find_move(f, move);
+
+        cr_assert_lt(i, f->n_moves, "ended what was not there");
+        f->moves[i] = f->moves[--f->n_moves];
+}
+
+static int fake_watch(RedirectBackend *b, sd_event *event, redirect_initiation_t callback, void *userdata)
+{
+        Fake *f = CONTAINER_OF(b, Fake, backend);
+
+        f->initiated = callback;
+        f->watcher = userdata;
+        return 0;
+}
+
 static RedirectBackend *fake_free(RedirectBackend *b)
 {
         Fake *f = CONTAINER_OF(b, Fake, backend);
 
         cr_assert(f->alive);
+        cr_assert_eq(f->n_moves, 0, "something is still moved");
         f->alive = false;
         f->n_sockets = f->n_uplinks = f->n_relays = 0;
         return NULL;
 }
 
-#define FAKE_OPS(kind_)                                                                                     \
-        {                                                                                                   \
-                .kind = (kind_),                                                                            \
-                .add = fake_add,                                                                            \
-                .remove = fake_remove,                                                                      \
-                .set_relays = fake_set_relays,                                                              \
-                .set_uplinks = fake_set_uplinks,                                                            \
-                .free = fake_free,                                                                          \
-        }
+#define FAKE_OPS(kind_, ...)                                                                                \
+        { .kind = (kind_),                                                                                  \
+          .add = fake_add,                                                                                  \
+          .remove = fake_remove,                                                                            \
+          .set_relays = fake_set_relays,                                                                    \
+          .set_uplinks = fake_set_uplinks,                                                                  \
+          .free = fake_free,                                                                                \
+          __VA_ARGS__ }
 
+/* Only one of them moves anything, and sees handshakes. */
 static const RedirectBackendOps fake_ops[_REDIRECT_KIND_MAX] = {
-        [REDIRECT_NFTABLES] = FAKE_OPS(REDIRECT_NFTABLES),
-        [REDIRECT_EBPF] = FAKE_OPS(REDIRECT_EBPF),
+        [REDIRECT_NFTABLES] = FAKE_OPS(REDIRECT_NFTABLES, ),
+        [REDIRECT_EBPF] = FAKE_OPS(REDIRECT_EBPF, .move = fake_move, .count_moved = fake_count_moved,
+                                   .end_move = fake_end_move, .watch = fake_watch),
 };
 
 static int fake_new(RedirectKind kind, RedirectBackend **ret, char **ret_message)
@@ -264,7 +322,7 @@ Test(redirect, the_self_test_decides)
 
         EBPF->test_error = -ETIMEDOUT;
         EBPF->message = "nothing arrives";
-        NFTABLES->new_error = -EOPNOTSUPP; /* and has nothing to say */
+        NFTABLES->new_error = -ENOTSUP; /* and has nothing to say */
         redirect = make();
         cr_assert(!EBPF->alive, "what does not work must not stay");
         cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, &reason), REDIRECT_PROXY);
@@ -311,7 +369,7 @@ Test(redirect, ebpf_with_a_limit_comes_before_the_proxy)
         const char *reason;
 
         EBPF->limited = true;
-        NFTABLES->new_error = -EOPNOTSUPP;
+        NFTABLES->new_error = -ENOTSUP;
         redirect = make();
         cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_AUTO, &reason), REDIRECT_EBPF);
         cr_assert_str_eq(reason, LIMIT " The redirect by nftables does not work here: Operation not "
@@ -525,6 +583,124 @@ Test(redirect, what_an_owner_had_goes_with_it)
         broker_redirect_free(redirect);
 }
 
+/* --- moves --- */
+
+static RedirectMove made_up_move(const char *from, const char *to)
+{
+        return (RedirectMove) { .wireguard_port = 51820, .from = address(from), .to = address(to) };
+}
+
+static bool is_moved(const char *from, const char *to, usec_t until)
+{
+        RedirectMove move = made_up_move(from, to);
+        size_t i = find_move(EBPF, &move);
+
+        return i < EBPF->n_moves && socket_address_equal(&EBPF->moves[i].move.to, &move.to) &&
+               EBPF->moves[i].until == until;
+}
+
+static int move(BrokerRedirect *redirect, const void *owner, const char *from, const char *to,
+                usec_t seconds, usec_t t, uint64_t *ret_packets)
+{
+        RedirectMove m = made_up_move(from, to);
+
+        return broker_redirect_move(redirect, owner, &m, seconds * USEC_PER_SEC, t * USEC_PER_SEC,
+                                    ret_packets);
+}
+
+#define A "192.0.2.1:1"
+#define B "192.0.2.2:2"
+#define C "192.0.2.3:3"
+#define D "192.0.2.4:4"
+
+Test(redirect, moves_go_on_and_end_in_time)
+{
+        BrokerRedirect *redirect = make();
+        uint64_t packets = 4711;
+
+        cr_assert_eq(move(redirect, &alice, A, B, 5, 100, &packets), -ENOTCONN);
+        cr_assert_eq(packets, 4711);
+        set_mode(redirect, &alice, REDIRECT_MODE_AUTO, NULL);
+        cr_assert_eq(broker_redirect_expire(redirect, 0), USEC_INFINITY);
+        cr_assert_eq(move(redirect, &alice, A, A, 5, 100, &packets), -EINVAL);
+        cr_assert_eq(move(redirect, &alice, A, B, 5, 100, &packets), 0);
+        cr_assert_eq(move(redirect, &alice, C, D, 9, 100, &packets), 0);
+        cr_assert(is_moved(A, B, 105 * USEC_PER_SEC) && is_moved(C, D, 109 * USEC_PER_SEC));
+        cr_assert_eq(broker_redirect_expire(redirect, 104 * USEC_PER_SEC), 105 * USEC_PER_SEC);
+        /* Again: from then on. */
+        cr_assert_eq(move(redirect, &alice, A, B, 5, 103, &packets), 0);
+        cr_assert_eq(packets, 1);
+        cr_assert(is_moved(A, B, 108 * USEC_PER_SEC));
+        cr_assert_eq(EBPF->n_moves, 2);
+        cr_assert_eq(broker_redirect_expire(redirect, 108 * USEC_PER_SEC), 109 * USEC_PER_SEC);
+        cr_assert_eq(EBPF->n_moves, 1);
+        /* Before its time, and when it is not there any more. */
+        cr_assert_eq(move(redirect, &alice, C, D, 0, 108, &packets), 0);
+        cr_assert_eq(packets, 3);
+        cr_assert_eq(EBPF->n_moves, 0);
+        cr_assert_eq(move(redirect, &alice, C, D, 0, 108, &packets), 0);
+        cr_assert_eq(packets, 0);
+        cr_assert_eq(broker_redirect_expire(redirect, 0), USEC_INFINITY);
+        broker_redirect_free(redirect);
+}
+
+/* Who has moved twice is followed, and who has come back is not sent round in circles. */
+Test(redirect, moves_follow_each_other)
+{
+        BrokerRedirect *redirect = make();
+        uint64_t packets;
+
+        set_mode(redirect, &alice, REDIRECT_MODE_AUTO, NULL);
+        cr_assert_eq(move(redirect, &alice, A, B, 5, 100, &packets), 0);
+        cr_assert_eq(move(redirect, &alice, B, C, 5, 101, &packets), 0);
+        cr_assert(is_moved(A, C, 105 * USEC_PER_SEC) && is_moved(B, C, 106 * USEC_PER_SEC));
+        cr_assert_eq(EBPF->n_moves, 2);
+        cr_assert_eq(move(redirect, &alice, C, A, 5, 102, &packets), 0);
+        cr_assert(is_moved(B, A, 106 * USEC_PER_SEC) && is_moved(C, A, 107 * USEC_PER_SEC));
+        cr_assert_eq(EBPF->n_moves, 2);
+        /* Elsewhere than before: it is another one. */
+        cr_assert_eq(move(redirect, &alice, C, D, 5, 103, &packets), 0);
+        cr_assert(is_moved(C, D, 108 * USEC_PER_SEC) && is_moved(B, A, 106 * USEC_PER_SEC));
+        cr_assert_eq(EBPF->n_moves, 2);
+        broker_redirect_free(redirect);
+}
+
+Test(redirect, moves_go_with_their_owner_and_with_what_is_in_force)
+{
+        BrokerRedirect *redirect = make();
+        uint64_t packets;
+
+        set_mode(redirect, &alice, REDIRECT_MODE_AUTO, NULL);
+        cr_assert_eq(move(redirect, &alice, A, B, 5, 100, &packets), 0);
+        cr_assert_eq(move(redirect, &bob, C, D, 5, 100, &packets), 0);
+        broker_redirect_forget(redirect, &bob);
+        cr_assert_eq(EBPF->n_moves, 1);
+        cr_assert(is_moved(A, B, 105 * USEC_PER_SEC));
+        cr_assert_eq(set_mode(redirect, &alice, REDIRECT_MODE_NFTABLES, NULL), REDIRECT_NFTABLES);
+        cr_assert_eq(EBPF->n_moves, 0);
+        cr_assert_eq(move(redirect, &alice, A, B, 5, 100, &packets), -ENOTSUP);
+        cr_assert_eq(broker_redirect_expire(redirect, 0), USEC_INFINITY);
+        broker_redirect_free(redirect);
+}
+
+Test(redirect, moves_that_the_backend_refuses_are_not_there)
+{
+        BrokerRedirect *redirect = make();
+        uint64_t packets;
+
+        set_mode(redirect, &alice, REDIRECT_MODE_AUTO, NULL);
+        EBPF->move_error = -ENOTSUP;
+        cr_assert_eq(move(redirect, &alice, A, B, 5, 100, &packets), -ENOTSUP);
+        cr_assert_eq(broker_redirect_expire(redirect, 0), USEC_INFINITY);
+        /* Those that it does not take any further end. */
+        EBPF->move_error = 0;
+        cr_assert_eq(move(redirect, &alice, A, B, 5, 100, &packets), 0);
+        EBPF->move_error = -ENOSPC;
+        cr_assert_eq(move(redirect, &alice, A, C, 5, 100, &packets), -ENOSPC);
+        cr_assert_eq(EBPF->n_moves, 0);
+        broker_redirect_free(redirect);
+}
+
 Test(redirect, names_are_those_of_the_interface)
 {
         cr_assert_eq(redirect_kind_from_string("ebpf"), REDIRECT_EBPF);
@@ -559,6 +735,7 @@ static void start_server(void)
         server->manager = manager;
         server->redirect = served;
         server->redirect_checked = now(CLOCK_BOOTTIME);
+        cr_assert_eq(broker_server_watch_initiations(server, event), 0);
 }
 
 static void start_wireguard(void)
@@ -882,4 +1059,84 @@ Test(redirect_methods, a_limit_is_looked_for_now_and_then)
         cr_assert_eq(enabled, SD_EVENT_OFF);
         close(watcher);
         close(fd);
+}
+
+#define MOVE(from, to, seconds)                                                                             \
+        "{\"link\":\"wga\",\"from\":\"" from "\",\"to\":\"" to "\",\"seconds\":" #seconds "}"
+
+Test(redirect_methods, moves_are_checked_made_and_end)
+{
+        static const struct {
+                const char *parameters, *wanted;
+        } bad[] = {
+                { MOVE("192.0.2.1:0", B, 5), "\"parameter\":\"from\"" },
+                { MOVE("0.0.0.0:1", B, 5), "\"parameter\":\"from\"" },
+                { MOVE(A, "example.org:1", 5), "\"parameter\":\"to\"" },
+                { MOVE(A, "[2001:db8::1]:1", 5), "\"parameter\":\"to\"" },
+                { MOVE(A, B, 121), "\"parameter\":\"seconds\"" },
+                { MOVE(A, B, -1), "\"parameter\":\"seconds\"" },
+                { MOVE(A, B, true), "\"parameter\":\"seconds\"" },
+                { "{\"link\":\"wga\",\"from\":\"192.0.2.1:1\",\"seconds\":1}", "\"parameter\":\"to\"" },
+                { "{\"link\":\"wgb\",\"from\":\"192.0.2.1:1\",\"to\":\"192.0.2.1:2\",\"seconds\":1}",
+                  "NoSuchLink" },
+        };
+        int fd = connect_client(), second = connect_client(), enabled;
+        usec_t before = now(CLOCK_MONOTONIC);
+
+        wait_for_link();
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_contains(call(fd, "MoveSource", bad[i].parameters, NULL, 0), bad[i].wanted);
+        assert_contains(call(fd, "MoveSource", MOVE(A, B, 5), NULL, 0), "NoRedirect");
+        assert_contains(call(fd, "SetRedirect", AUTO, NULL, 0), "ebpf");
+        assert_contains(call(second, "MoveSource", MOVE(A, B, 5), NULL, 0), "\"packets\":1");
+        cr_assert_eq(EBPF->n_moves, 1);
+        cr_assert_eq(EBPF->moves[0].move.wireguard_port, WIREGUARD_PORT);
+        cr_assert_geq(EBPF->moves[0].until, before + 5 * USEC_PER_SEC);
+        cr_assert_leq(EBPF->moves[0].until, now(CLOCK_MONOTONIC) + 5 * USEC_PER_SEC);
+        EBPF->move_error = -ENOTSUP;
+        assert_contains(call(second, "MoveSource", MOVE(C, D, 5), NULL, 0), "NoRedirect");
+        EBPF->move_error = 0;
+
+        /* The timer's turn, before that of the move: it is armed for what is left. */
+        cr_assert_eq(sd_event_source_set_time_relative(server->move_expiry, 0), 0);
+        run_pending(event);
+        cr_assert_eq(EBPF->n_moves, 1);
+        cr_assert_eq(sd_event_source_get_enabled(server->move_expiry, &enabled), 1);
+        assert_contains(call(second, "MoveSource", MOVE(A, B, 0), NULL, 0), "\"packets\":1");
+        cr_assert_eq(EBPF->n_moves, 0);
+        cr_assert_eq(sd_event_source_get_enabled(server->move_expiry, &enabled), 0);
+
+        assert_contains(call(second, "MoveSource", MOVE(A, B, 5), NULL, 0), "packets");
+        close(second);
+        RUN_UNTIL(event, EBPF->n_moves == 0);
+        close(fd);
+}
+
+/* What has come so far, of all messages. */
+static bool has_come(int fd, const char *text)
+{
+        static char seen[65536];
+        static size_t n;
+
+        while (is_readable(fd)) {
+                ssize_t k = recv(fd, seen + n, sizeof(seen) - n, 0);
+
+                cr_assert_gt(k, 0);
+                n += (size_t) k;
+        }
+        return memmem(seen, n, text, strlen(text));
+}
+
+Test(redirect_methods, initiations_are_told_with_the_link)
+{
+        int watcher = connect_watcher();
+        SocketAddress nobodys = address("192.0.2.1:5"), remote = address("[2001:db8::1]:5");
+
+        wait_for_link();
+        EBPF->initiated(WIREGUARD_PORT + 1, &nobodys, EBPF->watcher);
+        EBPF->initiated(WIREGUARD_PORT, &remote, EBPF->watcher);
+        RUN_UNTIL(event, has_come(watcher, "{\"event\":\"initiation\",\"name\":\"wga\",\"endpoint\":"
+                                           "\"[2001:db8::1]:5\"}"));
+        cr_assert(!has_come(watcher, "192.0.2.1:5"));
+        close(watcher);
 }

@@ -3,7 +3,7 @@
 /* Paths that WireGuard uses by itself (world.h): endpoints that somebody else has set, direct paths, relays
  * of the peer's. They are left alone while they work, and given up when they do not. */
 
-#include "carrier.h"
+#include "path-switch.h"
 #include "session.h"
 #include "try.h"
 #include "world.h"
@@ -208,7 +208,7 @@ static World *connect_to_a_relay(void)
         Peer *peer = peer_of(&w->a);
 
         peer->session->remote.type = ICE_CANDIDATE_RELAY;
-        carrier_take_over(peer->session);
+        path_switch_consider(peer->session);
         settle(w);
         cr_assert_eq(peer->path.kind, PATH_RELAYED);
         cr_assert_eq(peer->state, PEER_STATE_CONNECTED);

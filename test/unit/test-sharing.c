@@ -3,7 +3,7 @@
 /* Hosts whose ICE shares WireGuard's port, by the redirect's programs on loopback (world.h): direct paths,
  * hosts of which only one has the redirect, and the way from the proxy to a direct path and back. */
 
-#include "carrier.h"
+#include "path-switch.h"
 #include "proxy-internal.h"
 #include "session.h"
 #include "sharing.h"
@@ -281,7 +281,7 @@ Test(sharing, proxy_is_closed_where_wireguard_has_followed_the_peer)
         RUN_UNTIL(w->event, !peer->proxy);
         settle(w);
         cr_assert_geq(proxy_new(w->a.manager->proxies, w->a.device->listen_port, &peer->proxy), 0);
-        carrier_take_over(peer->session);
+        path_switch_consider(peer->session);
         RUN_UNTIL(w->event, !peer->proxy);
         check_traffic(w);
         world_free(w);
@@ -294,7 +294,7 @@ Test(sharing, proxy_is_closed_although_the_broker_was_away)
 
         RUN_UNTIL(w->event, uses_its_path(&w->a));
         cr_assert_not_null(peer->proxy);
-        RUN_UNTIL(w->event, peer->handover_timer);
+        RUN_UNTIL(w->event, handover_is_switching(&peer->handover));
         lose_broker(&w->a);
         peer->proxy->counters.in_packets++; /* late */
         elapse(peer->handover_timer);
@@ -316,11 +316,13 @@ Test(sharing, endpoint_of_a_better_pair_is_set_when_the_broker_is_back)
 
         lose_broker(&w->a);
         cr_assert_geq(socket_address_from_string("192.0.2.200:4000", &peer->session->remote.address), 0);
-        carrier_take_over(peer->session);
+        path_switch_consider(peer->session);
         settle(w);
         cr_assert_str_neq(SOCKET_ADDRESS_STR(endpoint), "192.0.2.200:4000");
+        RUN_UNTIL(w->event, !uses_its_path(&w->a));
+        cr_assert_str_neq(SOCKET_ADDRESS_STR(endpoint), "192.0.2.200:4000");
         find_broker(&w->a);
-        settle(w);
+        RUN_UNTIL(w->event, uses_its_path(&w->a));
         cr_assert_str_eq(SOCKET_ADDRESS_STR(endpoint), "192.0.2.200:4000");
         world_free(w);
 }
@@ -384,12 +386,12 @@ Test(sharing, other_interfaces_wake_nobody)
         start(&w->a);
         settle(w);
         n_calls = w->a.n_redirect_calls;
-        peer_of(&w->a)->retry_step = 5;
+        peer_of(&w->a)->attempts.step = 5;
         manager_set_addresses(w->a.manager, w->a.manager->addresses, w->a.manager->n_addresses);
         cr_assert(manager_can_negotiate(w->a.manager), "nobody waits for the answer");
         settle(w);
         cr_assert_eq(w->a.n_redirect_calls, n_calls + 1);
-        cr_assert_eq(peer_of(&w->a)->retry_step, 5);
+        cr_assert_eq(peer_of(&w->a)->attempts.step, 5);
         /* But what is different is followed. */
         w->redirect_withdrawn = true;
         manager_set_addresses(w->a.manager, w->a.manager->addresses, w->a.manager->n_addresses);

@@ -30,10 +30,9 @@ static void make_device(Side *side)
 
 void start(Side *side)
 {
-        Config *config;
+        Config *config = config_from(strempty(side->settings));
         SocketAddress address;
 
-        cr_assert_geq(config_parse("test", "", 0, &config, NULL), 0);
         cr_assert_geq(manager_new(side->world->event, config, &side->manager), 0);
 
         side->broker = new0(FakeBroker, 1);

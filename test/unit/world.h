@@ -58,7 +58,8 @@ struct Side {
         FakeBroker *broker;
         FakeRendezvous *rendezvous;
         WireguardDevice *device;
-        int wireguard; /* the fake one's socket */
+        const char *settings; /* of icewire.conf, when it is started; NULL: none */
+        int wireguard;        /* the fake one's socket */
         sd_event_source *wireguard_source;
         sd_event_source *initiation, *response; /* under way */
         bool answers_handshakes;
@@ -69,10 +70,11 @@ struct Side {
         FakeMove moves[64];        /* what the broker was asked to move, all calls in their order */
         size_t n_moves;
         int move_error;         /* what it answers, 0: that it is done */
-        uint64_t moved_packets; /* and so many were moved */
+        uint64_t moved_packets; /* and so many were moved beside those that really were */
         bool initiated;         /* an initiation of ours waits for its answer */
         bool tired;             /* has tried in vain not long ago, and does not initiate */
         unsigned n_packets;     /* data received */
+        unsigned n_roamed;      /* how often a packet has changed the endpoint */
 };
 
 /* An envelope on its way; in `record`, one that was published. */
@@ -181,8 +183,9 @@ void deliver(World *w, Side *to, const char *topic, const void *envelope, size_t
 
 /* What of WireGuard matters here: a keepalive that is switched on starts a handshake; whoever takes an
  * initiation forgets its own, so that two which cross undo each other (and this one never tries again); and
- * the source of what is authentic becomes the endpoint. */
-enum { TYPE_INITIATION = 1, TYPE_RESPONSE = 2, TYPE_DATA = 4, TYPE_KEEPALIVE = 5 };
+ * the source of what is authentic becomes the endpoint. TYPE_KEEPALIVE ends a handshake, TYPE_IDLE is one of
+ * those that come later. */
+enum { TYPE_INITIATION = 1, TYPE_RESPONSE = 2, TYPE_DATA = 4, TYPE_KEEPALIVE = 5, TYPE_IDLE = 6 };
 
 /* Its socket, on a port of the kernel's choice, which is returned. */
 uint16_t open_wireguard(Side *side);
@@ -190,5 +193,7 @@ uint16_t open_wireguard(Side *side);
 void add_peer(Side *side);
 /* One packet to the peer's endpoint. */
 void wireguard_send(Side *side, uint8_t type);
+/* Keepalives are switched on: one is sent, after a handshake if there was none. */
+void wireguard_keep_alive(Side *side);
 /* Begins a handshake, unless the side is tired. */
 void wireguard_initiate(Side *side);

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""a direct path is cut silently under traffic, before and after its negotiation is over: the relay takes over, and it returns"""
+
+from errors import LabError
+from outage import DIRECT_AGAIN, cut_and_mend
+from topology import connected_sites
+
+# Generous, for machines that are busy with other things: the bench has the true figures.
+PATIENCE = 12
+
+
+# Of a host that has one address: what asks STUN servers, what probes paths, and the multicast rendezvous.
+PORTS_AT_REST = 3
+
+
+def run(lab):
+    sites = connected_sites(lab)
+    for host in (sites.a, sites.b):
+        lab.wait_until(lambda host=host: all(0 < p.get("roundTripTimeUSec", 0) < 1000000 for p in host.peers()),
+                       f"{host.name} knows the round-trip time of its path")
+    _cut(lab, sites)
+    # It is noticed at a reading of the link, as asking for the peers makes one.
+    for host in (sites.a, sites.b):
+        lab.wait_until(lambda host=host: host.peers() and len(host.ice_ports()) <= PORTS_AT_REST,
+                       f"the direct path of {host.name} does without its negotiation", 120, 1)
+    _cut(lab, sites)
+
+
+def _cut(lab, sites):
+    outage = cut_and_mend(lab, sites)
+    lab.say(str(outage))
+    if outage.seconds > PATIENCE or outage.direct_again > DIRECT_AGAIN or outage.lost_on_return:
+        raise LabError(f"the way by the relay and back was not good: {outage}")

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Sessions with TCP candidates, on a host that lets no UDP through but WireGuard's own to the proxy. */
+
+#include "session.h"
+#include "world.h"
+
+#define YES "[ICE]\nTCP=yes\n"
+#define NO "[ICE]\nTCP=no\n"
+
+static World *world_without_udp(const char *a, const char *b)
+{
+        World *w = world_new();
+
+        sandbox_shell("nft 'table ip block { chain out { type filter hook output priority 0; "
+                      "ip daddr " HOST_ADDRESS " meta l4proto udp drop; }; }' >nft.log 2>&1");
+        w->a.settings = a;
+        w->b.settings = b;
+        start(&w->a);
+        start(&w->b);
+        return w;
+}
+
+static void check_direct_over_tcp(World *w)
+{
+        RUN_UNTIL(w->event, both_connected(w));
+        for (unsigned i = 0; i < 2; i++) {
+                const Path *path = &peer_of(i == 0 ? &w->a : &w->b)->path;
+
+                cr_assert_eq(path->kind, PATH_PROXIED);
+                cr_assert_eq(path->transport, PATH_TRANSPORT_TCP);
+                cr_assert_neq(path->local.transport, ICE_TRANSPORT_UDP);
+        }
+        check_traffic(w);
+}
+
+static bool is_negotiating(Side *side)
+{
+        const Session *s = peer_of(side)->session;
+
+        return s && s->answered && !s->selected;
+}
+
+Test(session_tcp, is_there_when_it_is_asked_for)
+{
+        World *w = world_without_udp(YES, YES);
+
+        check_direct_over_tcp(w);
+        world_free(w);
+}
+
+Test(session_tcp, is_taken_part_in_when_offered)
+{
+        World *w = world_without_udp(YES, "");
+
+        check_direct_over_tcp(w);
+        world_free(w);
+}
+
+/* Only the controlling side can begin a session, but the other one may know better. */
+Test(session_tcp, is_there_when_the_other_side_wants_it)
+{
+        World *w = world_without_udp("", YES);
+
+        check_direct_over_tcp(w);
+        world_free(w);
+}
+
+static void give_up(World *w, Side *side)
+{
+        const Session *s = peer_of(side)->session;
+
+        if (s && !s->selected)
+                elapse(s->timer);
+        RUN_UNTIL(w->event, peer_of(side)->session != s || !s);
+}
+
+/* By itself it comes after what was tried over UDP alone. */
+Test(session_tcp, comes_after_udp)
+{
+        World *w = world_without_udp("", "");
+
+        RUN_UNTIL(w->event, is_negotiating(&w->a) && is_negotiating(&w->b));
+        cr_assert_not(peer_of(&w->a)->session->tcp);
+        cr_assert_not(peer_of(&w->b)->session->tcp);
+        give_up(w, &w->b);
+        give_up(w, &w->a);
+        check_direct_over_tcp(w);
+        world_free(w);
+}
+
+/* Whoever is asked not to has no such candidate, whatever the other side has. */
+static void check_refused(const char *a, const char *b, bool a_has_it, bool b_has_it)
+{
+        World *w = world_without_udp(a, b);
+
+        RUN_UNTIL(w->event, is_negotiating(&w->a) && is_negotiating(&w->b));
+        cr_assert_eq(peer_of(&w->a)->session->tcp, a_has_it);
+        cr_assert_eq(peer_of(&w->b)->session->tcp, b_has_it);
+        give_up(w, &w->b);
+        give_up(w, &w->a);
+        RUN_UNTIL(w->event, is_negotiating(&w->a));
+        cr_assert_eq(peer_of(&w->a)->session->tcp, a_has_it);
+        world_free(w);
+}
+
+Test(session_tcp, is_refused_by_the_controlled_side)
+{
+        check_refused(YES, NO, true, false);
+}
+
+Test(session_tcp, is_refused_by_the_controlling_side)
+{
+        check_refused(NO, YES, false, true);
+}
+
+/* With UDP at hand the session that had TCP as well finds a pair over UDP. */
+Test(session_tcp, is_second_to_udp)
+{
+        World *w = world_new();
+
+        w->a.settings = w->b.settings = YES;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        cr_assert(peer_of(&w->a)->session->tcp);
+        cr_assert_eq(peer_of(&w->a)->path.transport, PATH_TRANSPORT_UDP);
+        cr_assert_eq(peer_of(&w->b)->path.transport, PATH_TRANSPORT_UDP);
+        world_free(w);
+}
