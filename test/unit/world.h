@@ -37,6 +37,7 @@ typedef struct FakeRendezvous {
         char topics[8][TOPIC_STRLEN];
         size_t n_topics;
         unsigned n_network_changes;
+        unsigned n_renewals;
         sd_event_source *subscribed;
 } FakeRendezvous;
 
