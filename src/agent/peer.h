@@ -103,6 +103,7 @@ struct Peer {
         usec_t observed;  /* that reading; CLOCK_BOOTTIME */
         usec_t initiated; /* WireGuard's last handshake initiation that we were told of; CLOCK_BOOTTIME */
         uint16_t persistent_keepalive;
+        uint32_t preshared_key_changes;
         IpPrefix *allowed_ips;
         size_t n_allowed_ips;
 
