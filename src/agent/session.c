@@ -210,6 +210,14 @@ PathTransport session_transport(const Session *s)
         }
 }
 
+bool session_has_lost_its_relay(const Session *s)
+{
+        const Manager *m = s->peer->link->manager;
+
+        return s->selected && s->local.type == ICE_CANDIDATE_RELAY && !m->lookups &&
+               !relays_have(m, s->relay_kind, &s->relay, s->relay_generation);
+}
+
 static int on_expiry(sd_event_source *source, uint64_t t, void *userdata)
 {
         Session *s = userdata;
