@@ -125,7 +125,9 @@ static void follow_handshake(Peer *peer, usec_t handshake)
         if (peer->last_handshake == handshake)
                 return;
         peer->last_handshake = handshake;
-        peer->handshake_at = usec_sub(t, age);
+        /* A device that is written anew has forgotten its own; that there was one is still true. */
+        if (handshake > 0)
+                peer->handshake_at = usec_sub(t, age);
         peer_changed(peer);
 }
 
@@ -160,6 +162,8 @@ void peer_observe(Peer *peer, const WireguardPeer *observed)
 {
         peer->link->busy = peer->link->busy || is_busy(peer, observed);
         peer->observed = now(CLOCK_BOOTTIME);
+        peer->rewritten = observed->rx_bytes < peer->rx_bytes || observed->tx_bytes < peer->tx_bytes ||
+                          (observed->last_handshake == 0 && peer->last_handshake > 0);
         if (!socket_address_equal(&peer->endpoint, &observed->endpoint) ||
             peer->persistent_keepalive != observed->persistent_keepalive)
                 peer_changed(peer);
@@ -170,6 +174,7 @@ void peer_observe(Peer *peer, const WireguardPeer *observed)
         peer->persistent_keepalive = observed->persistent_keepalive;
         copy_allowed_ips(peer, observed);
         carrier_observe(peer);
+        peace_follow(peer);
         pulse_follow(peer);
         reliance_follow(peer);
         follow_preshared_key(peer, observed);
@@ -212,6 +217,7 @@ void peer_set_path(Peer *peer, const Path *path)
         peer->path = *path;
         peer_changed(peer);
         pulse_path_changed(peer, &before);
+        peer_policy_path_changed(peer);
         /* One that is connected stays so, when the path moves. */
         peer_update_reason(peer);
 }

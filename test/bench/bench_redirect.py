@@ -18,6 +18,7 @@ import bench
 from cable import LOAD_ADDRESS, PORT, Cable, netns
 from errors import LabError
 from host import frozen
+from patience import patient
 from topology import TUNNEL4
 
 # WireGuard's data messages as UDP payload, and how many are handed to the kernel at a time: a keepalive, and the longest in
@@ -26,7 +27,8 @@ SMALL, LARGE, TRAIN = (32, 1), (1452, 1), (1452, 32)
 
 AT_A_TIME = 70  # pairs, which take some twenty seconds: a direct path has its negotiation's sockets for a minute
 CLOCKS, CLOCK_PACKETS = 20, 20000  # readings of the programs' run times, and of how many packets each
-SETTLE, SLICE = 0.05, 0.1  # seconds of TCP until it has found its speed again, and for one figure
+# Seconds of TCP until it has found its speed again, and for one figure.
+SETTLE, SLICE = patient(0.05), patient(0.1)
 QUIET = 10  # looks at what has passed that see the same
 
 

@@ -48,8 +48,8 @@ class Host(Namespace):
         for name in ("resolv.conf", "hosts"):
             if os.path.lexists(os.path.join(etc, name)):
                 os.unlink(os.path.join(etc, name))
-        self._append(etc, "passwd", f"{USER}:x:{UID}:{UID}:icewire:/nonexistent:/usr/sbin/nologin\n")
-        self._append(etc, "group", f"{USER}:x:{UID}:\n")
+        self._add_name(etc, "passwd", f"{USER}:x:{UID}:{UID}:icewire:/nonexistent:/usr/sbin/nologin\n")
+        self._add_name(etc, "group", f"{USER}:x:{UID}:\n")
         self._append(etc, "hosts", "127.0.0.1 localhost\n::1 localhost\n")
         self._append(etc, "hostname", f"{self.name}\n", mode="w")
         self.run("mount", "--bind", etc, "/etc")
@@ -57,6 +57,13 @@ class Host(Namespace):
         self.run("install", "-d", "-m", "0755", "/run/icewire-broker")
         self.run("install", "-d", "-m", "0755", "-o", USER, "-g", USER, "/run/icewire")
         self.run("install", "-d", "-m", "0755", "/etc/icewire", "/etc/icewire/icewire.conf.d")
+
+    @classmethod
+    def _add_name(cls, etc, name, line):
+        """In place of the one that this machine has, where icewire is installed."""
+        with open(os.path.join(etc, name), encoding="utf-8") as f:
+            others = [other for other in f if not other.startswith(USER + ":")]
+        cls._append(etc, name, "".join([*others, line]), mode="w")
 
     @staticmethod
     def _append(etc, name, text, mode="a"):

@@ -44,6 +44,7 @@ typedef struct FakeBroker {
         Broker b;
         Side *side;
         BrokerCall *calls;
+        sd_event_source *answer; /* to the first of them */
 } FakeBroker;
 
 typedef struct FakeMove {

@@ -48,7 +48,7 @@ def add_link():
     run("ip", "link", "set", "elsewhere", "up")
     run("ip", "link", "set", "uplink", "up")
     run("ip", "link", "add", "wg0", "type", "wireguard")
-    run("sh", "-ec", "wg genkey >/run/key; wg set wg0 listen-port 51820 private-key /run/key peer $(wg genkey | wg pubkey) "
+    run("sh", "-ec", "umask 077; wg genkey >/run/key; wg set wg0 listen-port 51820 private-key /run/key peer $(wg genkey | wg pubkey) "
                      "allowed-ips 10.66.0.2/32")
     run("ip", "link", "set", "wg0", "up")
     return run("wg", "show", "wg0", "public-key").strip()
