@@ -390,7 +390,7 @@ static void follow_peer(Peer *peer)
 
         if (peer->state != PEER_STATE_CONNECTED || !carrier_is_plain(peer) || !peer->follows_peer ||
             !socket_address_is_set(&peer->endpoint) || proxy_address_is_ours(&peer->endpoint) ||
-            has_our_endpoint(peer) || path_switch_expects(peer))
+            has_our_endpoint(peer) || path_switch_expects(peer) || !peace_admits(peer))
                 return;
         log_peer_full(peer, LOG_DEBUG, 0, "WireGuard reaches it at %s now.",
                       SOCKET_ADDRESS_STR(&peer->endpoint));
@@ -417,6 +417,10 @@ static void restore_endpoint(Peer *peer)
                 return;
         if (peer->endpoint_is_being_set)
                 return; /* and looked at again afterwards */
+        /* One that others set on a path through a proxy. */
+        if (peer->state == PEER_STATE_CONNECTED && !carrier_is_plain(peer) &&
+            socket_address_is_set(&peer->endpoint) && !has_our_endpoint(peer) && peace_admits(peer))
+                return;
         if (peer->endpoint_limit.interval == 0)
                 peer->endpoint_limit = (RateLimit) { .interval = ENDPOINT_INTERVAL,
                                                      .burst = ENDPOINT_BURST };
@@ -454,7 +458,8 @@ Session *carrier_session_of(const Peer *peer, const Path *path)
 void carrier_observe(Peer *peer)
 {
         peer->follows_peer = peer->follows_peer || has_our_endpoint(peer);
-        if (peer->handshake_wanted_since != 0 && peer->last_handshake != peer->handshake_before)
+        if (peer->handshake_wanted_since != 0 && peer->last_handshake > 0 &&
+            peer->last_handshake != peer->handshake_before)
                 handshake_came(peer);
         else {
                 follow_peer(peer);

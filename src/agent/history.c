@@ -25,6 +25,7 @@ static const char *const path_cause_table[_PATH_CAUSE_MAX] = {
         [PATH_CAUSE_CONFIGURATION] = "configuration",
         [PATH_CAUSE_RESUMED] = "resumed",
         [PATH_CAUSE_ROUTE_CHANGED] = "route-changed",
+        [PATH_CAUSE_ENDPOINT_RESTORED] = "endpoint-restored",
 };
 DEFINE_STRING_TABLE(path_cause, PathCause);
 

@@ -30,6 +30,7 @@ typedef enum PathCause {
         PATH_CAUSE_CONFIGURATION,       /* icewire.conf was read again */
         PATH_CAUSE_RESUMED,             /* this host has slept */
         PATH_CAUSE_ROUTE_CHANGED,       /* the default route of this host leads elsewhere */
+        PATH_CAUSE_ENDPOINT_RESTORED,   /* one that somebody else had set did not work: ours is set again */
         _PATH_CAUSE_MAX,
         _PATH_CAUSE_INVALID = -EINVAL,
 } PathCause;

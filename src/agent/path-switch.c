@@ -320,6 +320,8 @@ static void act(Peer *peer, HandoverAction action)
         case HANDOVER_PROVED:
                 log_peer_full(peer, LOG_DEBUG, 0, "The new path is proven.");
                 attempts_proved(&peer->attempts, &peer->path);
+                /* The peer may have switched since, and what we have sent before that is no proof to it. */
+                carrier_set_endpoint(peer, /* nudge= */ true);
                 break;
         case HANDOVER_RELEASE:
                 release(peer);

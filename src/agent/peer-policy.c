@@ -80,6 +80,12 @@ static int on_leave_timer(sd_event_source *source, uint64_t t, void *userdata)
         return 0;
 }
 
+void peer_policy_path_changed(Peer *peer)
+{
+        if (!path_is_allowed(peer) && !event_timer_is_armed(peer->policy_timer))
+                arm_leave_timer(peer);
+}
+
 /* It is to know at once, and whoever it is by now. */
 static void say_off(Peer *peer, uint64_t to)
 {

@@ -15,6 +15,9 @@ void peer_set_policy(Peer *peer, Policy policy, bool temporary, PathCause cause)
 /* The configuration was read again: what it says is in force, and what was set meanwhile is not. */
 void peer_follow_configured_policy(Peer *peer);
 
+/* The path is another one: one that is not allowed, whoever brought it about, is left by and by. */
+void peer_policy_path_changed(Peer *peer);
+
 /* What the peer is told of us, with every message. */
 void peer_describe_network(const Peer *peer, Network *ret);
 

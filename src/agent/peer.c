@@ -52,6 +52,7 @@ int peer_new(Link *link, const WireguardPeer *observed, Peer **ret)
 
         peer->link = link;
         peer->public_key = observed->public_key;
+        peer->preshared_key_changes = observed->preshared_key_changes;
         peer->path = peer_no_path;
         peer->reason = PEER_REASON_PEER_SILENT;
         peer->policy = peer_configs_policy(&link->manager->config->peers, &observed->public_key);
@@ -124,7 +125,9 @@ static void follow_handshake(Peer *peer, usec_t handshake)
         if (peer->last_handshake == handshake)
                 return;
         peer->last_handshake = handshake;
-        peer->handshake_at = usec_sub(t, age);
+        /* A device that is written anew has forgotten its own; that there was one is still true. */
+        if (handshake > 0)
+                peer->handshake_at = usec_sub(t, age);
         peer_changed(peer);
 }
 
@@ -141,10 +144,26 @@ static bool is_busy(const Peer *peer, const WireguardPeer *observed)
                 traffic_is_loud(observed->tx_bytes - peer->tx_bytes, interval, handshake));
 }
 
+/* Envelopes that did not open may, and WireGuard, which waits for its next handshake with the new one,
+ * needs nobody; but who has none yet need not wait for the end of its pause. */
+static void follow_preshared_key(Peer *peer, const WireguardPeer *observed)
+{
+        if (peer->preshared_key_changes == observed->preshared_key_changes)
+                return;
+        peer->preshared_key_changes = observed->preshared_key_changes;
+        peer->refused_since_accepted = false;
+        if (peer->state == PEER_STATE_CONNECTING)
+                peer_reconnect(peer);
+        else if (peer->state != PEER_STATE_CONNECTED)
+                try_now(peer);
+}
+
 void peer_observe(Peer *peer, const WireguardPeer *observed)
 {
         peer->link->busy = peer->link->busy || is_busy(peer, observed);
         peer->observed = now(CLOCK_BOOTTIME);
+        peer->rewritten = observed->rx_bytes < peer->rx_bytes || observed->tx_bytes < peer->tx_bytes ||
+                          (observed->last_handshake == 0 && peer->last_handshake > 0);
         if (!socket_address_equal(&peer->endpoint, &observed->endpoint) ||
             peer->persistent_keepalive != observed->persistent_keepalive)
                 peer_changed(peer);
@@ -155,8 +174,10 @@ void peer_observe(Peer *peer, const WireguardPeer *observed)
         peer->persistent_keepalive = observed->persistent_keepalive;
         copy_allowed_ips(peer, observed);
         carrier_observe(peer);
+        peace_follow(peer);
         pulse_follow(peer);
         reliance_follow(peer);
+        follow_preshared_key(peer, observed);
 }
 
 void peer_changed(Peer *peer)
@@ -196,6 +217,7 @@ void peer_set_path(Peer *peer, const Path *path)
         peer->path = *path;
         peer_changed(peer);
         pulse_path_changed(peer, &before);
+        peer_policy_path_changed(peer);
         /* One that is connected stays so, when the path moves. */
         peer_update_reason(peer);
 }

@@ -10,6 +10,7 @@
 #include "history.h"
 #include "network.h"
 #include "path.h"
+#include "peace.h"
 #include "proxy.h"
 #include "pulse.h"
 #include "signalling.h"
@@ -98,9 +99,11 @@ struct Peer {
         usec_t last_handshake; /* CLOCK_REALTIME, 0: never */
         usec_t handshake_at;   /* the same in CLOCK_BOOTTIME, which nobody sets back */
         uint64_t rx_bytes, tx_bytes;
+        bool rewritten;   /* since the reading before, as a whole: its keys and counters are gone */
         usec_t observed;  /* that reading; CLOCK_BOOTTIME */
         usec_t initiated; /* WireGuard's last handshake initiation that we were told of; CLOCK_BOOTTIME */
         uint16_t persistent_keepalive;
+        uint32_t preshared_key_changes;
         IpPrefix *allowed_ips;
         size_t n_allowed_ips;
 
@@ -161,6 +164,7 @@ struct Peer {
         usec_t doubted; /* CLOCK_BOOTTIME: a handshake from before proves nothing; the peer has said
                            goodbye, an address of ours has gone, or a person asks for another path */
 
+        Peace peace; /* peace.c: endpoints of others */
         Pulse pulse; /* pulse.c: does the path work? */
 
         /* path-switch.c: from the path in use to another beside it */

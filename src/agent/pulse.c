@@ -26,6 +26,8 @@ static void path_is_dead(Peer *peer)
 {
         log_peer_full(peer, LOG_INFO, 0, "Nothing comes from %s any more.",
                       SOCKET_ADDRESS_STR(&peer->path.endpoint));
+        if (peace_restores(peer))
+                return;
         peer_because(peer, PATH_CAUSE_PATH_LOST);
         peer_changed(peer);
         try_path_is_dead(peer);
@@ -187,11 +189,20 @@ static const Session *find_session(const Peer *peer)
         return NULL;
 }
 
+/* The peer may have seen first that the path is dead; what is worse comes for no other reason, unless
+ * somebody wants it so. */
+static bool is_lost(const Peer *peer)
+{
+        if (peer->path.kind == PATH_NONE)
+                return liveness_is_dead(&peer->pulse.liveness);
+        return peer->path.kind != PATH_DIRECT && policy_allows_path(peer->policy, PATH_DIRECT);
+}
+
 static void drop_probe(Peer *peer, bool was_direct)
 {
         Pulse *p = &peer->pulse;
 
-        if (p->probe && was_direct && peer->path.kind != PATH_DIRECT && liveness_is_dead(&p->liveness))
+        if (p->probe && was_direct && is_lost(peer))
                 keep_lost_path(peer);
         if (peer->path.kind == PATH_DIRECT)
                 p->lost = lost_path_free(p->lost);
@@ -214,6 +225,18 @@ void pulse_path_changed(Peer *peer, const Path *before)
                 return;
         if (s)
                 make_probe(peer, s);
+        link_watch(peer->link);
+        act(peer, /* was_dead= */ false);
+}
+
+void pulse_start_over(Peer *peer)
+{
+        Pulse *p = &peer->pulse;
+        usec_t t = now(CLOCK_BOOTTIME);
+
+        try_path_is_alive(peer);
+        liveness_start(&p->liveness, t);
+        liveness_set_probes(&p->liveness, t, p->probe && probe_is_ready(p->probe));
         link_watch(peer->link);
         act(peer, /* was_dead= */ false);
 }

@@ -29,6 +29,9 @@ void pulse_follow(Peer *peer);
 /* The session is about to be freed: what is asked for its ufrag is answered by probes from now on. */
 void pulse_session_ends(const Session *session);
 
+/* The path's endpoint is set again: nothing of what was seen since holds for it. */
+void pulse_start_over(Peer *peer);
+
 /* Nothing comes through the path in use, although something should. */
 bool pulse_is_dead(const Peer *peer);
 

@@ -24,8 +24,7 @@
 
 static bool handshake_is_fresh(const Peer *peer)
 {
-        return peer->last_handshake > 0 &&
-               usec_sub(now(CLOCK_BOOTTIME), peer->handshake_at) < HANDSHAKE_VALID;
+        return peer->handshake_at > 0 && usec_sub(now(CLOCK_BOOTTIME), peer->handshake_at) < HANDSHAKE_VALID;
 }
 
 static bool handshake_is_doubtful(const Peer *peer)

@@ -512,6 +512,9 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
         }
         if (s->answered)
                 remember_what_was_tried(s);
+        /* A TURN server that does not answer has kept it gathering until now. */
+        if (!s->gathering_done)
+                relays_consider(s->peer->link->manager, has_relay(s));
         try_session_failed(s, s->answered);
         return 0;
 }

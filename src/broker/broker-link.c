@@ -115,6 +115,20 @@ static bool has_traffic(const WireguardDevice *before, const WireguardDevice *no
         return false;
 }
 
+/* icewired sees no key, and is to know when there is another one. */
+static void count_preshared_keys(const BrokerLink *link, WireguardDevice *d, const BrokerSecrets *secrets)
+{
+        for (size_t i = 0; i < d->n_peers && link->device; i++) {
+                WireguardPeer *peer = &d->peers[i];
+                const WireguardPeer *before = wireguard_device_find_peer(link->device, &peer->public_key);
+
+                if (before)
+                        peer->preshared_key_changes = before->preshared_key_changes +
+                                                      !broker_secrets_same_preshared_key(
+                                                              link->secrets, secrets, &peer->public_key);
+        }
+}
+
 /* Takes a reading over; returns what changed against the one before. */
 static int link_apply(BrokerLink *link, WireguardDevice *device)
 {
@@ -136,6 +150,7 @@ static int link_apply(BrokerLink *link, WireguardDevice *device)
             (link->device && link->device->ifindex != d->ifindex))
                 changes |= WIREGUARD_CHANGE_CONFIGURATION;
         traffic = link->device && link->polled && has_traffic(link->device, d);
+        count_preshared_keys(link, d, secrets);
         log_changes(link, d,
                     link->device && !wireguard_key_equal(&link->device->public_key, &d->public_key));
         link_set_device(link, TAKE_PTR(d), TAKE_PTR(secrets));

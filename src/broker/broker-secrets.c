@@ -164,3 +164,12 @@ const WireguardKey *broker_secrets_preshared_key(const BrokerSecrets *s, const W
         found = bsearch(peer, s->preshared, s->n_preshared, sizeof(PresharedKey), compare_preshared);
         return found ? &found->key : NULL;
 }
+
+bool broker_secrets_same_preshared_key(const BrokerSecrets *a, const BrokerSecrets *b,
+                                       const WireguardKey *peer)
+{
+        const WireguardKey *x = broker_secrets_preshared_key(a, peer);
+        const WireguardKey *y = broker_secrets_preshared_key(b, peer);
+
+        return x && y ? equal_in_constant_time(x, y, sizeof(*x)) : x == y;
+}

@@ -29,3 +29,7 @@ bool broker_secrets_equal(const BrokerSecrets *a, const BrokerSecrets *b);
 /* Lent; NULL if the link, or the peer, has none. */
 const WireguardKey *broker_secrets_private_key(const BrokerSecrets *s);
 const WireguardKey *broker_secrets_preshared_key(const BrokerSecrets *s, const WireguardKey *peer);
+
+/* Have both the same one for this peer, or both none? */
+bool broker_secrets_same_preshared_key(const BrokerSecrets *a, const BrokerSecrets *b,
+                                       const WireguardKey *peer);

@@ -117,6 +117,8 @@ static void on_initiation(uint16_t wireguard_port, const SocketAddress *remote, 
         BrokerServer *s = userdata;
         BrokerLink *link;
 
+        if (!ratelimit_ok(&s->initiations, now(CLOCK_MONOTONIC)))
+                return;
         DL_FOREACH (s->manager->links, link)
                 if (link->device && link->device->listen_port == wireguard_port)
                         tell(s, NULL, BROKER_EVENT_INITIATION, link->name, NULL, remote);
@@ -191,6 +193,7 @@ int broker_server_new(sd_event *event, uid_t user, BrokerServer **ret)
         if (!s)
                 return -ENOMEM;
         s->user = user;
+        s->initiations = (RateLimit) { BROKER_INITIATIONS_INTERVAL, BROKER_INITIATIONS_BURST, 0, 0, false };
         r = varlink_server_start(event, &vl_interface_org_icewire_Broker, BROKER_CONNECTIONS_MAX,
                                  BROKER_CONNECTIONS_PER_USER_MAX, s, &s->server);
         if (r < 0)

@@ -3,6 +3,7 @@
 
 #include "broker-manager.h"
 #include "broker-redirect.h"
+#include "ratelimit.h"
 #include "varlink-broker.h"
 #include "varlink-util.h"
 
@@ -14,6 +15,11 @@
 #define BROKER_CONNECTIONS_MAX 64U
 #define BROKER_CONNECTIONS_PER_USER_MAX 24U
 #define BROKER_CONNECTIONS_STRANGERS_MAX 8U
+
+/* Of initiations that are told: so many at once, and one each so often. Of thousands of peers that all do
+ * not answer, what is told for some is enough. */
+#define BROKER_INITIATIONS_BURST 64U
+#define BROKER_INITIATIONS_INTERVAL (50 * USEC_PER_MSEC)
 
 typedef struct BrokerServer BrokerServer;
 typedef struct BrokerRequest BrokerRequest;
@@ -29,6 +35,7 @@ struct BrokerServer {
         VarlinkWatchers redirecting;     /* SetRedirect, likewise */
         sd_event_source *redirect_check; /* NULL until the first SetRedirect */
         sd_event_source *move_expiry;    /* NULL until the first MoveSource */
+        RateLimit initiations;           /* that are told */
         usec_t redirect_checked;         /* CLOCK_BOOTTIME; set beside `redirect` */
         BrokerRequest *requests;         /* that wait for a link; owned, an utlist */
 };

@@ -13,6 +13,7 @@
 
 #include "alloc-util.h"
 #include "fd-util.h"
+#include "parse-util.h"
 #include "string-util.h"
 
 /* Bad lines and repeated keys each cost another reading of the text; beyond this nobody means it. */
@@ -21,20 +22,38 @@
 /* From the strongest to the weakest. */
 static const char *const trees[] = { "/etc", "/run", "/usr/lib" };
 
+/* What was read, until all of it can be told in its order. */
+typedef struct Assignment {
+        unsigned line, section_line;
+        char *section, *key, *value;
+} Assignment;
+
 typedef struct Reader {
         const char *name;
         char *text; /* what is still to be read: what was, or is bad, is blanked out */
         size_t size;
         bool *told; /* by line number, from 1: was read, and is to be blanked out before reading again */
         unsigned n_lines;
+        Assignment *assignments;
+        size_t n_assignments, n_allocated;
         const ConfCallbacks *callbacks;
         void *userdata;
 } Reader;
+
+static void assignment_done(Assignment *a)
+{
+        free(a->section);
+        free(a->key);
+        free(a->value);
+}
 
 static void reader_done(Reader *reader)
 {
         reader->text = mfree(reader->text);
         reader->told = mfree(reader->told);
+        for (size_t i = 0; i < reader->n_assignments; i++)
+                assignment_done(&reader->assignments[i]);
+        reader->assignments = mfree(reader->assignments);
 }
 
 static void problem(Reader *reader, unsigned line, const char *message)
@@ -217,37 +236,98 @@ static bool is_repeated(char **keys, size_t n, size_t i, bool *ret_first)
         return more;
 }
 
-/* The last heading at or above this line. */
-static unsigned find_section(const Reader *reader, unsigned line)
-{
-        const char *p = reader->text, *end = reader->text + reader->size;
-        unsigned found = 0;
+/* A heading as libeconf gets it: its name, and behind this character, which no line may have, where it
+ * stands. So sections of one name remain as many as they are, each with its own assignments. */
+#define LINE_MARK '\002'
 
-        for (unsigned number = 1; p && p < end && number <= line; number++) {
-                if (p[strspn(p, " \t")] == '[')
-                        found = number;
-                p = memchr(p, '\n', (size_t) (end - p));
-                p = p ? p + 1 : NULL;
-        }
-        return found;
+static int mark_heading(const char *line, size_t size, unsigned number, FILE *f)
+{
+        const char *end = memchr(line, ']', size);
+        bool marked = line[strspn(line, " \t")] == '[' && end && end > line && end[-1] != '[';
+        size_t before = marked ? (size_t) (end - line) : size;
+
+        if (fwrite(line, 1, before, f) != before)
+                return -ENOMEM;
+        if (marked &&
+            (fprintf(f, "%c%u", LINE_MARK, number) < 0 || fwrite(end, 1, size - before, f) != size - before))
+                return -ENOMEM;
+        return 0;
 }
 
-static int tell_key(Reader *reader, econf_file *file, const char *section, const char *key)
+static int write_marked(const Reader *reader, FILE *f)
 {
-        _cleanup_free_ char *value = NULL;
-        unsigned line;
+        const char *line = reader->text, *end = reader->text + reader->size;
+        int r = 0;
+
+        for (unsigned number = 1; line < end && r >= 0; number++) {
+                const char *stop = memchr(line, '\n', (size_t) (end - line)) ?: end;
+
+                r = mark_heading(line, (size_t) (stop - line), number, f);
+                if (r >= 0 && stop < end && fputc('\n', f) < 0)
+                        r = -ENOMEM;
+                line = stop + 1;
+        }
+        return r;
+}
+
+static int mark_headings(Reader *reader)
+{
+        char *text = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&text, &size);
         int r;
 
-        r = get_value(file, section, key, &value, &line);
+        if (!f)
+                return -ENOMEM;
+        r = write_marked(reader, f);
+        if (fclose(f) != 0)
+                r = -ENOMEM;
+        if (r < 0) {
+                free(text);
+                return r;
+        }
+        free(reader->text);
+        reader->text = text;
+        reader->size = size;
+        return 0;
+}
+
+static int keep(Reader *reader, const char *section, Assignment *a)
+{
+        const char *mark = strchr(section, LINE_MARK);
+        uint64_t line = 0;
+        int r;
+
+        /* A heading that libeconf has made out of something else has none. */
+        if (mark)
+                (void) parse_u64(mark + 1, 0, UINT32_MAX, &line);
+        a->section_line = (unsigned) line;
+        a->section = mark ? strndup(section, (size_t) (mark - section)) : strdup(section);
+        if (!a->section || !a->key)
+                return -ENOMEM;
+        r = GROW_ARRAY(reader->assignments, reader->n_allocated, reader->n_assignments + 1);
+        if (r < 0)
+                return r;
+        reader->assignments[reader->n_assignments++] = *a;
+        *a = (Assignment) {};
+        return 0;
+}
+
+static int read_key(Reader *reader, econf_file *file, const char *section, const char *key)
+{
+        _cleanup_(assignment_done) Assignment a = {};
+        int r;
+
+        r = get_value(file, section, key, &a.value, &a.line);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
         /* Not again, when the text is read once more. */
-        reader->told[MIN(line, reader->n_lines)] = true;
-        return reader->callbacks->assign(reader->name, line, strempty(section), find_section(reader, line),
-                                         key, value, reader->userdata);
+        reader->told[MIN(a.line, reader->n_lines)] = true;
+        a.key = strdup(key);
+        return keep(reader, strempty(section), &a);
 }
 
-static int tell_section(Reader *reader, econf_file *file, const char *section, bool *ret_again)
+static int read_section(Reader *reader, econf_file *file, const char *section, bool *ret_again)
 {
         _cleanup_(econf_freeArrayp) char **keys = NULL;
         size_t n = 0;
@@ -261,33 +341,33 @@ static int tell_section(Reader *reader, econf_file *file, const char *section, b
                 *ret_again |= is_repeated(keys, n, i, &first);
                 if (!first)
                         continue;
-                r = tell_key(reader, file, section, keys[i]);
+                r = read_key(reader, file, section, keys[i]);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int tell_all(Reader *reader, econf_file *file, bool *ret_again)
+static int read_all(Reader *reader, econf_file *file, bool *ret_again)
 {
         _cleanup_(econf_freeArrayp) char **sections = NULL;
         size_t n = 0;
         int r;
 
-        r = tell_section(reader, file, /* section= */ NULL, ret_again);
+        r = read_section(reader, file, /* section= */ NULL, ret_again);
         if (r < 0)
                 return r;
         if (econf_getGroups(file, &n, &sections) != ECONF_SUCCESS)
                 return 0;
         for (size_t i = 0; i < n; i++) {
-                r = tell_section(reader, file, sections[i], ret_again);
+                r = read_section(reader, file, sections[i], ret_again);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-/* One reading: tells the first assignment of every key. 1: there are more, read again. */
+/* One reading: the first assignment of every key. 1: there are more, read again. */
 static int read_once(Reader *reader)
 {
         _cleanup_(econf_freeFilep) econf_file *file = NULL;
@@ -300,8 +380,43 @@ static int read_once(Reader *reader)
                 return r;
         if (error != ECONF_SUCCESS)
                 return skip_bad_line(reader, error);
-        r = tell_all(reader, file, &again);
+        r = read_all(reader, file, &again);
         return r < 0 ? r : again;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+        const Assignment *x = a, *y = b;
+
+        return x->line < y->line ? -1 : x->line > y->line;
+}
+
+static int tell_all(Reader *reader)
+{
+        int r = 0;
+
+        if (reader->n_assignments > 1)
+                qsort(reader->assignments, reader->n_assignments, sizeof(Assignment), compare_lines);
+        for (size_t i = 0; i < reader->n_assignments && r >= 0; i++) {
+                Assignment *a = &reader->assignments[i];
+
+                r = reader->callbacks->assign(reader->name, a->line, a->section, a->section_line, a->key,
+                                              a->value, reader->userdata);
+        }
+        return r;
+}
+
+static int read_until_done(Reader *reader)
+{
+        for (unsigned n = 0; n < READS_MAX; n++) {
+                int r = read_once(reader);
+
+                if (r <= 0)
+                        return r;
+                empty_lines(reader, was_told);
+        }
+        problem(reader, 0, "too many bad lines or repeated keys, the rest is skipped");
+        return 0;
 }
 
 int conf_parse(const char *name, const char *text, size_t size, const ConfCallbacks *callbacks,
@@ -319,14 +434,11 @@ int conf_parse(const char *name, const char *text, size_t size, const ConfCallba
         if (r < 0)
                 return r;
         empty_lines(&reader, is_unfit);
-        for (unsigned n = 0; n < READS_MAX; n++) {
-                r = read_once(&reader);
-                if (r <= 0)
-                        return r;
-                empty_lines(&reader, was_told);
-        }
-        problem(&reader, 0, "too many bad lines or repeated keys, the rest is skipped");
-        return 0;
+        r = mark_headings(&reader);
+        if (r < 0)
+                return r;
+        r = read_until_done(&reader);
+        return r < 0 ? r : tell_all(&reader);
 }
 
 /* The names and where they are found: a strv-like array of paths, sorted by base name. */

@@ -22,8 +22,8 @@
 
 typedef struct ConfCallbacks {
         /* An assignment; everything is lent. A value of several lines has them joined by "\n".
-         * section_line: where the section begins, 0 if there is none: it tells sections of one name apart,
-         * whose assignments may come in any order. Negative: stop. */
+         * section_line: where the section begins, 0 if there is none: it tells sections of one name apart.
+         * Negative: stop. */
         int (*assign)(const char *file, unsigned line, const char *section, unsigned section_line,
                       const char *key, char *value, void *userdata);
         /* Something is wrong here (line 0: with the file as a whole) and was skipped. */

@@ -321,45 +321,18 @@ static void on_engine_orphaned(GlibContext *context, void *userdata)
         glib_context_finish(context, deadline);
 }
 
-/* The servers that libnice gets, the most wanted first. */
-static size_t choose_relays(const IceAgentParameters *p, const IceServer **ret)
+int ice_engine_add_relay(IceEngine *engine, const IceServer *s)
 {
-        static const IceServerKind kinds[] = { ICE_SERVER_TURN_UDP, ICE_SERVER_TURN_TCP,
-                                               ICE_SERVER_TURN_TLS };
-        size_t n = 0;
+        const SocketAddress *a = s->kind == ICE_SERVER_TURN_TLS ? &s->leg : &s->address;
 
-        for (size_t k = 0; k < ELEMENTSOF(kinds); k++)
-                for (size_t i = 0; i < p->n_servers && n < ICE_TURN_SERVERS_MAX; i++)
-                        if (p->servers[i].kind == kinds[k])
-                                ret[n++] = p->servers + i;
-        return n;
-}
-
-static int engine_add_relay(IceEngine *engine, const IceServer *s)
-{
-        bool tls = s->kind == ICE_SERVER_TURN_TLS;
-        const SocketAddress *a = tls ? &s->leg : &s->address;
-
-        if (!s->username || !s->password || !socket_address_is_set(a))
-                return -EINVAL;
         /* A literal, always: a name that does not resolve would keep gathering from ever ending. And never
          * libnice's own "TLS", which is none. */
-        (void) nice_agent_set_relay_info(
-                engine->nice, engine->stream, ICE_COMPONENT, SOCKET_ADDRESS_IP_STR(a),
-                socket_address_port(a), s->username, s->password,
-                s->kind == ICE_SERVER_TURN_UDP ? NICE_RELAY_TYPE_TURN_UDP : NICE_RELAY_TYPE_TURN_TCP);
-        return 0;
-}
-
-static int engine_add_relays(IceEngine *engine, const IceAgentParameters *p)
-{
-        const IceServer *relays[ICE_TURN_SERVERS_MAX];
-        int r = 0;
-
-        /* libnice prefers what it is told later. */
-        for (size_t n = choose_relays(p, relays); n > 0 && r >= 0; n--)
-                r = engine_add_relay(engine, relays[n - 1]);
-        return r;
+        return nice_agent_set_relay_info(
+                       engine->nice, engine->stream, ICE_COMPONENT, SOCKET_ADDRESS_IP_STR(a),
+                       socket_address_port(a), s->username, s->password,
+                       s->kind == ICE_SERVER_TURN_UDP ? NICE_RELAY_TYPE_TURN_UDP : NICE_RELAY_TYPE_TURN_TCP)
+                       ? 0
+                       : -ENOSPC;
 }
 
 static void engine_configure(IceEngine *engine, const IceAgentParameters *p)
@@ -390,7 +363,6 @@ static int engine_set_up(IceEngine *engine, const IceAgentParameters *p, const S
                          size_t n_addresses, const char *ufrag, const char *pwd)
 {
         GMainContext *context = glib_context_get(engine->context);
-        int r;
 
         /* No consent freshness (a 403 before selection crashes it, a 401 counts as consent), no regular
          * nomination (it never leaves a relay for a better pair). */
@@ -409,9 +381,6 @@ static int engine_set_up(IceEngine *engine, const IceAgentParameters *p, const S
                 return -ENOMEM;
         if (!nice_agent_set_local_credentials(engine->nice, engine->stream, ufrag, pwd))
                 return -EINVAL;
-        r = engine_add_relays(engine, p);
-        if (r < 0)
-                return r;
         /* Without this the sockets are on a context that nobody runs, and not even STUN is read. */
         if (!nice_agent_attach_recv(engine->nice, engine->stream, ICE_COMPONENT, context, on_nice_data,
                                     engine))

@@ -32,8 +32,7 @@ void ice_agent_on_selected(IceAgent *agent, const IceCandidate *local, const Ice
 void ice_agent_on_data(IceAgent *agent, const void *data, size_t size);
 
 /* addresses: usable ones, from ice_engine_filter_addresses(). n_queries: STUN queries that the agent will
- * make from each. -EMFILE, -ENOMEM, -EINVAL (a TURN server
- * without credentials). */
+ * make from each. -EMFILE, -ENOMEM, -EINVAL. */
 int ice_engine_new(sd_event *event, const IceAgentParameters *parameters, const SocketAddress *addresses,
                    size_t n_addresses, size_t n_queries, const char *ufrag, const char *pwd, IceAgent *owner,
                    IceEngine **ret);
@@ -50,6 +49,10 @@ void ice_engine_set_patience(IceEngine *engine, usec_t patience);
 
 /* How much later libnice's timers may come, and so everything that it does by itself. */
 void ice_engine_set_slack(IceEngine *engine, usec_t slack);
+
+/* Before or after gathering has begun; then it goes on, and ends once more. -ENOSPC: there are
+ * ICE_TURN_SERVERS_MAX already. */
+int ice_engine_add_relay(IceEngine *engine, const IceServer *server);
 
 /* Once. Reports host candidates before it returns; -EADDRNOTAVAIL if no socket could be bound. */
 int ice_engine_gather(IceEngine *engine);

@@ -24,6 +24,9 @@
 #define RELAXED_SLACK (500 * USEC_PER_MSEC)
 /* A STUN server that has not answered by then does not hold up the end of candidates. */
 #define STUN_PATIENCE (3 * USEC_PER_SEC)
+/* How long servers that are asked over UDP may take before those over TCP are asked as well, and those by
+ * TLS after them: two round trips, for most. */
+#define RELAY_PATIENCE (300 * USEC_PER_MSEC)
 /* One UDP datagram over IPv4. */
 #define DATAGRAM_MAX 65507
 #define LOCAL_CANDIDATES_MAX 64
@@ -52,6 +55,13 @@ typedef struct Srflx {
         size_t server; /* number of its IP address among the servers */
 } Srflx;
 
+/* A TURN server, and our own copies of its credentials. */
+typedef struct Relay {
+        IceServer server;
+        char *username;
+        char *password; /* secret */
+} Relay;
+
 struct IceAgent {
         sd_event *event;
         const IceAgentCallbacks *callbacks;
@@ -63,8 +73,10 @@ struct IceAgent {
         bool relay_only;
         SocketAddress *stun_servers; /* those to ask ourselves */
         size_t n_stun_servers;
-        IceServer *relays; /* without credentials */
+        Relay *relays;
         size_t n_relays;
+        size_t relay_stage; /* those of so many kinds have been asked for allocations */
+        sd_event_source *relay_timer;
         IceState state;
         bool gathering; /* has begun */
         bool engine_gathered;
@@ -93,6 +105,16 @@ static Srflx *srflx_free(Srflx *srflx)
 }
 DEFINE_TRIVIAL_CLEANUP_FUNC(Srflx *, srflx_free);
 
+static void relays_free(IceAgent *agent)
+{
+        for (size_t i = 0; i < agent->n_relays; i++) {
+                free(agent->relays[i].username);
+                (void) erase_and_free_string(agent->relays[i].password);
+        }
+        agent->relays = mfree(agent->relays);
+        agent->relay_timer = event_source_disable_unref(agent->relay_timer);
+}
+
 IceAgent *ice_agent_free(IceAgent *agent)
 {
         if (!agent)
@@ -109,7 +131,7 @@ IceAgent *ice_agent_free(IceAgent *agent)
         agent->event = sd_event_unref(agent->event);
         erase(agent->pwd, sizeof(agent->pwd));
         free(agent->stun_servers);
-        free(agent->relays);
+        relays_free(agent);
         free(agent->local);
         free(agent->remote);
         return mfree(agent);
@@ -144,17 +166,26 @@ static int copy_stun_servers(IceAgent *agent, const IceAgentParameters *p)
 
 static int copy_relays(IceAgent *agent, const IceAgentParameters *p)
 {
-        agent->relays = new0(IceServer, p->n_servers + 1);
+        agent->relays = new0(Relay, p->n_servers + 1);
         if (!agent->relays)
                 return -ENOMEM;
         for (size_t i = 0; i < p->n_servers; i++) {
-                IceServer *relay = agent->relays + agent->n_relays;
+                const IceServer *server = p->servers + i;
+                Relay *relay = agent->relays + agent->n_relays;
 
-                if (p->servers[i].kind == ICE_SERVER_STUN)
+                if (server->kind == ICE_SERVER_STUN)
                         continue;
-                *relay = p->servers[i];
-                relay->username = relay->password = NULL;
+                if (!server->username || !server->password || !socket_address_is_set(&server->address) ||
+                    (server->kind == ICE_SERVER_TURN_TLS && !socket_address_is_set(&server->leg)))
+                        return -EINVAL;
                 agent->n_relays++;
+                relay->server = *server;
+                relay->username = strdup(server->username);
+                relay->password = strdup(server->password);
+                if (!relay->username || !relay->password)
+                        return -ENOMEM;
+                relay->server.username = relay->username;
+                relay->server.password = relay->password;
         }
         return 0;
 }
@@ -210,6 +241,75 @@ IceState ice_agent_state(const IceAgent *agent)
         return agent->state;
 }
 
+/* ---- relays ---- */
+
+/* Of several allocations that have the same IP address libnice keeps the first. So servers are asked over
+ * UDP first, and over TCP and TLS only when that has led to nothing for a while: which most hosts never
+ * need. */
+static const IceServerKind relay_stages[] = { ICE_SERVER_TURN_UDP, ICE_SERVER_TURN_TCP,
+                                              ICE_SERVER_TURN_TLS };
+
+static bool agent_has_relay(const IceAgent *agent)
+{
+        for (size_t i = 0; i < agent->n_local; i++)
+                if (agent->local[i].type == ICE_CANDIDATE_RELAY)
+                        return true;
+        return false;
+}
+
+/* Is there a server of a kind that was not asked yet, and may have to be? */
+static bool agent_has_more_relays(const IceAgent *agent)
+{
+        if (agent_has_relay(agent))
+                return false;
+        for (size_t k = agent->relay_stage; k < ELEMENTSOF(relay_stages); k++)
+                for (size_t i = 0; i < agent->n_relays; i++)
+                        if (agent->relays[i].server.kind == relay_stages[k])
+                                return true;
+        return false;
+}
+
+/* Of the next kind that there is. */
+static void agent_ask_relays(IceAgent *agent)
+{
+        unsigned n = 0;
+
+        while (n == 0 && agent->relay_stage < ELEMENTSOF(relay_stages)) {
+                IceServerKind kind = relay_stages[agent->relay_stage++];
+
+                for (size_t i = 0; i < agent->n_relays; i++)
+                        if (agent->relays[i].server.kind == kind)
+                                n += ice_engine_add_relay(agent->engine, &agent->relays[i].server) >= 0;
+        }
+}
+
+static void agent_wait_for_relays(IceAgent *agent);
+
+/* The earlier ones have had their time, or have said no. */
+static void agent_ask_more_relays(IceAgent *agent)
+{
+        if (!agent_has_more_relays(agent))
+                return;
+        agent->engine_gathered = false;
+        agent_ask_relays(agent);
+        agent_wait_for_relays(agent);
+}
+
+static int on_relay_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        agent_ask_more_relays(userdata);
+        return 0;
+}
+
+static void agent_wait_for_relays(IceAgent *agent)
+{
+        if (agent_has_more_relays(agent))
+                (void) event_arm_timer(agent->event, &agent->relay_timer, RELAY_PATIENCE, on_relay_timer,
+                                       agent, "ice-relays");
+        else
+                event_disarm_timer(agent->relay_timer);
+}
+
 /* ---- local candidates ---- */
 
 static bool candidates_contain(const IceCandidate *candidates, size_t n, const IceCandidate *c)
@@ -238,7 +338,7 @@ static void agent_add_local(IceAgent *agent, const IceCandidate *c)
 static void agent_check_gathered(IceAgent *agent)
 {
         if (agent->gathered || !agent->engine_gathered || !agent->stun_asked ||
-            (agent->srflx && !agent->stun_waited))
+            agent_has_more_relays(agent) || (agent->srflx && !agent->stun_waited))
                 return;
         agent->gathered = true;
         event_disarm_timer(agent->stun_timer);
@@ -380,6 +480,7 @@ int ice_agent_gather(IceAgent *agent)
         if (agent->gathering)
                 return -EALREADY;
         agent->gathering = true;
+        agent_ask_relays(agent);
         r = ice_engine_gather(engine);
         if (engine->owner != agent)
                 return 0; /* freed by a callback */
@@ -389,6 +490,7 @@ int ice_agent_gather(IceAgent *agent)
         if (r < 0)
                 log_debug_errno(r, "Cannot ask the STUN servers, ignoring: %m");
         agent->stun_asked = true;
+        agent_wait_for_relays(agent);
         agent_check_gathered(agent);
         return 0;
 }
@@ -505,6 +607,8 @@ void ice_agent_on_local_candidate(IceAgent *agent, const IceCandidate *candidate
 void ice_agent_on_gathering_done(IceAgent *agent)
 {
         agent->engine_gathered = true;
+        if (agent->stun_asked)
+                agent_ask_more_relays(agent);
         agent_check_gathered(agent);
 }
 
@@ -574,9 +678,9 @@ int ice_agent_selected_server(IceAgent *agent, IceServerKind *ret_kind, SocketAd
         *ret_kind = udp ? ICE_SERVER_TURN_UDP : ICE_SERVER_TURN_TCP;
         *ret_address = address; /* unknown to us: it has sent us on to another one */
         for (size_t i = 0; i < agent->n_relays; i++)
-                if (relay_is_at(agent->relays + i, udp, &address)) {
-                        *ret_kind = agent->relays[i].kind;
-                        *ret_address = agent->relays[i].address;
+                if (relay_is_at(&agent->relays[i].server, udp, &address)) {
+                        *ret_kind = agent->relays[i].server.kind;
+                        *ret_address = agent->relays[i].server.address;
                         break;
                 }
         return 0;

@@ -72,10 +72,10 @@ typedef struct IceAgentCallbacks {
 
 /* Makes an agent with fresh local credentials (ICE_LOCAL_UFRAG_SIZE, ICE_LOCAL_PWD_SIZE); it keeps a
  * reference to the event. At most 16 local addresses are used, and none beyond place 48 of the host's own
- * list (libnice aborts at 64). Of the TURN servers 8 are used: those over UDP first, then TCP, then TLS,
- * which is also the order in which pairs are preferred. -EINVAL: no usable local address, or a TURN server
- * without credentials or leg; -EMFILE: too near to the limit of open files (libnice would abort); -ENOMEM.
- * The callbacks' table must outlive the agent. */
+ * list (libnice aborts at 64). Of the TURN servers 8 are used: those over TCP when those over UDP have given
+ * no allocation for a moment, and those by TLS when those over TCP have not, either. -EINVAL: no usable
+ * local address, or a TURN server without credentials or leg; -EMFILE: too near to the limit of open files
+ * (libnice would abort); -ENOMEM. The callbacks' table must outlive the agent. */
 int ice_agent_new(sd_event *event, const IceAgentParameters *parameters, const IceAgentCallbacks *callbacks,
                   void *userdata, IceAgent **ret);
 

@@ -29,7 +29,9 @@ typedef struct WireguardPeer {
         usec_t last_handshake;         /* CLOCK_REALTIME, 0: never */
         uint64_t rx_bytes;
         uint64_t tx_bytes;
-        IpPrefix *allowed_ips; /* owned */
+        uint32_t preshared_key_changes; /* how often it has become another one, as icewire-broker has seen;
+                                           no part of the device */
+        IpPrefix *allowed_ips;          /* owned */
         size_t n_allowed_ips;
         size_t allowed_ips_allocated;
 } WireguardPeer;

@@ -3,13 +3,15 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
+#include "event-util.h"
 #include "string-util.h"
 #include "world.h"
 
-/* A call that the fake broker answers at the next turn of the loop, as the real one does. */
+/* A call that the fake broker answers at a later turn of the loop, one after the other, as the real one
+ * does.
+ */
 struct BrokerCall {
         Side *side;
-        sd_event_source *source;
         broker_data_callback_t on_data;
         broker_done_callback_t on_done;
         broker_topics_callback_t on_topics;
@@ -34,7 +36,6 @@ BrokerCall *broker_call_free(BrokerCall *c)
         if (!c)
                 return NULL;
         DL_DELETE(c->side->broker->calls, c);
-        sd_event_source_disable_unref(c->source);
         free(c->data);
         free(c);
         return NULL;
@@ -87,9 +88,22 @@ static void finish_call(BrokerCall *c, int lost)
         broker_call_free(c);
 }
 
-static int on_call(sd_event_source *source, void *userdata)
+static int on_answer(sd_event_source *source, void *userdata);
+
+static void schedule_answer(FakeBroker *f)
 {
-        finish_call(userdata, /* lost= */ 0);
+        cr_assert_geq(event_defer_once(f->side->world->event, &f->answer, on_answer, f->side, "fake-broker"),
+                      0);
+}
+
+static int on_answer(sd_event_source *source, void *userdata)
+{
+        Side *side = userdata;
+
+        if (side->broker->calls)
+                finish_call(side->broker->calls, /* lost= */ 0);
+        if (side->broker && side->broker->calls)
+                schedule_answer(side->broker);
         return 0;
 }
 
@@ -100,7 +114,7 @@ static BrokerCall *call_new(Broker *b, void *userdata)
 
         *c = (BrokerCall) { .side = f->side, .userdata = userdata };
         DL_APPEND(f->calls, c);
-        cr_assert_geq(sd_event_add_defer(f->side->world->event, &c->source, on_call, c), 0);
+        schedule_answer(f);
         return c;
 }
 
@@ -296,6 +310,7 @@ static Broker *fake_broker_free(Broker *b)
 
         while (f->calls)
                 broker_call_free(f->calls);
+        sd_event_source_disable_unref(f->answer);
         f->side->broker = NULL;
         free(f);
         return NULL;

@@ -105,11 +105,17 @@ static void fake_network_changed(Rendezvous *r)
         ((FakeRendezvous *) r)->n_network_changes++;
 }
 
+static void fake_renew(Rendezvous *r, const char *why)
+{
+        ((FakeRendezvous *) r)->n_renewals++;
+}
+
 const RendezvousOps fake_rendezvous_ops = {
         .subscribe = fake_subscribe,
         .unsubscribe = fake_unsubscribe,
         .publish = fake_publish,
         .network_changed = fake_network_changed,
+        .renew = fake_renew,
         .free = fake_rendezvous_free,
 };
 

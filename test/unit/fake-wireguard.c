@@ -90,7 +90,8 @@ static int on_wireguard(sd_event_source *source, int fd, uint32_t events, void *
         socklen_t length = sizeof(from);
         uint8_t packet[INITIATION_SIZE];
 
-        if (recvfrom(fd, packet, sizeof(packet), 0, &from.sa, &length) >= PACKET_SIZE)
+        /* STUN that nobody else waits for comes here, too, and is not authentic. */
+        if (recvfrom(fd, packet, sizeof(packet), 0, &from.sa, &length) >= PACKET_SIZE && packet[0] != 0)
                 wireguard_receive(userdata, packet[4], &from);
         return 0;
 }

@@ -144,15 +144,24 @@ static pid_t start_userspace(const char *name)
         return pid;
 }
 
+/* wg(8) removes a socket that is there and does not listen yet. */
+static bool device_listens(const char *name)
+{
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+
+        (void) snprintf(sa.sun_path, sizeof(sa.sun_path), "/var/run/wireguard/%s.sock", name);
+        return connect(fd, (struct sockaddr *) &sa, sizeof(sa)) >= 0;
+}
+
 static void wg_set_key(const char *name, const WireguardKey *key)
 {
-        /* `wg` is there before the device listens: ask until it does. */
         for (usec_t t = now(CLOCK_BOOTTIME);;) {
                 _cleanup_free_ char *command = asprintf_safe("echo %s | wg set %s private-key /dev/stdin "
                                                              "2>/dev/null",
                                                              WIREGUARD_KEY_STR(key), name);
 
-                if (system(command) == 0)
+                if (device_listens(name) && system(command) == 0)
                         return;
                 cr_assert_lt(now(CLOCK_BOOTTIME), t + SANDBOX_PATIENCE);
                 poll(NULL, 0, 10);
@@ -597,6 +606,31 @@ Test(broker, set_endpoint_is_seen_by_wg)
         cr_assert_str_eq(answer.device->name, "wga");
         cr_assert_eq(answer.device->n_peers, 1);
         wireguard_device_free(answer.device);
+        b = broker_free(b);
+}
+
+static unsigned preshared_keys_seen(const WireguardKey *peer)
+{
+        return wireguard_device_find_peer(find_link("wgb"), peer)->preshared_key_changes;
+}
+
+/* Which it is, icewired does not learn. */
+Test(broker, another_preshared_key_is_told)
+{
+        Broker *b = connect_client();
+        WireguardKey a_key, b_key;
+
+        two_links(&a_key, &b_key, WIREGUARD_KEY_STR(new_key()));
+        WAIT_FOR(links_are_there());
+        cr_assert_eq(preshared_keys_seen(&a_key), 0);
+        sandbox_shell("printf %%s '%s' > %s/psk; wg set wgb peer %s preshared-key %s/psk",
+                      WIREGUARD_KEY_STR(new_key()), folder, WIREGUARD_KEY_STR(&a_key), folder);
+        WAIT_FOR(preshared_keys_seen(&a_key) == 1);
+        sandbox_shell("wg set wgb peer %s preshared-key /dev/null", WIREGUARD_KEY_STR(&a_key));
+        WAIT_FOR(preshared_keys_seen(&a_key) == 2);
+        cr_assert_eq(set_endpoint(b, "wgb", &a_key, "127.0.0.9:1234", -1), 0);
+        WAIT_FOR(socket_address_is_set(&wireguard_device_find_peer(find_link("wgb"), &a_key)->endpoint));
+        cr_assert_eq(preshared_keys_seen(&a_key), 2);
         b = broker_free(b);
 }
 

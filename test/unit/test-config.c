@@ -309,6 +309,44 @@ Test(config, last_section_of_a_peer_counts)
         config_free(config);
 }
 
+/* As many as fit into a file: each is a section of the same name, with the same keys. */
+Test(config, many_peers)
+{
+        size_t size = 0, n = 600;
+        char *text = NULL;
+        FILE *f = open_memstream(&text, &size);
+        Config *config;
+
+        for (size_t i = 1; i <= n; i++) {
+                WireguardKey key = { .bytes = { (uint8_t) i, (uint8_t) (i >> 8) } };
+
+                fprintf(f, "[Peer]\nPublicKey=%s\nPolicy=%s\n", WIREGUARD_KEY_STR(&key),
+                        policy_to_string((Policy) (i % _POLICY_MAX)));
+        }
+        fclose(f);
+        cr_assert_leq(size, CONF_FILE_SIZE_MAX);
+        config = parse(text, 0);
+        cr_assert_eq(config->peers.n, n);
+        for (size_t i = 1; i <= n; i++) {
+                WireguardKey key = { .bytes = { (uint8_t) i, (uint8_t) (i >> 8) } };
+
+                expect_policy(config, WIREGUARD_KEY_STR(&key), (Policy) (i % _POLICY_MAX));
+        }
+        config_free(config);
+        free(text);
+}
+
+Test(config, assignments_come_in_their_order)
+{
+        Config *config = parse(
+                "[Agent]\nLogLevel=err\nLogLevel=debug\nLinks=a\n[Agent]\nLogLevel=crit\nLinks=b\n", 0);
+
+        cr_assert_eq(config->log_level, LOG_CRIT);
+        cr_assert_str_eq(config->links[0], "a");
+        cr_assert_str_eq(config->links[1], "b");
+        config_free(config);
+}
+
 /* What is meant for one peer does not hit another one, or all. */
 Test(config, sections_that_cannot_be_told_are_about_nobody)
 {

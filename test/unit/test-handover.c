@@ -106,6 +106,9 @@ static void act(Net *net, End *e, HandoverAction action)
         case HANDOVER_REPEAT:
                 set_endpoint(e, NEW);
                 break;
+        case HANDOVER_PROVED:
+                send(net, e);
+                break;
         case HANDOVER_REVERT:
                 e->moves = false;
                 set_endpoint(e, OLD);

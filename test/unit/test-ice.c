@@ -16,6 +16,7 @@
 #include "random-util.h"
 #include "string-util.h"
 #include "stun.h"
+#include "tls-leg.h"
 
 static sd_event *make_event(void)
 {
@@ -673,11 +674,12 @@ Test(ice, does_not_wait_for_a_slow_server)
         side_stop(&a);
 }
 
-static void relay_side_start(Side *s, sd_event *event, bool controlling, IceServerKind kind)
+static void relay_side_start(Side *s, sd_event *event, bool controlling, IceServerKind kind,
+                             const TlsLeg *leg)
 {
         IceServer server = {
                 .kind = kind,
-                .address = address(TURN_ADDRESS),
+                .address = address(leg ? TURN_TLS_ADDRESS : TURN_ADDRESS),
                 .username = "user",
                 .password = "secret",
         };
@@ -690,8 +692,35 @@ static void relay_side_start(Side *s, sd_event *event, bool controlling, IceServ
                 .n_servers = 1,
         };
 
+        if (leg)
+                server.leg = *tls_leg_address(leg, AF_INET);
         cr_assert(socket_address_from_ip("127.0.0.1", 0, &local) >= 0);
         side_start_with(s, event, &p);
+}
+
+static void on_leg_established(TlsLeg *leg, void *userdata)
+{
+        ++*(unsigned *) userdata;
+}
+
+static void on_leg_failed(TlsLeg *leg, int error, const char *reason, void *userdata)
+{
+        cr_assert_fail("%s", reason);
+}
+
+static const TlsLegCallbacks leg_callbacks = {
+        .established = on_leg_established,
+        .failed = on_leg_failed,
+};
+
+static void expect_server(Side *s, IceServerKind kind, const char *where)
+{
+        SocketAddress expected = address(where), found;
+        IceServerKind found_kind;
+
+        cr_assert(ice_agent_selected_server(s->agent, &found_kind, &found) >= 0);
+        cr_assert(found_kind == kind);
+        cr_assert(socket_address_equal(&found, &expected));
 }
 
 /* Both know of each other only by their relays: at least one end of the pair is one. */
@@ -699,15 +728,25 @@ static void relay_over(IceServerKind kind)
 {
         _cleanup_event_ sd_event *event = NULL;
         Side sides[2] = {}, *a = sides, *b = sides + 1;
-        unsigned n_relayed = 0;
+        bool tls = kind == ICE_SERVER_TURN_TLS;
+        unsigned n_relayed = 0, n_established = 0;
+        SocketAddress server = address(TURN_TLS_ADDRESS), found;
+        IceServerKind found_kind;
+        TlsLeg *leg = NULL;
         pid_t pid;
         int fd = -EBADF;
 
         sandbox_enter();
-        pid = turnserver_start();
+        if (tls)
+                turnserver_make_certificate();
+        pid = turnserver_start_with(&(TurnserverOptions) { .tls = tls });
         event = make_event();
-        relay_side_start(a, event, true, kind);
-        relay_side_start(b, event, false, kind);
+        if (tls)
+                cr_assert(tls_leg_new(event, &server, TURN_NAME, "ca.pem", &leg_callbacks, &n_established,
+                                      &leg) >= 0);
+        relay_side_start(a, event, true, kind, leg);
+        relay_side_start(b, event, false, kind, leg);
+        cr_assert(ice_agent_selected_server(a->agent, &found_kind, &found) == -ENOTCONN);
         a->filter_type = b->filter_type = ICE_CANDIDATE_RELAY;
         sides_introduce(a, b);
         connect_sides(a, b);
@@ -719,14 +758,20 @@ static void relay_over(IceServerKind kind)
                 if (s->selected_local.type == ICE_CANDIDATE_RELAY) {
                         n_relayed++;
                         cr_assert(ice_agent_open_data_socket(s->agent, &fd) == -EOPNOTSUPP);
-                }
+                        expect_server(s, kind, tls ? TURN_TLS_ADDRESS : TURN_ADDRESS);
+                } else
+                        cr_assert(ice_agent_selected_server(s->agent, &found_kind, &found) == -ENOENT);
                 cr_assert(ice_agent_send(s->agent, text, 3) >= 0);
                 RUN_SIDES(a, b, other->n_received > n && memcmp(other->data, text, 3) == 0);
         }
         cr_assert(n_relayed > 0);
         RUN_SIDES(a, b, a->gathered && b->gathered);
+        cr_assert(n_established == (tls ? 2 : 0));
         side_stop(a);
         side_stop(b);
+        if (leg) /* libnice has let go of them all, and what it had to say has left */
+                RUN_UNTIL(event, tls_leg_n_connections(leg) == 0);
+        tls_leg_free(leg);
         turnserver_stop(pid);
 }
 
@@ -740,6 +785,103 @@ Test(ice, relays_over_tcp)
         relay_over(ICE_SERVER_TURN_TCP);
 }
 
+Test(ice, relays_over_tls)
+{
+        relay_over(ICE_SERVER_TURN_TLS);
+}
+
+/* Whatever their order is in the list. */
+static void prefers(const IceServerKind *kinds, size_t n, const char *leg, IceServerKind best)
+{
+        _cleanup_event_ sd_event *event = make_event();
+        IceServer servers[4] = {};
+        SocketAddress local = address("127.0.0.1:0");
+        Side a = {}, b = {};
+        IceAgentParameters p = {
+                .controlling = true,
+                .relay_only = true,
+                .local_addresses = &local,
+                .n_local_addresses = 1,
+                .servers = servers,
+                .n_servers = n,
+        };
+
+        for (size_t i = 0; i < n; i++)
+                servers[i] = (IceServer) {
+                        .kind = kinds[i],
+                        .address = address(kinds[i] == ICE_SERVER_TURN_TLS ? "127.0.0.1:9" : TURN_ADDRESS),
+                        .leg = address(leg),
+                        .username = "user",
+                        .password = "secret",
+                };
+        side_start_with(&a, event, &p);
+        side_start(&b, event, "127.0.0.1", false);
+        sides_introduce(&a, &b);
+        cr_assert(ice_agent_gather(a.agent) >= 0);
+        cr_assert(ice_agent_gather(b.agent) >= 0);
+        RUN_SIDES(&a, &b, a.state == ICE_STATE_READY && b.state == ICE_STATE_READY);
+        expect_server(&a, best, best == ICE_SERVER_TURN_TLS ? "127.0.0.1:9" : TURN_ADDRESS);
+        side_stop(&a);
+        side_stop(&b);
+}
+
+/* Nothing comes back over UDP, and the server over TCP refuses us: TLS is left. */
+Test(ice, falls_back_from_udp_to_tcp_to_tls)
+{
+        _cleanup_event_ sd_event *event = NULL;
+        _cleanup_close_ int silent = -EBADF;
+        SocketAddress local = address("127.0.0.1:0");
+        IceServer servers[] = {
+                { .kind = ICE_SERVER_TURN_TLS,
+                  .leg = address(TURN_ADDRESS),
+                  .address = address("127.0.0.1:9") },
+                { .kind = ICE_SERVER_TURN_TCP, .address = address("127.0.0.1:10") },
+                { .kind = ICE_SERVER_TURN_UDP },
+        };
+        IceAgentParameters p = {
+                .local_addresses = &local,
+                .n_local_addresses = 1,
+                .servers = servers,
+                .n_servers = ELEMENTSOF(servers),
+        };
+        Side a = {};
+        pid_t pid;
+
+        sandbox_enter();
+        pid = turnserver_start();
+        event = make_event();
+        silent = udp_socket("127.0.0.1:0");
+        servers[2].address = local_address(silent);
+        for (size_t i = 0; i < ELEMENTSOF(servers); i++) {
+                servers[i].username = "user";
+                servers[i].password = "secret";
+        }
+        side_start_with(&a, event, &p);
+        cr_assert(ice_agent_gather(a.agent) >= 0);
+        RUN_UNTIL(event, a.n_local == 2);
+        cr_assert(a.local[1].type == ICE_CANDIDATE_RELAY);
+        cr_assert(a.local[1].priority >> 24 == 20, "it is over UDP");
+        side_stop(&a);
+        turnserver_stop(pid);
+}
+
+Test(ice, prefers_udp_to_tcp_to_tls)
+{
+        pid_t pid;
+
+        sandbox_enter();
+        pid = turnserver_start();
+        prefers((const IceServerKind[]) { ICE_SERVER_TURN_TCP, ICE_SERVER_TURN_UDP }, 2, TURN_ADDRESS,
+                ICE_SERVER_TURN_UDP);
+        prefers((const IceServerKind[]) { ICE_SERVER_TURN_TLS, ICE_SERVER_TURN_UDP }, 2, TURN_ADDRESS,
+                ICE_SERVER_TURN_UDP);
+        prefers((const IceServerKind[]) { ICE_SERVER_TURN_TLS, ICE_SERVER_TURN_TCP }, 2, "127.0.0.1:11",
+                ICE_SERVER_TURN_TCP);
+        /* coturn does not mind that it is no TLS. */
+        prefers((const IceServerKind[]) { ICE_SERVER_TURN_TLS }, 1, TURN_ADDRESS, ICE_SERVER_TURN_TLS);
+        turnserver_stop(pid);
+}
+
 Test(ice, gives_allocations_back_while_the_loop_runs)
 {
         _cleanup_event_ sd_event *event = NULL;
@@ -750,7 +892,7 @@ Test(ice, gives_allocations_back_while_the_loop_runs)
         sandbox_enter();
         pid = turnserver_start();
         event = make_event();
-        relay_side_start(&s, event, true, ICE_SERVER_TURN_UDP);
+        relay_side_start(&s, event, true, ICE_SERVER_TURN_UDP, /* leg= */ NULL);
         cr_assert(ice_agent_gather(s.agent) >= 0);
         RUN_UNTIL(event, s.gathered);
         cr_assert(s.local[s.n_local - 1].type == ICE_CANDIDATE_RELAY);
@@ -824,6 +966,14 @@ Test(ice, needs_credentials_for_a_relay)
         };
         IceAgent *agent = NULL;
 
+        cr_assert(ice_agent_new(event, &p, &callbacks, NULL, &agent) == -EINVAL);
+        /* And for TLS who speaks it: libnice would send everything in plain. */
+        server = (IceServer) {
+                .kind = ICE_SERVER_TURN_TLS,
+                .address = address(TURN_TLS_ADDRESS),
+                .username = "user",
+                .password = "secret",
+        };
         cr_assert(ice_agent_new(event, &p, &callbacks, NULL, &agent) == -EINVAL);
         cr_assert(!agent);
 }

@@ -199,6 +199,25 @@ Test(peer_policy, relay_without_a_relay)
         }
 }
 
+/* Whoever brings it about: a switch that is taken back, or WireGuard that is reached by itself. */
+Test(peer_policy, a_path_that_is_not_allowed_does_not_last)
+{
+        World *w = connected_world();
+        Peer *peer = peer_of(&w->a);
+        Path path = peer->path;
+
+        path.kind = PATH_RELAYED;
+        peer_set_path(peer, &path);
+        peer->policy = POLICY_RELAY;
+        path.kind = PATH_PROXIED;
+        peer_set_path(peer, &path);
+        elapse(peer->policy_timer);
+        settle(w);
+        cr_assert_eq(peer->path.kind, PATH_NONE);
+        cr_assert_eq(last_cause(&w->a), PATH_CAUSE_POLICY);
+        world_free(w);
+}
+
 /* It has found nothing but host candidates, which this policy neither tells nor tries. */
 Test(peer_policy, relay_tells_no_address)
 {

@@ -3,6 +3,7 @@
 /* Paths that WireGuard uses by itself (world.h): endpoints that somebody else has set, direct paths, relays
  * of the peer's. They are left alone while they work, and given up when they do not. */
 
+#include "lost-path.h"
 #include "path-switch.h"
 #include "session.h"
 #include "try.h"
@@ -209,6 +210,8 @@ static World *connect_to_a_relay(void)
 
         peer->session->remote.type = ICE_CANDIDATE_RELAY;
         path_switch_consider(peer->session);
+        /* There is a direct path, of course. */
+        peer->pulse.lost = lost_path_free(peer->pulse.lost);
         settle(w);
         cr_assert_eq(peer->path.kind, PATH_RELAYED);
         cr_assert_eq(peer->state, PEER_STATE_CONNECTED);

@@ -71,6 +71,7 @@ Test(varlink, link_survives_json_without_secrets)
         memset(&peer->preshared_key, 0xee, sizeof(peer->preshared_key));
         cr_assert_eq(socket_address_from_string("[fe80::1%3]:5", &peer->endpoint), 0);
         peer->persistent_keepalive = 65535;
+        peer->preshared_key_changes = 3;
         peer->last_handshake = UINT64_C(1) << 60;
         peer->rx_bytes = UINT64_MAX;
         cr_assert_eq(ip_prefix_from_string("10.0.0.0/8", &prefix), 0);
@@ -88,6 +89,7 @@ Test(varlink, link_survives_json_without_secrets)
         wireguard_key_erase(&a->private_key);
         wireguard_key_erase(&a->peers[0].preshared_key);
         cr_assert_eq(wireguard_device_compare(a, b), 0);
+        cr_assert_eq(b->peers[0].preshared_key_changes, 3);
         cr_assert_str_eq(b->name, "wg0");
         cr_assert_eq(b->ifindex, 7);
         cr_assert_eq(b->kind, WIREGUARD_KIND_USERSPACE);

@@ -17,22 +17,80 @@
 /* A real coturn on 127.0.0.1 and ::1, port 3478, with the user "user" and the password "secret". It dies
  * with us. */
 #define TURN_ADDRESS "127.0.0.1:3478"
+#define TURN_TLS_ADDRESS "127.0.0.1:5349"
+#define TURN_NAME "turn.test"
 #define TURN_USER_QUOTA 12
 
-static inline void turnserver_exec(pid_t parent)
+/* What it is told beside; NULL: nothing. */
+typedef struct TurnserverOptions {
+        const char *secret; /* in place of the user: time-limited credentials from this one */
+        bool tls;           /* on port 5349 as well, with what turnserver_make_certificate() has made */
+} TurnserverOptions;
+
+/* ca.pem in SANDBOX_DIR vouches for it. */
+static inline void turnserver_make_certificate(void)
 {
+        sandbox_shell(
+                "exec >openssl.log 2>&1; set -e\n"
+                "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=ca"
+                " -keyout ca.key -out ca.pem\n"
+                "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x"
+                " -CA ca.pem -CAkey ca.key -addext subjectAltName=DNS:" TURN_NAME
+                " -addext basicConstraints=critical,CA:FALSE -keyout turn.key -out turn.pem\n");
+}
+
+static inline void turnserver_exec(pid_t parent, const TurnserverOptions *options)
+{
+        const char *argv[40] = {
+                "turnserver",
+                "-n",
+                "-L",
+                "127.0.0.1",
+                "-L",
+                "::1",
+                "-E",
+                "127.0.0.1",
+                "-p",
+                "3478",
+                "--allow-loopback-peers",
+                "-r",
+                "test",
+                "--no-dtls",
+                "--no-cli",
+                "-m",
+                "1",
+                "--log-file",
+                "stdout",
+                "--simple-log",
+                "--pidfile",
+                "/tmp/turn.pid",
+                "--userdb",
+                "/tmp/turn.db",
+                "--user-quota",
+                STRINGIFY(TURN_USER_QUOTA),
+        };
+        const char *plain[] = { "--lt-cred-mech", "-u", "user:secret" };
+        const char *timed[] = { "--use-auth-secret", "--static-auth-secret",
+                                options ? options->secret : NULL };
+        const char *tls[] = { "--tls-listening-port", "5349", "--cert", "turn.pem", "--pkey", "turn.key" };
+        bool has_secret = options && options->secret, has_tls = options && options->tls;
         int null = open("/dev/null", O_RDWR);
+        size_t n = 0;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(1);
         dup2(null, STDOUT_FILENO);
         dup2(null, STDERR_FILENO);
-        execlp("turnserver", "turnserver", "-n", "-L", "127.0.0.1", "-L", "::1", "-E", "127.0.0.1", "-p",
-               "3478", "--allow-loopback-peers", "--lt-cred-mech", "-u", "user:secret", "-r", "test",
-               "--no-tls", "--no-dtls", "--no-cli", "-m", "1", "--log-file", "stdout", "--simple-log",
-               "--pidfile", "/tmp/turn.pid", "--userdb", "/tmp/turn.db", "--user-quota",
-               STRINGIFY(TURN_USER_QUOTA), NULL);
+        while (argv[n])
+                n++;
+        for (size_t i = 0; i < ELEMENTSOF(plain); i++)
+                argv[n++] = has_secret ? timed[i] : plain[i];
+        for (size_t i = 0; has_tls && i < ELEMENTSOF(tls); i++)
+                argv[n++] = tls[i];
+        if (!has_tls)
+                argv[n++] = "--no-tls";
+        execvp("turnserver", (char *const *) argv);
         _exit(127);
 }
 
@@ -53,7 +111,21 @@ static inline bool turnserver_answers(const char *server, int type)
         return answered;
 }
 
-static inline pid_t turnserver_start(void)
+static inline bool turnserver_listens(const TurnserverOptions *options)
+{
+        SocketAddress tls = address(TURN_TLS_ADDRESS);
+        bool listens = turnserver_answers(TURN_ADDRESS, SOCK_DGRAM) &&
+                       turnserver_answers("[::1]:3478", SOCK_DGRAM) &&
+                       turnserver_answers(TURN_ADDRESS, SOCK_STREAM);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (options && options->tls)
+                listens = listens && connect(fd, &tls.sa, socket_address_length(&tls)) >= 0;
+        close(fd);
+        return listens;
+}
+
+static inline pid_t turnserver_start_with(const TurnserverOptions *options)
 {
         usec_t end = now(CLOCK_MONOTONIC) + SANDBOX_PATIENCE;
         pid_t parent = getpid(), pid;
@@ -61,10 +133,8 @@ static inline pid_t turnserver_start(void)
         pid = fork();
         cr_assert(pid >= 0);
         if (pid == 0)
-                turnserver_exec(parent);
-        while (!turnserver_answers(TURN_ADDRESS, SOCK_DGRAM) ||
-               !turnserver_answers("[::1]:3478", SOCK_DGRAM) ||
-               !turnserver_answers(TURN_ADDRESS, SOCK_STREAM)) {
+                turnserver_exec(parent, options);
+        while (!turnserver_listens(options)) {
                 int status;
 
                 if (waitpid(pid, &status, WNOHANG) == pid)
@@ -73,6 +143,11 @@ static inline pid_t turnserver_start(void)
                 (void) poll(NULL, 0, 10);
         }
         return pid;
+}
+
+static inline pid_t turnserver_start(void)
+{
+        return turnserver_start_with(NULL);
 }
 
 static inline void turnserver_stop(pid_t pid)

@@ -9,9 +9,15 @@
 
 #define UPTIME_MORE (24 * USEC_PER_HOUR)
 
+/* A test that lets time pass by leaps (leap.h) adds to this; all but CLOCK_MONOTONIC, with which tests wait,
+ * are ahead by it. */
+extern usec_t uptime_leaps;
+usec_t uptime_leaps;
+
 usec_t __real_now(clockid_t clock);
 usec_t __wrap_now(clockid_t clock);
 usec_t __wrap_now(clockid_t clock)
 {
-        return __real_now(clock) + (clock == CLOCK_BOOTTIME ? UPTIME_MORE : 0);
+        return __real_now(clock) + (clock == CLOCK_BOOTTIME ? UPTIME_MORE : 0) +
+               (clock == CLOCK_MONOTONIC ? 0 : uptime_leaps);
 }

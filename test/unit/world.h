@@ -36,6 +36,7 @@ typedef struct FakeRendezvous {
         char topics[8][TOPIC_STRLEN];
         size_t n_topics;
         unsigned n_network_changes;
+        unsigned n_renewals;
         sd_event_source *subscribed;
 } FakeRendezvous;
 
@@ -43,6 +44,7 @@ typedef struct FakeBroker {
         Broker b;
         Side *side;
         BrokerCall *calls;
+        sd_event_source *answer; /* to the first of them */
 } FakeBroker;
 
 typedef struct FakeMove {

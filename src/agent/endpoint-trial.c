@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "endpoint-trial.h"
+
+#include "macro.h"
+
+static void end_trial(EndpointTrial *trial)
+{
+        trial->ours = trial->theirs = (SocketAddress) {};
+}
+
+static bool is_refused(const EndpointTrial *trial, usec_t t, const SocketAddress *theirs)
+{
+        return socket_address_is_set(&trial->refused) && socket_address_equal(&trial->refused, theirs) &&
+               usec_sub(t, trial->refused_at) < ENDPOINT_TRIAL_MEMORY;
+}
+
+bool endpoint_trial_admits(EndpointTrial *trial, usec_t t, const SocketAddress *ours,
+                           const SocketAddress *theirs, bool rewritten, uint64_t tx_bytes, uint64_t rx_bytes)
+{
+        /* Who tries several, one after the other, has one that worked before the first. */
+        const SocketAddress *worked = endpoint_trial_is_on(trial) ? &trial->ours : ours;
+
+        if (is_refused(trial, t, theirs)) {
+                end_trial(trial);
+                return false;
+        }
+        if (endpoint_trial_is_on(trial) && socket_address_equal(&trial->theirs, theirs) && !rewritten)
+                return true;
+        trial->ours = *worked;
+        trial->theirs = *theirs;
+        trial->since = t;
+        trial->rewritten = rewritten;
+        trial->tx_bytes = tx_bytes;
+        trial->rx_bytes = rx_bytes;
+        return true;
+}
+
+bool endpoint_trial_fail(EndpointTrial *trial, usec_t t, SocketAddress *ret_ours)
+{
+        if (!endpoint_trial_is_on(trial))
+                return false;
+        trial->refused = trial->theirs;
+        trial->refused_at = t;
+        *ret_ours = trial->ours;
+        end_trial(trial);
+        return true;
+}
+
+EndpointTrialVerdict endpoint_trial_read(EndpointTrial *trial, usec_t t, const SocketAddress *endpoint,
+                                         uint64_t tx_bytes, uint64_t rx_bytes)
+{
+        bool heard = rx_bytes > trial->rx_bytes, sent = tx_bytes > trial->tx_bytes;
+
+        if (!endpoint_trial_is_on(trial))
+                return ENDPOINT_TRIAL_NONE;
+        if (!socket_address_equal(endpoint, &trial->theirs)) {
+                /* WireGuard has heard the peer from elsewhere, or somebody has changed his mind. */
+                end_trial(trial);
+                return ENDPOINT_TRIAL_NONE;
+        }
+        if (heard) {
+                end_trial(trial);
+                return ENDPOINT_TRIAL_PASSED;
+        }
+        if (trial->rewritten && sent && usec_sub(t, trial->since) >= ENDPOINT_TRIAL_HANDSHAKE)
+                return ENDPOINT_TRIAL_FAILED;
+        return ENDPOINT_TRIAL_NONE;
+}

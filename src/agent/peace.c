@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "peace.h"
+
+#include "carrier.h"
+#include "log.h"
+#include "manager.h"
+#include "try.h"
+
+bool peace_admits(Peer *peer)
+{
+        EndpointTrial *trial = &peer->peace.trial;
+        bool was_on = endpoint_trial_is_on(trial), admits;
+
+        admits = endpoint_trial_admits(trial, now(CLOCK_BOOTTIME), &peer->path.endpoint, &peer->endpoint,
+                                       peer->rewritten, peer->tx_bytes, peer->rx_bytes);
+        if (admits && !was_on) {
+                peer->peace.before = peer->path;
+                log_peer_full(peer, LOG_INFO, 0, "The endpoint is %s now, in place of %s.",
+                              SOCKET_ADDRESS_STR(&peer->endpoint), SOCKET_ADDRESS_STR(&peer->path.endpoint));
+        }
+        if (admits)
+                link_watch(peer->link);
+        return admits;
+}
+
+bool peace_restores(Peer *peer)
+{
+        SocketAddress ours;
+
+        if (!endpoint_trial_fail(&peer->peace.trial, now(CLOCK_BOOTTIME), &ours))
+                return false;
+        log_peer_full(peer, LOG_INFO, 0,
+                      "Nothing comes by endpoint %s, which others have set; setting %s again.",
+                      SOCKET_ADDRESS_STR(&peer->endpoint), SOCKET_ADDRESS_STR(&ours));
+        if (!socket_address_equal(&peer->path.endpoint, &ours)) {
+                peer_because(peer, PATH_CAUSE_ENDPOINT_RESTORED);
+                peer_set_path(peer, &peer->peace.before);
+        }
+        pulse_start_over(peer);
+        carrier_set_endpoint(peer, /* nudge= */ true);
+        return true;
+}
+
+/* It came with a device that was written anew: WireGuard has no keys any more, and begins nothing by itself.
+ */
+static void have_it_tried(Peer *peer)
+{
+        if (endpoint_trial_is_on(&peer->peace.trial) && peer->peace.trial.rewritten &&
+            peer->persistent_keepalive == 0 && !peer->endpoint_is_being_set &&
+            socket_address_equal(&peer->path.endpoint, &peer->endpoint))
+                carrier_set_endpoint(peer, /* nudge= */ false);
+}
+
+/* There is no need for ours. */
+static void theirs_works(Peer *peer)
+{
+        log_peer_full(peer, LOG_INFO, 0, "The endpoint that others have set works.");
+        if (carrier_is_plain(peer))
+                return;
+        peer_because(peer, PATH_CAUSE_ENDPOINT_BY_OTHERS);
+        try_drop_path(peer); /* what WireGuard does by itself now is seen in reliance.c */
+}
+
+void peace_follow(Peer *peer)
+{
+        switch (endpoint_trial_read(&peer->peace.trial, now(CLOCK_BOOTTIME), &peer->endpoint, peer->tx_bytes,
+                                    peer->rx_bytes)) {
+        case ENDPOINT_TRIAL_PASSED:
+                theirs_works(peer);
+                break;
+        case ENDPOINT_TRIAL_FAILED:
+                (void) peace_restores(peer);
+                break;
+        default:
+                have_it_tried(peer);
+        }
+}
