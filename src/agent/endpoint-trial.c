@@ -36,12 +36,17 @@ bool endpoint_trial_admits(EndpointTrial *trial, usec_t t, const SocketAddress *
         return true;
 }
 
+static void refuse(EndpointTrial *trial, usec_t t)
+{
+        trial->refused = trial->theirs;
+        trial->refused_at = t;
+}
+
 bool endpoint_trial_fail(EndpointTrial *trial, usec_t t, SocketAddress *ret_ours)
 {
         if (!endpoint_trial_is_on(trial))
                 return false;
-        trial->refused = trial->theirs;
-        trial->refused_at = t;
+        refuse(trial, t);
         *ret_ours = trial->ours;
         end_trial(trial);
         return true;
@@ -55,7 +60,10 @@ EndpointTrialVerdict endpoint_trial_read(EndpointTrial *trial, usec_t t, const S
         if (!endpoint_trial_is_on(trial))
                 return ENDPOINT_TRIAL_NONE;
         if (!socket_address_equal(endpoint, &trial->theirs)) {
-                /* WireGuard has heard the peer from elsewhere, or somebody has changed his mind. */
+                /* WireGuard has heard the peer from elsewhere, or somebody has changed his mind. To shake
+                 * hands, theirs was the first to have a chance. */
+                if (trial->rewritten && sent && heard && socket_address_equal(endpoint, &trial->ours))
+                        refuse(trial, t);
                 end_trial(trial);
                 return ENDPOINT_TRIAL_NONE;
         }

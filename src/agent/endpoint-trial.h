@@ -13,6 +13,8 @@
 
 /* After which an endpoint that was refused is tried again. */
 #define ENDPOINT_TRIAL_MEMORY USEC_PER_HOUR
+/* For so long the link is read once a second while there is a trial. */
+#define ENDPOINT_TRIAL_WATCHED (30 * USEC_PER_SEC)
 /* How long WireGuard may take to shake hands by an endpoint that came with a device written anew: it has
  * lost its keys then, and nothing passes. A lost message is repeated after 5 s. */
 #define ENDPOINT_TRIAL_HANDSHAKE (6 * USEC_PER_SEC)

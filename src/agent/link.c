@@ -191,11 +191,17 @@ void link_watch(Link *link)
 void link_take_initiation(Link *link, const SocketAddress *endpoint)
 {
         usec_t t = now(CLOCK_BOOTTIME);
+        bool known = false;
 
         for (Peer *peer = link->peers; peer; peer = peer->hh.next)
-                if (socket_address_equal(&peer->endpoint, endpoint))
+                if (socket_address_equal(&peer->endpoint, endpoint)) {
+                        known = true;
                         watch_take_initiation(&link->watch, &peer->initiated, t,
                                               usec_sub(t, peer->handshake_at));
+                }
+        /* Somebody has set it since the last reading. */
+        if (!known)
+                watch_ask(&link->watch, t);
         arm_watch_timer(link);
 }
 

@@ -52,6 +52,15 @@ static void have_it_tried(Peer *peer)
                 carrier_set_endpoint(peer, /* nudge= */ false);
 }
 
+static void keep_watching(Peer *peer)
+{
+        const EndpointTrial *trial = &peer->peace.trial;
+
+        if (endpoint_trial_is_on(trial) &&
+            usec_sub(now(CLOCK_BOOTTIME), trial->since) < ENDPOINT_TRIAL_WATCHED)
+                link_watch(peer->link);
+}
+
 /* There is no need for ours. */
 static void theirs_works(Peer *peer)
 {
@@ -74,5 +83,6 @@ void peace_follow(Peer *peer)
                 break;
         default:
                 have_it_tried(peer);
+                keep_watching(peer);
         }
 }

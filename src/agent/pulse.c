@@ -15,6 +15,9 @@
 /* After I/O: what has come by the time that a probe is due is looked at first. */
 #define TIMER_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
+/* Up to a quarter is added: less than what the impatient NATs bear (mapping.c). */
+#define OPEN_INTERVAL (22 * USEC_PER_SEC)
+
 bool pulse_is_dead(const Peer *peer)
 {
         return peer->path.kind != PATH_NONE && liveness_is_dead(&peer->pulse.liveness);
@@ -97,6 +100,40 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
         Peer *peer = userdata;
 
         act(peer, liveness_is_dead(&peer->pulse.liveness));
+        return 0;
+}
+
+/* ---- Keeping NATs open ---- */
+
+/* Somebody has switched WireGuard's keepalives off after the session, which has its own, was over. */
+static bool needs_keepalives(const Peer *peer)
+{
+        const Probe *probe = peer->pulse.probe;
+
+        return peer->path.kind == PATH_DIRECT && probe && probe->session_is_over &&
+               (peer->persistent_keepalive == 0 || peer->persistent_keepalive > CARRIER_KEEPALIVE);
+}
+
+static int on_open_timer(sd_event_source *source, uint64_t t, void *userdata);
+
+static void keep_open(Peer *peer)
+{
+        Pulse *p = &peer->pulse;
+
+        if (!needs_keepalives(peer))
+                event_disarm_timer(p->open_timer);
+        else if (!event_timer_is_armed(p->open_timer))
+                (void) event_arm_timer_jittered(peer->link->manager->event, &p->open_timer, OPEN_INTERVAL,
+                                                on_open_timer, peer, "peer-open");
+}
+
+static int on_open_timer(sd_event_source *source, uint64_t t, void *userdata)
+{
+        Peer *peer = userdata;
+
+        if (needs_keepalives(peer))
+                send_probe(peer);
+        keep_open(peer);
         return 0;
 }
 
@@ -250,6 +287,7 @@ void pulse_follow(Peer *peer)
                 return;
         liveness_take_reading(l, now(CLOCK_BOOTTIME), peer->tx_bytes, peer->rx_bytes);
         act(peer, was_dead);
+        keep_open(peer);
 }
 
 void pulse_session_ends(const Session *s)
@@ -269,4 +307,5 @@ void pulse_done(Peer *peer)
         p->probe = probe_free(p->probe);
         p->lost = lost_path_free(p->lost);
         p->timer = event_source_disable_unref(p->timer);
+        p->open_timer = event_source_disable_unref(p->open_timer);
 }

@@ -18,6 +18,7 @@ typedef struct Pulse {
         Probe *probe; /* of the path in use; NULL: it cannot be probed */
         LostPath *lost;
         sd_event_source *timer;
+        sd_event_source *open_timer; /* keeps the NATs on the way open where WireGuard does not */
 } Pulse;
 
 /* Another path is in use than before, or none, or the same has another endpoint. */

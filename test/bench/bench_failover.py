@@ -12,7 +12,7 @@ import sys
 
 import bench
 from host import start_together
-from outage import DIRECT_AGAIN, cut_and_mend
+from outage import BEFORE, DIRECT_AGAIN, NOTICED, cut_and_mend
 from topology import Sites
 
 REST = 75  # seconds after which a direct path does without its negotiation
@@ -26,7 +26,8 @@ def measure(lab, rested):
     sites.wait_connected(("direct",))
     if rested:
         lab.always(lambda: True, "", REST)
-    outage = cut_and_mend(lab, sites, phase=random.random())
+    # At any moment between two readings of the link.
+    outage = cut_and_mend(lab, sites, (NOTICED if rested else BEFORE) + random.random())
     return {"seconds": outage.seconds, "direct_again": outage.direct_again, "lost_on_return": outage.lost_on_return}
 
 

@@ -11,6 +11,10 @@ from topology import LARGE, TUNNEL4
 INTERVAL = 0.005
 # Traffic before the cut, and by the relay: seconds.
 BEFORE, RELAYED = 6, 5
+# Traffic that begins after a pause is noticed by then: the broker reads a quiet link each 30 s.
+NOTICED = 33
+# The negotiation that found the relay is over by then, and looks for nothing better any more.
+NEGOTIATED = 60
 DIRECT_AGAIN = 15  # at most, after the end of the cut
 AFTER = 4
 # Packets by one way alone, in so long a time, which prove that it is in use.
@@ -24,17 +28,17 @@ class Outage:
     lost_on_return: int  # of the pings since the end of the cut
 
 
-def cut_and_mend(lab, sites, phase=0.0):
-    """Of two sites that are connected directly. phase: more traffic before the cut, in seconds. Nobody asks the daemons
-    meanwhile, as each question has them read their links."""
+def cut_and_mend(lab, sites, before=BEFORE, relayed=RELAYED):
+    """Of two sites that are connected directly. before, relayed: for how many seconds there is traffic before the cut, and
+    by the relay. Nobody asks the daemons meanwhile, as each question has them read their links."""
     pinger = Pinger(sites.a, TUNNEL4["b"], interval=INTERVAL, size=LARGE)
-    lab.always(lambda: True, "", BEFORE + phase)
+    lab.always(lambda: True, "", before)
     cut = time.monotonic()
     sites.cut()
     in_force = time.monotonic()
     lab.say("cut")
     _wait_for(lab, sites, "relay")
-    lab.always(lambda: True, "", RELAYED)
+    lab.always(lambda: True, "", relayed)
     sites.mend()
     mended = time.monotonic()
     lab.say("mended")

@@ -2,7 +2,8 @@
 """a direct path is cut silently under traffic, before and after its negotiation is over: the relay takes over, and it returns"""
 
 from errors import LabError
-from outage import DIRECT_AGAIN, cut_and_mend
+from outage import DIRECT_AGAIN, NEGOTIATED, NOTICED, cut_and_mend
+from patience import patient
 from topology import connected_sites
 
 # Generous, for machines that are busy with other things: the bench has the true figures.
@@ -23,11 +24,11 @@ def run(lab):
     for host in (sites.a, sites.b):
         lab.wait_until(lambda host=host: host.peers() and len(host.ice_ports()) <= PORTS_AT_REST,
                        f"the direct path of {host.name} does without its negotiation", 120, 1)
-    _cut(lab, sites)
+    _cut(lab, sites, NOTICED, NEGOTIATED)
 
 
-def _cut(lab, sites):
-    outage = cut_and_mend(lab, sites)
+def _cut(lab, sites, *durations):
+    outage = cut_and_mend(lab, sites, *durations)
     lab.say(str(outage))
-    if outage.seconds > PATIENCE or outage.direct_again > DIRECT_AGAIN or outage.lost_on_return:
+    if outage.seconds > patient(PATIENCE) or outage.direct_again > patient(DIRECT_AGAIN) or outage.lost_on_return:
         raise LabError(f"the way by the relay and back was not good: {outage}")

@@ -101,6 +101,16 @@ Test(endpoint_trial, wireguard_goes_back_by_itself)
         cr_assert(admits(&trial, S(1002), OURS, THEIRS, false), "it was not refused");
 }
 
+Test(endpoint_trial, a_handshake_by_ours_shows_that_theirs_was_no_good)
+{
+        EndpointTrial trial = {};
+
+        cr_assert(admits_rewritten(&trial, S(1000), OURS, THEIRS));
+        cr_assert_eq(read_endpoint(&trial, S(1003), OURS, 148, 148), ENDPOINT_TRIAL_NONE);
+        cr_assert(!endpoint_trial_is_on(&trial));
+        cr_assert(!admits_rewritten(&trial, S(1030), OURS, THEIRS));
+}
+
 Test(endpoint_trial, ours_is_what_was_before_all_of_theirs)
 {
         EndpointTrial trial = {};

@@ -152,6 +152,28 @@ Test(pulse, nothing_is_probed_where_nothing_is_shared)
         world_free(w);
 }
 
+/* NATs forget what nobody uses; an open session has keepalives of its own. */
+Test(pulse, a_path_is_kept_open_where_wireguard_does_not)
+{
+        World *w = connect_directly();
+
+        w->a.device->peers[0].persistent_keepalive = 0;
+        tell_link(&w->a);
+        cr_assert(!event_timer_is_armed(pulse_of(&w->a)->open_timer));
+        w->a.device->peers[0].persistent_keepalive = 25;
+        rest(&w->a);
+        RUN_UNTIL(w->event, pulse_of(&w->a)->probe->answers);
+        tell_link(&w->a);
+        cr_assert(!event_timer_is_armed(pulse_of(&w->a)->open_timer));
+        w->a.device->peers[0].persistent_keepalive = 0;
+        tell_link(&w->a);
+        forget_answers(&w->a);
+        elapse(pulse_of(&w->a)->open_timer);
+        RUN_UNTIL(w->event, is_measured(&w->a));
+        cr_assert(event_timer_is_armed(pulse_of(&w->a)->open_timer));
+        world_free(w);
+}
+
 /* ---- A path dies ---- */
 
 /* What goes from site to site is lost, whatever it is. */
@@ -319,6 +341,19 @@ Test(pulse, an_initiation_that_was_not_expected_makes_the_link_be_read)
         RUN_UNTIL(w->event, watch_due(&peer_of(&w->a)->link->watch) == USEC_INFINITY);
         count_readings(&w->a);
         tell_initiation(&w->a, &w->a.device->peers[0].endpoint);
+        RUN_UNTIL(w->event, n_readings > 0);
+        world_free(w);
+}
+
+Test(pulse, an_initiation_to_an_unknown_endpoint_makes_the_link_be_read)
+{
+        World *w = connect_directly();
+        SocketAddress unknown;
+
+        RUN_UNTIL(w->event, watch_due(&peer_of(&w->a)->link->watch) == USEC_INFINITY);
+        count_readings(&w->a);
+        cr_assert_geq(socket_address_from_string("198.51.100.9:1", &unknown), 0);
+        tell_initiation(&w->a, &unknown);
         RUN_UNTIL(w->event, n_readings > 0);
         world_free(w);
 }
