@@ -422,8 +422,12 @@ static void on_subscribed(Rendezvous *r, const char *topic, void *userdata)
 {
         Peer *peer = find_peer_by_topic(userdata, topic);
 
-        if (peer)
-                try_now(peer);
+        if (!peer)
+                return;
+        /* What was said so far went by others, if there are any, and may be said again only in a second. */
+        if (session_is_negotiating(peer->session))
+                session_repeat_description(peer->session);
+        try_now(peer);
 }
 
 const RendezvousCallbacks manager_rendezvous_callbacks = {
@@ -695,11 +699,9 @@ static void add_server(Manager *m, const IceServerConfig *config, const SocketAd
 /* The server that carries its path is no longer ours to use: the path goes on until there is another. */
 static void leave_lost_relay(Peer *peer)
 {
-        const Session *s = peer->session;
-        const Manager *m = peer->link->manager;
+        const Session *s = carrier_session(peer);
 
-        if (!s || !s->selected || s->local.type != ICE_CANDIDATE_RELAY ||
-            relays_have(m, s->relay_kind, &s->relay, s->relay_generation))
+        if (!s || !session_has_lost_its_relay(s))
                 return;
         log_peer_full(peer, LOG_INFO, 0,
                       "Its TURN server is no longer configured, looking for another path.");

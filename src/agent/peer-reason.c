@@ -72,9 +72,9 @@ static const char *const explanations[_PEER_REASON_MAX] = {
         [PEER_REASON_NO_COMMON_FAMILY] =
                 "One host has only IPv4 and the other one only IPv6: give one of them both, or use a TURN "
                 "server that has both.",
-        [PEER_REASON_NO_PATH] = "No pair of addresses works: firewalls or NATs on both sides are in the way "
-                                "and there is no relay. "
-                                "A TURN server helps (TURNServers=).",
+        [PEER_REASON_NO_PATH] =
+                "No pair of addresses works: firewalls or NATs on both sides are in the way, and no "
+                "relay is of help. A TURN server that both can reach is (TURNServers=).",
         [PEER_REASON_NO_DIRECT_PAIR] =
                 "Only a relay connects the two: a NAT chooses its ports by destination, or UDP between them "
                 "is blocked. Forward WireGuard's port on one side for a direct path.",

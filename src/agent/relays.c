@@ -343,8 +343,8 @@ static void on_probe(TurnProbe *probe, int error, const char *reason, void *user
 {
         RelayQuestion *q = userdata;
 
+        answer(q, error, reason); /* the reason is the probe's */
         q->probe = turn_probe_free(q->probe);
-        answer(q, error, reason);
         consider_conclusion(q->manager);
 }
 

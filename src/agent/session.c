@@ -2,6 +2,8 @@
 
 #include "session.h"
 
+#include <netinet/tcp.h>
+
 #include "carrier.h"
 #include "event-util.h"
 #include "exchange.h"
@@ -27,6 +29,11 @@
 
 /* When the broker has refused so many sessions' sockets in a row, the proxy serves. */
 #define SHARING_FAILURES_MAX 2
+
+/* How many connections to one place are looked at. */
+#define CONNECTIONS_MAX 16
+/* When the other end acknowledges nothing for so long, the kernel gives up. */
+#define TCP_TIMEOUT_MSEC 20000
 
 /* A relayed path is renewed so long before its credentials run out. */
 #define RENEW_BEFORE (60 * 60 * USEC_PER_SEC)
@@ -203,6 +210,14 @@ PathTransport session_transport(const Session *s)
         }
 }
 
+bool session_has_lost_its_relay(const Session *s)
+{
+        const Manager *m = s->peer->link->manager;
+
+        return s->selected && s->local.type == ICE_CANDIDATE_RELAY && !m->lookups &&
+               !relays_have(m, s->relay_kind, &s->relay, s->relay_generation);
+}
+
 static int on_expiry(sd_event_source *source, uint64_t t, void *userdata)
 {
         Session *s = userdata;
@@ -225,6 +240,17 @@ static void look_at_relay(Session *s)
         if (s->relay_expires != USEC_INFINITY)
                 (void) event_arm_timer(s->peer->link->manager->event, &s->expiry, left, on_expiry, s,
                                        "session-expiry");
+}
+
+/* A TCP connection that is dead is to end soon: libnice has no other way to notice. */
+static void limit_silence(Session *s)
+{
+        int fds[CONNECTIONS_MAX], limit = TCP_TIMEOUT_MSEC;
+        size_t n;
+
+        n = ice_agent_connections(s->ice, &s->remote, fds, ELEMENTSOF(fds));
+        for (size_t i = 0; i < n; i++)
+                (void) setsockopt(fds[i], IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
 }
 
 /* A controlling agent with TCP candidates nominates only once (RFC 6544 section 8), and may have been too
@@ -250,6 +276,7 @@ static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandi
         s->local = *local;
         s->remote = *remote;
         look_at_relay(s);
+        limit_silence(s);
         remember_what_was_tried(s);
         s->pair_shared = s->shared && leaves_from_link_port(local);
         if (s->pair_shared)

@@ -80,6 +80,9 @@ void session_share_again(Session *session);
 /* The proxy that carries its pair is there. */
 void session_deliver_early_data(Session *session);
 
+/* Is its end of the pair at a TURN server that is no longer ours to use? It works on for a while. */
+bool session_has_lost_its_relay(const Session *session);
+
 /* What the selected pair's packets leave this host by. */
 PathTransport session_transport(const Session *session);
 

@@ -234,7 +234,7 @@ static bool has_lost_its_means(const Peer *peer)
 {
         const Session *s = carrier_session(peer);
 
-        return s && s->shared && !sharing_is_on(peer->link->manager);
+        return s && ((s->shared && !sharing_is_on(peer->link->manager)) || session_has_lost_its_relay(s));
 }
 
 bool try_is_stranded(const Peer *peer)

@@ -8,6 +8,7 @@
 #include "ice-data-socket.h"
 #include "ice-libnice.h"
 #include "log.h"
+#include "own-sockets.h"
 #include "string-util.h"
 #include "stun.h"
 
@@ -553,9 +554,11 @@ static bool transports_match(IceTransport local, IceTransport remote)
 
 static bool agent_can_pair(const IceAgent *agent, const IceCandidate *remote)
 {
-        /* Its relays come late, and of which family they are is the servers' choice. */
+        /* Relays come late, and of which family they are is the servers' choice. */
+        if (remote->transport == ICE_TRANSPORT_UDP && agent->n_relays > 0)
+                return true;
         if (agent->relay_only)
-                return remote->transport == ICE_TRANSPORT_UDP;
+                return false;
         for (size_t i = 0; i < agent->n_local; i++) {
                 const IceCandidate *l = agent->local + i;
 
@@ -684,6 +687,18 @@ int ice_agent_selected_server(IceAgent *agent, IceServerKind *ret_kind, SocketAd
                         break;
                 }
         return 0;
+}
+
+size_t ice_agent_connections(IceAgent *agent, const IceCandidate *remote, int *ret_fds, size_t max)
+{
+        SocketAddress relay;
+        bool udp;
+
+        if (ice_engine_selected_relay(agent->engine, &udp, &relay) >= 0)
+                return udp ? 0 : own_connections_find(&relay, /* local= */ NULL, ret_fds, max);
+        if (remote->transport == ICE_TRANSPORT_UDP)
+                return 0;
+        return own_connections_find(&remote->address, /* local= */ NULL, ret_fds, max);
 }
 
 int ice_agent_sockets(IceAgent *agent, int **ret, size_t *ret_n)

@@ -2,14 +2,13 @@
 
 #include "tls-leg.h"
 
-#include <dirent.h>
 #include <utlist.h>
 
 #include "alloc-util.h"
 #include "event-util.h"
 #include "fd-util.h"
 #include "log.h"
-#include "parse-util.h"
+#include "own-sockets.h"
 #include "tls-pump.h"
 
 /* What the kernel keeps for us of what somebody here sends: more would only be late. */
@@ -155,58 +154,15 @@ static int connection_new(TlsLeg *leg, int fd)
 
 /* ---- who may come in ---- */
 
-typedef int (*get_name_t)(int fd, struct sockaddr *address, socklen_t *size);
-
-static int get_address(int fd, get_name_t get_name, SocketAddress *ret)
-{
-        union {
-                struct sockaddr_storage storage;
-                struct sockaddr sa;
-        } a;
-        socklen_t size = sizeof(a);
-
-        if (get_name(fd, &a.sa, &size) < 0)
-                return -errno;
-        return socket_address_from_sockaddr(&a, size, ret);
-}
-
-static int get_own_name(int fd, struct sockaddr *address, socklen_t *size)
-{
-        return getsockname(fd, address, size);
-}
-
-static int get_peer_name(int fd, struct sockaddr *address, socklen_t *size)
-{
-        return getpeername(fd, address, size);
-}
-
-static bool is_between(int fd, const SocketAddress *local, const SocketAddress *remote)
-{
-        SocketAddress a;
-
-        return get_address(fd, get_peer_name, &a) >= 0 && socket_address_equal(&a, remote) &&
-               get_address(fd, get_own_name, &a) >= 0 && socket_address_equal(&a, local);
-}
-
 /* Is the other end of a connection that we have accepted a socket of ours as well? Who else on this host
  * connects has no business with the server in our name. */
 static bool comes_from_us(int fd)
 {
-        SocketAddress own, other;
-        struct dirent *entry;
-        bool found = false;
-        uint32_t number;
-        DIR *folder;
+        SocketAddress local, remote;
+        int other;
 
-        if (get_address(fd, get_own_name, &own) < 0 || get_address(fd, get_peer_name, &other) < 0)
-                return false;
-        folder = opendir("/proc/self/fd");
-        if (!folder)
-                return false;
-        while (!found && (entry = readdir(folder)))
-                found = parse_u32(entry->d_name, &number) >= 0 && is_between((int) number, &other, &own);
-        closedir(folder);
-        return found;
+        return socket_get_local(fd, &local) >= 0 && socket_get_remote(fd, &remote) >= 0 &&
+               own_connections_find(&local, &remote, &other, 1) == 1;
 }
 
 static int on_listener_io(sd_event_source *s, int listener, uint32_t revents, void *userdata)
@@ -244,7 +200,7 @@ static int listen_on(TlsLeg *leg, const char *ip, Listener *listener)
         (void) setsockopt(listener->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
         if (bind(listener->fd, &a.sa, socket_address_length(&a)) < 0 || listen(listener->fd, BACKLOG) < 0)
                 return -errno;
-        r = get_address(listener->fd, get_own_name, &listener->address);
+        r = socket_get_local(listener->fd, &listener->address);
         return r < 0 ? r
                      : event_add_io(leg->event, &listener->io, listener->fd, EPOLLIN, on_listener_io, leg,
                                     "tls-leg");

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""a peer's policy (auto, direct, relay, off) is enforced on both sides, changes at once, and is the reason that they name"""
+"""the policies auto, direct, relay and off are enforced on both sides, change at once, and are named as the reason"""
 
 import probe
 from errors import LabError

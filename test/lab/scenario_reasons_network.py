@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""hosts without a common IP version, a peer that has gone, and handshakes that a firewall drops are named as the reason"""
+"""no common IP version, a peer that has gone, and handshakes that a firewall drops are named as the reason"""
 
 from errors import LabError
 from host import start_together

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""two hosts that only a relay could connect say that theirs refuses them, or does not answer, and then use the one that works"""
+"""hosts that only a relay could connect say that theirs refuses them or does not answer, and use one that works"""
 
 from errors import LabError
 from host import start_together

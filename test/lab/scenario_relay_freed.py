@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """a TURN server that is no longer configured is left at once and gets its allocation back, over UDP, TCP and TLS; and so
-does the last one when icewired stops"""
+does the last one when icewired stops, over UDP and TLS"""
 
 from errors import LabError
 from probe import Pinger
@@ -37,6 +37,11 @@ def run(lab):
             raise LabError(f"{echoes.lost} of {echoes.sent} pings were lost on the way to {transport}")
     sites.a.stop_icewire()
     _expect_freed(lab, sites.coturn, left=0)
+    sites.configure_host(sites.a, ICE=server.settings(sites.a))
+    sites.a.start_icewire()
+    _wait(sites, "tls")
+    sites.a.stop_icewire()
+    _expect_freed(lab, server.coturn, left=0)
 
 
 def _wait(sites, transport):

@@ -6,6 +6,7 @@ import json
 from errors import LabError
 from host import frozen
 from services import TURN_USER, Coturn
+from topology import SERVER4
 
 NAME = "turn.example"
 ADDRESS4 = "192.0.2.12"
@@ -18,9 +19,11 @@ class TlsServer:
 
     def __init__(self, sites, name=NAME, address=ADDRESS4, port=5349, certified=None):
         self.name, self.address, self.port = name, address, port
-        sites.server.address("eth0", address + "/24")
+        six = ":" in address
+        sites.server.address("eth0", f"{address}/{64 if six else 24}")
+        # libnice asks for IPv4 relays everywhere.
         self.coturn = Coturn(sites.server, [address], name="coturn-" + name, tls_port=port,
-                             certificate=sites.authority.issue(certified or name))
+                             relays=[SERVER4] if six else (), certificate=sites.authority.issue(certified or name))
         self._sites = sites
 
     @property
