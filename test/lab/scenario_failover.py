@@ -8,8 +8,6 @@ from topology import connected_sites
 
 # Generous, for machines that are busy with other things: the bench has the true figures.
 PATIENCE = 12
-
-
 # Of a host that has one address: what asks STUN servers, what probes paths, and the multicast rendezvous.
 PORTS_AT_REST = 3
 

@@ -180,6 +180,23 @@ Test(peace, a_proxied_peer_gets_its_proxy_back)
         world_free(w);
 }
 
+/* Where the peer has nothing to say. */
+Test(peace, a_proxied_peer_gets_its_proxy_back_when_nothing_comes)
+{
+        World *w = connect_proxied();
+
+        set_bad(&w->a);
+        cr_assert(!uses_its_path(&w->a), "it has a chance");
+        entry(&w->a)->tx_bytes += 1000;
+        RUN_UNTIL(w->event, uses_its_path(&w->a));
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 1);
+        check_traffic(w);
+        set_bad(&w->a);
+        settle(w);
+        cr_assert(uses_its_path(&w->a), "not again");
+        world_free(w);
+}
+
 Test(peace, an_endpoint_that_works_is_better_than_a_proxy)
 {
         World *w = connect_proxied();
