@@ -422,8 +422,12 @@ static void on_subscribed(Rendezvous *r, const char *topic, void *userdata)
 {
         Peer *peer = find_peer_by_topic(userdata, topic);
 
-        if (peer)
-                try_now(peer);
+        if (!peer)
+                return;
+        /* What was said so far went by others, if there are any, and may be said again only in a second. */
+        if (session_is_negotiating(peer->session))
+                session_repeat_description(peer->session);
+        try_now(peer);
 }
 
 const RendezvousCallbacks manager_rendezvous_callbacks = {

@@ -554,9 +554,11 @@ static bool transports_match(IceTransport local, IceTransport remote)
 
 static bool agent_can_pair(const IceAgent *agent, const IceCandidate *remote)
 {
-        /* Its relays come late, and of which family they are is the servers' choice. */
+        /* Relays come late, and of which family they are is the servers' choice. */
+        if (remote->transport == ICE_TRANSPORT_UDP && agent->n_relays > 0)
+                return true;
         if (agent->relay_only)
-                return remote->transport == ICE_TRANSPORT_UDP;
+                return false;
         for (size_t i = 0; i < agent->n_local; i++) {
                 const IceCandidate *l = agent->local + i;
 

@@ -9,16 +9,17 @@ import os
 import sys
 
 import bench
+from host import CONNECTED
 from roam import Roaming
 
 
 def measure(lab, peer, rest):
     sites = Roaming(lab, kinds=("port-restricted", None if peer == "public" else peer))
-    sites.connect()
+    sites.connect(CONNECTED)
     sites.ping()
     lab.always(lambda: True, "", float(rest))
     seconds, echoes = sites.roam()
-    path = sites.wait_connected(paths=("direct", "relayed", "proxied"))[0]["path"]
+    path = sites.wait_connected(CONNECTED)[0]["path"]
     return {"seconds": seconds, "sent": echoes.sent, "lost": echoes.lost, "path": path}
 
 

@@ -25,12 +25,12 @@ class Roaming(Sites):
         router.address("lan", lan + ".1/24")
         self.a.ip("link", "set", "eth1", "down")
 
-    def connect(self, **settings):
-        """Until the two have a direct path, with icewire on both."""
+    def connect(self, paths=("direct",), **settings):
+        """Until the two have a path, with icewire on both."""
         self.add_links()
         self.configure(**settings)
         start_together(self.a, self.b)
-        self.wait_connected()
+        self.wait_connected(paths)
 
     def replace_uplink(self, back=False):
         """As when a cable is pulled and a wireless network joined: the one is gone before the other has an address.

@@ -3,6 +3,7 @@
 /* What happens to the network, to the host and to links, and the least that repairs it (manager.h), in a
  * world of two sides (world.h) where hours may pass (leap.h). */
 
+#include "event-util.h"
 #include "hpke.h"
 #include "leap.h"
 #include "link.h"
@@ -247,6 +248,31 @@ Test(events, roam_while_the_rendezvous_is_away_a_moment, .timeout = 120)
 Test(events, roam_while_the_rendezvous_is_away_for_an_hour, .timeout = 120)
 {
         check_roam_without_rendezvous(USEC_PER_HOUR);
+}
+
+/* There is another one, that is up and leads nowhere: what was said by that alone was said to nobody. */
+Test(events, rendezvous_that_is_back_hears_the_offer_at_once)
+{
+        World *w = world_new_shared();
+        Session *session;
+        uint64_t before;
+
+        w->hole = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_direct(w));
+        settle(w);
+        before = paths(&w->a);
+        set_rendezvous_up(&w->a, false);
+        peer_reconnect_regardless(peer_of(&w->a));
+        session = peer_of(&w->a)->session;
+        RUN_UNTIL(w->event, session->n_offers == 1);
+        drain(w);
+        event_disarm_timer(session->timer); /* of saying it again */
+        set_rendezvous_up(&w->a, true);
+        RUN_UNTIL(w->event, paths(&w->a) > before);
+        cr_assert_eq(peer_of(&w->a)->session, session);
+        world_free(w);
 }
 
 Test(events, link_that_is_made_anew)

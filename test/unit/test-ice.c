@@ -1100,6 +1100,34 @@ Test(ice, refuses_what_libnice_cannot_bear)
         side_stop(&s);
 }
 
+/* A relay is of the family that its server likes, and comes when the peer's candidates may be there already.
+ */
+Test(ice, keeps_what_a_relay_may_be_paired_with)
+{
+        _cleanup_event_ sd_event *event = NULL;
+        IceServer server = { .kind = ICE_SERVER_TURN_UDP, .username = "user", .password = "secret" };
+        SocketAddress local = address("[::1]:0");
+        IceAgentParameters p = { .controlling = true, .local_addresses = &local, .n_local_addresses = 1 };
+        IceCandidate c = candidate("198.51.100.1:1000", ICE_CANDIDATE_RELAY, 1);
+
+        sandbox_enter();
+        event = make_event();
+        server.address = address("[::1]:3478"); /* where nobody is */
+        p.servers = &server;
+        for (p.n_servers = 0; p.n_servers < 2; p.n_servers++) {
+                Side s = {};
+
+                side_start_with(&s, event, &p);
+                cr_assert(ice_agent_gather(s.agent) >= 0);
+                cr_assert(ice_agent_set_remote_credentials(s.agent, "abcd", "0123456789012345678901") >= 0);
+                cr_assert(ice_agent_add_remote_candidate(s.agent, &c) == (int) p.n_servers);
+                c.transport = ICE_TRANSPORT_TCP_PASSIVE;
+                cr_assert(ice_agent_add_remote_candidate(s.agent, &c) == 0);
+                c.transport = ICE_TRANSPORT_UDP;
+                side_stop(&s);
+        }
+}
+
 /* Good ones among the bad: they still connect. */
 Test(ice, connects_in_spite_of_dead_candidates)
 {
