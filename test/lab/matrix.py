@@ -395,6 +395,8 @@ def _cell(meetings):
     """Of one pair."""
     kinds = {kind for m in meetings for kind in m.paths}
     name = "**direct**" if kinds == {"direct"} else " / ".join(sorted(kinds))
+    if kinds != {expected(meetings[0].pair)}:
+        name += " †"
     ping = max(m.seconds["ping"] for m in meetings)
     detours = [m.seconds["path"] for m in meetings if m.detour]
     return f"{name} ({ping:.1f}, {max(detours):.1f})" if detours else f"{name} ({ping:.1f})"
@@ -410,6 +412,7 @@ def table(meetings):
         lines.append(f"| {KINDS[row]} | " + " | ".join(line) + " |")
     lines += ["", "| two hosts behind | |", "|---|---|"]
     lines += [f"| {SHARED[k]} | {cells[(k, k)]} |" for k in SHARED if (k, k) in cells]
+    lines += ["", "† ICE can do better."] if any("†" in line for line in lines) else []
     return HEAD + "\n".join(lines) + "\n"
 
 
@@ -418,7 +421,7 @@ def paths_of(text):
     found, names = {}, {name: kind for kind, name in {**KINDS, **SHARED}.items()}
     columns = []
     for line in text.splitlines():
-        cells = [re.sub(r"[*]|\(.*\)", "", c).strip() for c in line.strip().strip("|").split("|")]
+        cells = [re.sub(r"[*†]|\(.*\)", "", c).strip() for c in line.strip().strip("|").split("|")]
         if not line.startswith("|") or set(line) <= set("|-"):
             continue
         if cells[0] == "":
