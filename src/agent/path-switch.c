@@ -12,8 +12,14 @@
 /* What is moved is asked for again at each look, which are at most 4 s apart. */
 #define MOVE_SECONDS 10
 
+/* What was held is still in WireGuard's queues, under the name of the path before, when the broker moves the
+ * other way. Until it is through, WireGuard is left to follow the packets. */
+#define SETTLE (50 * USEC_PER_MSEC)
+
 static void act(Peer *peer, HandoverAction action);
 static void arm_timer(Peer *peer);
+static void take(Session *s, bool irrevocable);
+static Session *held_session(const Peer *peer);
 
 /* --- what the broker moves --- */
 
@@ -148,6 +154,10 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
 {
         Peer *peer = userdata;
 
+        if (peer->switch_at <= now(CLOCK_BOOTTIME) && held_session(peer)) {
+                take(held_session(peer), /* irrevocable= */ false);
+                return 0;
+        }
         act(peer, handover_elapse(&peer->handover, now(CLOCK_BOOTTIME)));
         if (peer->handover.state != HANDOVER_IDLE)
                 link_refresh(peer->link);
@@ -157,7 +167,7 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
 
 static void arm_timer(Peer *peer)
 {
-        usec_t next = handover_next(&peer->handover);
+        usec_t next = MIN(handover_next(&peer->handover), peer->switch_at);
         int r;
 
         if (next == USEC_INFINITY) {
@@ -183,6 +193,7 @@ static void over(Peer *peer)
         handover_stop(&peer->handover);
         peer->held = peer->previous = peer_no_path;
         peer->switch_is_prepared = false;
+        peer->switch_at = USEC_INFINITY;
         event_disarm_timer(peer->handover_timer);
 }
 
@@ -221,6 +232,7 @@ static void take(Session *s, bool irrevocable)
         peer->held = peer_no_path;
         peer->previous = before;
         peer->switch_is_prepared = false;
+        peer->switch_at = USEC_INFINITY;
         if (!peer->old_session && (before.kind == PATH_NONE || same_endpoint(&before, &peer->path))) {
                 over(peer);
                 carrier_close_proxy(peer);
@@ -241,13 +253,13 @@ static Session *held_session(const Peer *peer)
 static void on_prepared(Broker *b, int error, uint64_t packets, void *userdata)
 {
         Peer *peer = peer_call_finish(userdata);
-        Session *s = held_session(peer);
 
         if (error < 0)
                 forget_move(peer);
-        peer->switch_is_prepared = false;
-        if (s)
-                take(s, /* irrevocable= */ false);
+        if (!peer->switch_is_prepared || !held_session(peer))
+                return; /* another one is held by now, or none */
+        peer->switch_at = usec_add(now(CLOCK_BOOTTIME), error < 0 ? 0 : SETTLE);
+        arm_timer(peer);
 }
 
 /* What comes late is moved first: not one packet takes WireGuard back. */
@@ -345,6 +357,8 @@ static void hold(Session *s, const Path *path, bool wanted)
         if (handover_is_holding(&peer->handover)) {
                 /* A better pair of the same session. */
                 end_move(peer);
+                peer->switch_is_prepared = false;
+                peer->switch_at = USEC_INFINITY;
                 if (wanted)
                         handover_want(&peer->handover, t, delay);
         } else

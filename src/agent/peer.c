@@ -54,6 +54,7 @@ int peer_new(Link *link, const WireguardPeer *observed, Peer **ret)
         peer->public_key = observed->public_key;
         peer->preshared_key_changes = observed->preshared_key_changes;
         peer->path = peer_no_path;
+        peer->switch_at = USEC_INFINITY;
         peer->reason = PEER_REASON_PEER_SILENT;
         peer->policy = peer_configs_policy(&link->manager->config->peers, &observed->public_key);
         peer->hello_limit = (RateLimit) { .interval = USEC_PER_SEC, .burst = 4 };

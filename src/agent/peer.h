@@ -174,7 +174,8 @@ struct Peer {
         Path previous;                      /* the one that was left, while there is a way back */
         SocketAddress moved_from, moved_to; /* what the broker moves; unset: nothing */
         uint64_t moved_packets;             /* so many were */
-        bool switch_is_prepared;            /* a call is under way */
+        bool switch_is_prepared;            /* the broker was asked to move what will be late */
+        usec_t switch_at; /* CLOCK_BOOTTIME: when it has, the held path is taken; USEC_INFINITY: not yet */
 
         /* carrier.c: how the path gets to WireGuard */
         Proxy *proxy;

@@ -75,11 +75,21 @@ static int describe(const RedirectMove *move, bool loopback, struct redirect_mov
         return 0;
 }
 
+static bool is_uplink(const EbpfBackend *e, int ifindex)
+{
+        for (size_t i = 0; i < e->n_uplinks; i++)
+                if (e->uplinks[i].ifindex == ifindex)
+                        return true;
+        return false;
+}
+
 /* The way in alone: nothing that leaves by lo is of interest, and for each hook the kernel waits for RCU. */
 static int use_loopback(EbpfBackend *e)
 {
         if (e->clsact)
                 return ebpf_use_loopback(e, LOOPBACK_USER_MOVES, /* used= */ true);
+        if (is_uplink(e, LOOPBACK_IFINDEX))
+                return 0; /* the program is there, and one link has it once */
         if (!e->loopback_move)
                 e->loopback_move = bpf_program__attach_tcx(e->skeleton->progs.icewire_ingress,
                                                            LOOPBACK_IFINDEX, /* opts= */ NULL);

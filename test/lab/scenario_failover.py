@@ -3,6 +3,7 @@
 
 from errors import LabError
 from outage import DIRECT_AGAIN, NEGOTIATED, NOTICED, cut_and_mend
+from patience import patient
 from topology import connected_sites
 
 # Generous, for machines that are busy with other things: the bench has the true figures.
@@ -29,5 +30,5 @@ def run(lab):
 def _cut(lab, sites, *durations):
     outage = cut_and_mend(lab, sites, *durations)
     lab.say(str(outage))
-    if outage.seconds > PATIENCE or outage.direct_again > DIRECT_AGAIN or outage.lost_on_return:
+    if outage.seconds > patient(PATIENCE) or outage.direct_again > patient(DIRECT_AGAIN) or outage.lost_on_return:
         raise LabError(f"the way by the relay and back was not good: {outage}")

@@ -50,7 +50,7 @@ static int set_endpoint_now(BrokerCall *c)
         if (c->side->refuses_endpoints)
                 return -EIO;
         if (socket_address_is_set(&c->endpoint))
-                peer->endpoint = c->endpoint;
+                change_endpoint(c->side, &c->endpoint);
         if (c->keepalive > 0 && peer->persistent_keepalive == 0)
                 wireguard_keep_alive(c->side);
         if (c->keepalive >= 0)
@@ -263,21 +263,19 @@ static RedirectMove to_move(const Side *side, const FakeMove *move)
 /* By the kernel's time, whatever the test makes of the product's. */
 static int move_now(Side *side, const FakeMove *m, uint64_t *ret_packets)
 {
-        RedirectBackend *redirect = side->world->redirect;
+        World *w = side->world;
         RedirectMove move = to_move(side, m);
         struct timespec t;
-        int r = 0;
 
         clock_gettime(CLOCK_MONOTONIC, &t);
         if (m->seconds > 0)
-                r = redirect->ops->move(redirect, &move, ((usec_t) t.tv_sec + m->seconds) * USEC_PER_SEC);
-        *ret_packets = redirect->ops->count_moved(redirect, &move);
-        if (m->seconds == 0)
-                redirect->ops->end_move(redirect, &move);
-        return r;
+                return redirect_moves_set(&w->moves, w->redirect, side, &move,
+                                          ((usec_t) t.tv_sec + m->seconds) * USEC_PER_SEC, ret_packets);
+        *ret_packets = redirect_moves_end(&w->moves, w->redirect, &move);
+        return 0;
 }
 
-/* The real thing as well, but for that a move leads on and back; unless the test wants an error. */
+/* The real thing as well, unless the test wants an error. */
 static int fake_move_source(Broker *b, const char *link, const SocketAddress *from, const SocketAddress *to,
                             unsigned seconds, broker_move_callback_t callback, void *userdata,
                             BrokerCall **ret)
@@ -351,11 +349,7 @@ void lose_broker(Side *side)
         for (size_t i = w->n_shared; i > 0; i--)
                 if (w->shared[i - 1].wireguard_port == side->device->listen_port)
                         take_back(w, i - 1);
-        for (size_t i = 0; i < side->n_moves && w->redirect; i++) {
-                RedirectMove move = to_move(side, &side->moves[i]);
-
-                w->redirect->ops->end_move(w->redirect, &move);
-        }
+        redirect_moves_forget(&w->moves, w->redirect, side);
         b->connected = false;
         while (side->broker->calls)
                 finish_call(side->broker->calls, -ECONNRESET);

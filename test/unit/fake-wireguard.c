@@ -8,6 +8,14 @@
 enum { INITIATION_SIZE = 148, PACKET_SIZE = 64 };
 #define SESSION_LIFE (180 * USEC_PER_SEC)
 
+void change_endpoint(Side *side, const SocketAddress *endpoint)
+{
+        WireguardPeer *peer = &side->device->peers[0];
+
+        side->n_endpoints += !socket_address_equal(&peer->endpoint, endpoint);
+        peer->endpoint = *endpoint;
+}
+
 void wireguard_send(Side *side, uint8_t type)
 {
         const SocketAddress *to = &side->device->peers[0].endpoint;
@@ -67,9 +75,7 @@ static void wireguard_receive(Side *side, uint8_t type, const SocketAddress *fro
                 return;
         if (type == TYPE_RESPONSE && !side->initiated)
                 return;
-        if (!socket_address_equal(&peer->endpoint, from))
-                side->n_roamed++;
-        peer->endpoint = *from;
+        change_endpoint(side, from);
         peer->rx_bytes += type == TYPE_INITIATION ? INITIATION_SIZE : PACKET_SIZE;
         if (type == TYPE_DATA)
                 side->n_packets++;

@@ -154,6 +154,7 @@ void world_free(World *w)
         stop(&w->a);
         stop(&w->b);
         cr_assert_eq(w->n_shared, 0, "what was shared is given back");
+        redirect_moves_forget(&w->moves, w->redirect, /* owner= */ NULL);
         redirect_backend_free(w->redirect);
         while (w->deliveries) {
                 Delivery *d = w->deliveries;

@@ -20,6 +20,7 @@
 #include "envelope.h"
 #include "manager.h"
 #include "redirect-backend.h"
+#include "redirect-moves.h"
 #include "rendezvous.h"
 #include "sandbox.h"
 #include "wireguard-device.h"
@@ -68,14 +69,14 @@ struct Side {
         bool shares_nothing;       /* its kernel has no redirect */
         bool leaves_elsewhere;     /* its packets go by an interface without the redirect's programs */
         unsigned n_redirect_calls; /* how often the broker was asked for the redirect */
-        FakeMove moves[64];        /* what the broker was asked to move, all calls in their order */
+        FakeMove moves[512];       /* what the broker was asked to move, all calls in their order */
         size_t n_moves;
         int move_error;         /* what it answers, 0: that it is done */
         uint64_t moved_packets; /* and so many were moved beside those that really were */
         bool initiated;         /* an initiation of ours waits for its answer */
         bool tired;             /* has tried in vain not long ago, and does not initiate */
         unsigned n_packets;     /* data received */
-        unsigned n_roamed;      /* how often a packet has changed the endpoint */
+        unsigned n_endpoints;   /* how often WireGuard's endpoint has become another one */
 };
 
 /* An envelope on its way; in `record`, one that was published. */
@@ -103,7 +104,8 @@ struct World {
         bool stopped;
 
         RedirectBackend *redirect; /* NULL: nothing is shared */
-        bool redirect_withdrawn;   /* nor from now on, but what is shared can be given back */
+        RedirectMoves moves;
+        bool redirect_withdrawn; /* nor from now on, but what is shared can be given back */
         RedirectSocket shared[64];
         size_t n_shared;
         bool refuses_sockets;
@@ -194,6 +196,8 @@ uint16_t open_wireguard(Side *side);
 void add_peer(Side *side);
 /* One packet to the peer's endpoint. */
 void wireguard_send(Side *side, uint8_t type);
+/* Whether it was told to, or has followed a packet. */
+void change_endpoint(Side *side, const SocketAddress *endpoint);
 /* Keepalives are switched on: one is sent, after a handshake if there was none. */
 void wireguard_keep_alive(Side *side);
 /* Begins a handshake, unless the side is tired. */
