@@ -66,6 +66,7 @@ int peer_new(Link *link, const WireguardPeer *observed, Peer **ret)
         peer_observe(peer, observed);
         peer_changed(peer);
         exchange_start(peer);
+        peer_update_reason(peer);
         *ret = peer;
         return 0;
 }

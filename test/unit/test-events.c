@@ -338,6 +338,20 @@ static void set_preshared_key(Side *side, const WireguardKey *key)
         tell_link(side);
 }
 
+/* All peers are new ones then, and none of them is waited for. */
+Test(events, private_key_that_is_taken_away_is_the_reason_at_once)
+{
+        World *w = world_new_shared();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        w->a.device->public_key = (WireguardKey) {};
+        tell_link(&w->a);
+        cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_NO_PRIVATE_KEY);
+        world_free(w);
+}
+
 Test(events, preshared_key_that_is_another_one_disturbs_no_path)
 {
         World *w = connect_and_rest();
