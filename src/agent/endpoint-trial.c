@@ -4,7 +4,7 @@
 
 #include "macro.h"
 
-static void end_trial(EndpointTrial *trial)
+void endpoint_trial_end(EndpointTrial *trial)
 {
         trial->ours = trial->theirs = (SocketAddress) {};
 }
@@ -16,21 +16,22 @@ static bool is_refused(const EndpointTrial *trial, usec_t t, const SocketAddress
 }
 
 bool endpoint_trial_admits(EndpointTrial *trial, usec_t t, const SocketAddress *ours,
-                           const SocketAddress *theirs, bool rewritten, uint64_t tx_bytes, uint64_t rx_bytes)
+                           const SocketAddress *theirs, usec_t patience, bool again, uint64_t tx_bytes,
+                           uint64_t rx_bytes)
 {
         /* Who tries several, one after the other, has one that worked before the first. */
         const SocketAddress *worked = endpoint_trial_is_on(trial) ? &trial->ours : ours;
 
         if (is_refused(trial, t, theirs)) {
-                end_trial(trial);
+                endpoint_trial_end(trial);
                 return false;
         }
-        if (endpoint_trial_is_on(trial) && socket_address_equal(&trial->theirs, theirs) && !rewritten)
+        if (endpoint_trial_is_on(trial) && socket_address_equal(&trial->theirs, theirs) && !again)
                 return true;
         trial->ours = *worked;
         trial->theirs = *theirs;
         trial->since = t;
-        trial->rewritten = rewritten;
+        trial->patience = patience;
         trial->tx_bytes = tx_bytes;
         trial->rx_bytes = rx_bytes;
         return true;
@@ -48,8 +49,16 @@ bool endpoint_trial_fail(EndpointTrial *trial, usec_t t, SocketAddress *ret_ours
                 return false;
         refuse(trial, t);
         *ret_ours = trial->ours;
-        end_trial(trial);
+        endpoint_trial_end(trial);
         return true;
+}
+
+/* Where nothing is sent nothing is lost either; but nobody looks for ever. */
+static bool is_over(const EndpointTrial *trial, usec_t t, bool sent)
+{
+        usec_t took = usec_sub(t, trial->since);
+
+        return trial->patience != USEC_INFINITY && took >= (sent ? trial->patience : ENDPOINT_TRIAL_WATCHED);
 }
 
 EndpointTrialVerdict endpoint_trial_read(EndpointTrial *trial, usec_t t, const SocketAddress *endpoint,
@@ -60,18 +69,16 @@ EndpointTrialVerdict endpoint_trial_read(EndpointTrial *trial, usec_t t, const S
         if (!endpoint_trial_is_on(trial))
                 return ENDPOINT_TRIAL_NONE;
         if (!socket_address_equal(endpoint, &trial->theirs)) {
-                /* WireGuard has heard the peer from elsewhere, or somebody has changed his mind. To shake
-                 * hands, theirs was the first to have a chance. */
-                if (trial->rewritten && sent && heard && socket_address_equal(endpoint, &trial->ours))
+                /* WireGuard has heard the peer from elsewhere, or somebody has changed his mind. */
+                if (trial->patience != USEC_INFINITY && sent && heard &&
+                    socket_address_equal(endpoint, &trial->ours))
                         refuse(trial, t);
-                end_trial(trial);
+                endpoint_trial_end(trial);
                 return ENDPOINT_TRIAL_NONE;
         }
         if (heard) {
-                end_trial(trial);
+                endpoint_trial_end(trial);
                 return ENDPOINT_TRIAL_PASSED;
         }
-        if (trial->rewritten && sent && usec_sub(t, trial->since) >= ENDPOINT_TRIAL_HANDSHAKE)
-                return ENDPOINT_TRIAL_FAILED;
-        return ENDPOINT_TRIAL_NONE;
+        return is_over(trial, t, sent) ? ENDPOINT_TRIAL_FAILED : ENDPOINT_TRIAL_NONE;
 }

@@ -15,9 +15,6 @@
 #define ENDPOINT_TRIAL_MEMORY USEC_PER_HOUR
 /* For so long the link is read once a second while there is a trial. */
 #define ENDPOINT_TRIAL_WATCHED (30 * USEC_PER_SEC)
-/* How long WireGuard may take to shake hands by an endpoint that came with a device written anew: it has
- * lost its keys then, and nothing passes. A lost message is repeated after 5 s. */
-#define ENDPOINT_TRIAL_HANDSHAKE (6 * USEC_PER_SEC)
 
 typedef enum EndpointTrialVerdict {
         ENDPOINT_TRIAL_NONE,
@@ -28,17 +25,17 @@ typedef enum EndpointTrialVerdict {
 /* All zero: nothing is on trial. */
 typedef struct EndpointTrial {
         SocketAddress ours, theirs; /* unset: nothing is */
-        usec_t since;
-        bool rewritten;
+        usec_t since, patience;
         uint64_t tx_bytes, rx_bytes; /* at the last reading */
         SocketAddress refused;
         usec_t refused_at;
 } EndpointTrial;
 
 /* WireGuard is seen with `theirs` instead of `ours`. True: theirs is on trial now, or still; false: it was
- * refused before. ours: what worked until now. rewritten: the device has lost its keys. */
+ * refused before. ours: what worked until now. patience: for how long something may be sent by theirs and
+ * nothing heard; USEC_INFINITY: somebody else judges. again: it was set again, and begins anew. */
 bool endpoint_trial_admits(EndpointTrial *trial, usec_t t, const SocketAddress *ours,
-                           const SocketAddress *theirs, bool rewritten, uint64_t tx_bytes,
+                           const SocketAddress *theirs, usec_t patience, bool again, uint64_t tx_bytes,
                            uint64_t rx_bytes);
 
 /* A reading, with the endpoint that WireGuard has by then. PASSED ends the trial; so does another
@@ -49,6 +46,9 @@ EndpointTrialVerdict endpoint_trial_read(EndpointTrial *trial, usec_t t, const S
 /* Nothing comes through, though it should: theirs has failed, and the trial is over. False if nothing was on
  * trial. */
 bool endpoint_trial_fail(EndpointTrial *trial, usec_t t, SocketAddress *ret_ours);
+
+/* There is another path now: what was on trial is of no interest any more. */
+void endpoint_trial_end(EndpointTrial *trial);
 
 static inline bool endpoint_trial_is_on(const EndpointTrial *trial)
 {

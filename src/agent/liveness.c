@@ -33,9 +33,14 @@
 #define SAMPLES_LOST_MAX 8U
 
 /* Where there are no probes. Who receives answers after 10 s (Keepalive-Timeout of the WireGuard paper,
- * section 6.5), and after 15 s of silence the sender begins a handshake each 5 s: on a network that loses a
- * third of all packets, few silences are that long. */
-#define SILENCE_MAX (45 * USEC_PER_SEC)
+ * section 6.5), and after 15 s of silence the sender begins a handshake each 5 s. How much of that gets lost
+ * is seen from how long the path has been silent before, while it worked: at first it is taken to be much.
+ */
+#define SILENCE_ALARMING_MIN (16 * USEC_PER_SEC)
+#define SILENCE_ALARMING_MAX (45 * USEC_PER_SEC)
+#define SILENCE_USUAL_FIRST (20 * USEC_PER_SEC)
+/* … of what is thought usual is forgotten with each reading in which something was heard. */
+#define SILENCE_FORGOTTEN 32
 #define SILENT_READINGS 3U
 
 /* The broker may be away. */
@@ -48,6 +53,7 @@ void liveness_start(Liveness *l, usec_t t)
                 .loud = t,
                 .due = USEC_INFINITY,
                 .loss = LOSS_FIRST,
+                .usual_silence = SILENCE_USUAL_FIRST,
                 .round_trip_time = USEC_INFINITY,
                 .deviation = USEC_INFINITY,
         };
@@ -163,6 +169,19 @@ void liveness_take_answer(Liveness *l, usec_t t, usec_t round_trip_time)
         live(l);
 }
 
+static void learn_silence(Liveness *l, usec_t t)
+{
+        usec_t silence = l->silent_since > 0 ? usec_sub(t, l->silent_since) : 0;
+
+        l->usual_silence = MAX(silence, l->usual_silence - l->usual_silence / SILENCE_FORGOTTEN);
+}
+
+static usec_t alarming_silence(const Liveness *l)
+{
+        return CLAMP(2 * l->usual_silence + SILENCE_ALARMING_MIN / 2, SILENCE_ALARMING_MIN,
+                     SILENCE_ALARMING_MAX);
+}
+
 /* Sent and not answered, while there is no other sign of life. */
 static void consider_silence(Liveness *l, usec_t t)
 {
@@ -173,7 +192,7 @@ static void consider_silence(Liveness *l, usec_t t)
                         return;
                 l->state = LIVENESS_ASKING;
                 begin_probing(l, t);
-        } else if (l->n_silent >= SILENT_READINGS && usec_sub(t, l->silent_since) >= SILENCE_MAX)
+        } else if (l->n_silent >= SILENT_READINGS && usec_sub(t, l->silent_since) >= alarming_silence(l))
                 die(l, t);
 }
 
@@ -192,6 +211,7 @@ static void judge_reading(Liveness *l, usec_t t, bool heard, bool waits)
                 /* Were it right, a probe might have told; one that is answered shows that it was. */
                 if (l->state == LIVENESS_DEAD)
                         l->trusted = false;
+                learn_silence(l, t);
                 live(l);
         } else if (l->state == LIVENESS_DOUBTFUL)
                 die(l, t);

@@ -49,9 +49,10 @@ typedef struct Liveness {
         usec_t heard;            /* the last reading in which something had been received, or the first */
         uint64_t heard_tx_bytes; /* sent by then */
 
-        usec_t silent_since; /* sent, and nothing received: since this reading; 0: not so */
-        unsigned n_silent;   /* readings since then in which more was sent */
-        usec_t reassured;    /* the last answer */
+        usec_t silent_since;  /* sent, and nothing received: since this reading; 0: not so */
+        usec_t usual_silence; /* while the path works */
+        unsigned n_silent;    /* readings since then in which more was sent */
+        usec_t reassured;     /* the last answer */
 
         usec_t due; /* of the next step; USEC_INFINITY: none */
         unsigned n_sent;

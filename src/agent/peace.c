@@ -7,16 +7,33 @@
 #include "manager.h"
 #include "try.h"
 
+/* A device that is written anew has lost its keys, and nothing passes before WireGuard has shaken hands; a
+ * lost message is repeated after 5 s. */
+#define PATIENCE_REWRITTEN (6 * USEC_PER_SEC)
+/* Nobody probes a path through a proxy, and ours works. */
+#define PATIENCE_PROXIED (3 * USEC_PER_SEC)
+/* Nor where the peer does not answer probes; whoever only receives says so after 10 s. */
+#define PATIENCE_UNPROBED (15 * USEC_PER_SEC)
+
+static usec_t patience(const Peer *peer)
+{
+        if (peer->rewritten)
+                return PATIENCE_REWRITTEN;
+        if (!carrier_is_plain(peer))
+                return PATIENCE_PROXIED;
+        return peer->pulse.liveness.trusted ? USEC_INFINITY : PATIENCE_UNPROBED;
+}
+
 bool peace_admits(Peer *peer)
 {
         EndpointTrial *trial = &peer->peace.trial;
         bool was_on = endpoint_trial_is_on(trial), admits;
 
         admits = endpoint_trial_admits(trial, now(CLOCK_BOOTTIME), &peer->path.endpoint, &peer->endpoint,
-                                       peer->rewritten, peer->tx_bytes, peer->rx_bytes);
+                                       patience(peer), peer->rewritten, peer->tx_bytes, peer->rx_bytes);
         if (admits && !was_on) {
                 peer->peace.before = peer->path;
-                log_peer_full(peer, LOG_INFO, 0, "The endpoint is %s now, in place of %s.",
+                log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s now, in place of %s.",
                               SOCKET_ADDRESS_STR(&peer->endpoint), SOCKET_ADDRESS_STR(&peer->path.endpoint));
         }
         if (admits)
@@ -46,7 +63,7 @@ bool peace_restores(Peer *peer)
  */
 static void have_it_tried(Peer *peer)
 {
-        if (endpoint_trial_is_on(&peer->peace.trial) && peer->peace.trial.rewritten &&
+        if (endpoint_trial_is_on(&peer->peace.trial) && peer->last_handshake == 0 &&
             peer->persistent_keepalive == 0 && !peer->endpoint_is_being_set &&
             socket_address_equal(&peer->path.endpoint, &peer->endpoint))
                 carrier_set_endpoint(peer, /* nudge= */ false);
@@ -64,7 +81,7 @@ static void keep_watching(Peer *peer)
 /* There is no need for ours. */
 static void theirs_works(Peer *peer)
 {
-        log_peer_full(peer, LOG_INFO, 0, "The endpoint that others have set works.");
+        log_peer_full(peer, LOG_DEBUG, 0, "It is heard at the new endpoint.");
         if (carrier_is_plain(peer))
                 return;
         peer_because(peer, PATH_CAUSE_ENDPOINT_BY_OTHERS);

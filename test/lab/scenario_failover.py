@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""a direct path is cut silently under traffic, before and after its negotiation is over: the relay takes over, and it returns"""
+"""a direct path is cut silently under traffic, while it is new and when it is old: the relay takes over, and it returns"""
 
 from errors import LabError
 from outage import DIRECT_AGAIN, NEGOTIATED, NOTICED, cut_and_mend
@@ -8,8 +8,6 @@ from topology import connected_sites
 
 # Generous, for machines that are busy with other things: the bench has the true figures.
 PATIENCE = 12
-
-
 # Of a host that has one address: what asks STUN servers, what probes paths, and the multicast rendezvous.
 PORTS_AT_REST = 3
 

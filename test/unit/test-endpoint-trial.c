@@ -20,13 +20,14 @@ static SocketAddress address(const char *text)
 
 static bool admits(EndpointTrial *trial, usec_t t, SocketAddress ours, SocketAddress theirs, bool rewritten)
 {
-        return endpoint_trial_admits(trial, t, &ours, &theirs, rewritten, 1000, 1000);
+        return endpoint_trial_admits(trial, t, &ours, &theirs, rewritten ? S(6) : USEC_INFINITY, rewritten,
+                                     1000, 1000);
 }
 
 /* Its counters begin anew. */
 static bool admits_rewritten(EndpointTrial *trial, usec_t t, SocketAddress ours, SocketAddress theirs)
 {
-        return endpoint_trial_admits(trial, t, &ours, &theirs, /* rewritten= */ true, 0, 0);
+        return endpoint_trial_admits(trial, t, &ours, &theirs, S(6), /* again= */ true, 0, 0);
 }
 
 static EndpointTrialVerdict read_endpoint(EndpointTrial *trial, usec_t t, SocketAddress endpoint,
@@ -87,7 +88,18 @@ Test(endpoint_trial, who_sends_nothing_proves_nothing)
         EndpointTrial trial = {};
 
         cr_assert(admits_rewritten(&trial, S(1000), OURS, THEIRS));
-        cr_assert_eq(read_endpoint(&trial, S(2000), THEIRS, 0, 0), ENDPOINT_TRIAL_NONE);
+        cr_assert_eq(read_endpoint(&trial, S(1029), THEIRS, 0, 0), ENDPOINT_TRIAL_NONE);
+        cr_assert(endpoint_trial_is_on(&trial));
+        cr_assert_eq(read_endpoint(&trial, S(1030), THEIRS, 0, 0), ENDPOINT_TRIAL_FAILED,
+                     "but not for ever");
+}
+
+Test(endpoint_trial, where_somebody_else_judges_time_is_no_matter)
+{
+        EndpointTrial trial = {};
+
+        cr_assert(admits(&trial, S(1000), OURS, THEIRS, false));
+        cr_assert_eq(read_endpoint(&trial, S(9000), THEIRS, 5000, 1000), ENDPOINT_TRIAL_NONE);
         cr_assert(endpoint_trial_is_on(&trial));
 }
 

@@ -135,6 +135,20 @@ Test(peace, a_device_that_is_written_anew_with_a_good_endpoint_keeps_it)
         world_free(w);
 }
 
+/* While theirs is on trial another path is found: nobody goes back to what was before that. */
+Test(peace, a_new_path_ends_the_trial)
+{
+        World *w = connect_and_count();
+
+        set_bad(&w->a);
+        cr_assert(endpoint_trial_is_on(&peer_of(&w->a)->peace.trial));
+        peer_reconnect_regardless(peer_of(&w->b));
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths > 1);
+        cr_assert(!endpoint_trial_is_on(&peer_of(&w->a)->peace.trial));
+        RUN_UNTIL(w->event, has_ours(&w->a));
+        world_free(w);
+}
+
 /* A loop that writes it again and again. */
 Test(peace, nobody_fights)
 {
@@ -177,6 +191,23 @@ Test(peace, a_proxied_peer_gets_its_proxy_back)
         RUN_UNTIL(w->event, uses_its_path(&w->a));
         cr_assert(proxy_address_is_ours(&entry(&w->a)->endpoint));
         check_traffic(w);
+        world_free(w);
+}
+
+/* Where the peer has nothing to say. */
+Test(peace, a_proxied_peer_gets_its_proxy_back_when_nothing_comes)
+{
+        World *w = connect_proxied();
+
+        set_bad(&w->a);
+        cr_assert(!uses_its_path(&w->a), "it has a chance");
+        entry(&w->a)->tx_bytes += 1000;
+        RUN_UNTIL(w->event, uses_its_path(&w->a));
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 1);
+        check_traffic(w);
+        set_bad(&w->a);
+        settle(w);
+        cr_assert(uses_its_path(&w->a), "not again");
         world_free(w);
 }
 

@@ -192,6 +192,15 @@ static void rewrite_endpoint(Side *side)
         tell_link(side);
 }
 
+/* It had its trial before; see test-peace.c. */
+static void refuse_endpoint(Side *side)
+{
+        EndpointTrial *trial = &peer_of(side)->peace.trial;
+
+        cr_assert_geq(socket_address_from_string("198.51.100.9:1", &trial->refused), 0);
+        trial->refused_at = now(CLOCK_BOOTTIME);
+}
+
 Test(session, restores_its_endpoint_but_does_not_fight)
 {
         World *w = world_new();
@@ -199,6 +208,7 @@ Test(session, restores_its_endpoint_but_does_not_fight)
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
+        refuse_endpoint(&w->a);
         rewrite_endpoint(&w->a);
         settle(w);
         cr_assert(a_has_our_endpoint(w));
@@ -219,6 +229,7 @@ Test(session, restores_its_endpoint_while_something_else_is_asked_of_the_broker)
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
+        refuse_endpoint(&w->a);
         settle(w);
         exchange_receive(peer_of(&w->a), 0, "forged", 6);
         rewrite_endpoint(&w->a);
@@ -234,6 +245,7 @@ Test(session, endpoint_that_cannot_be_set_is_set_later)
         start(&w->a);
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
+        refuse_endpoint(&w->a);
         settle(w);
         w->a.refuses_endpoints = true;
         rewrite_endpoint(&w->a);
