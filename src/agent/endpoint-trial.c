@@ -4,7 +4,7 @@
 
 #include "macro.h"
 
-static void end_trial(EndpointTrial *trial)
+void endpoint_trial_end(EndpointTrial *trial)
 {
         trial->ours = trial->theirs = (SocketAddress) {};
 }
@@ -23,7 +23,7 @@ bool endpoint_trial_admits(EndpointTrial *trial, usec_t t, const SocketAddress *
         const SocketAddress *worked = endpoint_trial_is_on(trial) ? &trial->ours : ours;
 
         if (is_refused(trial, t, theirs)) {
-                end_trial(trial);
+                endpoint_trial_end(trial);
                 return false;
         }
         if (endpoint_trial_is_on(trial) && socket_address_equal(&trial->theirs, theirs) && !again)
@@ -49,7 +49,7 @@ bool endpoint_trial_fail(EndpointTrial *trial, usec_t t, SocketAddress *ret_ours
                 return false;
         refuse(trial, t);
         *ret_ours = trial->ours;
-        end_trial(trial);
+        endpoint_trial_end(trial);
         return true;
 }
 
@@ -73,11 +73,11 @@ EndpointTrialVerdict endpoint_trial_read(EndpointTrial *trial, usec_t t, const S
                 if (trial->patience != USEC_INFINITY && sent && heard &&
                     socket_address_equal(endpoint, &trial->ours))
                         refuse(trial, t);
-                end_trial(trial);
+                endpoint_trial_end(trial);
                 return ENDPOINT_TRIAL_NONE;
         }
         if (heard) {
-                end_trial(trial);
+                endpoint_trial_end(trial);
                 return ENDPOINT_TRIAL_PASSED;
         }
         return is_over(trial, t, sent) ? ENDPOINT_TRIAL_FAILED : ENDPOINT_TRIAL_NONE;

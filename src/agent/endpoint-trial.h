@@ -47,6 +47,9 @@ EndpointTrialVerdict endpoint_trial_read(EndpointTrial *trial, usec_t t, const S
  * trial. */
 bool endpoint_trial_fail(EndpointTrial *trial, usec_t t, SocketAddress *ret_ours);
 
+/* There is another path now: what was on trial is of no interest any more. */
+void endpoint_trial_end(EndpointTrial *trial);
+
 static inline bool endpoint_trial_is_on(const EndpointTrial *trial)
 {
         return socket_address_is_set(&trial->theirs);

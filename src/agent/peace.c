@@ -33,7 +33,7 @@ bool peace_admits(Peer *peer)
                                        patience(peer), peer->rewritten, peer->tx_bytes, peer->rx_bytes);
         if (admits && !was_on) {
                 peer->peace.before = peer->path;
-                log_peer_full(peer, LOG_INFO, 0, "The endpoint is %s now, in place of %s.",
+                log_peer_full(peer, LOG_DEBUG, 0, "The endpoint is %s now, in place of %s.",
                               SOCKET_ADDRESS_STR(&peer->endpoint), SOCKET_ADDRESS_STR(&peer->path.endpoint));
         }
         if (admits)
@@ -81,7 +81,7 @@ static void keep_watching(Peer *peer)
 /* There is no need for ours. */
 static void theirs_works(Peer *peer)
 {
-        log_peer_full(peer, LOG_INFO, 0, "The endpoint that others have set works.");
+        log_peer_full(peer, LOG_DEBUG, 0, "It is heard at the new endpoint.");
         if (carrier_is_plain(peer))
                 return;
         peer_because(peer, PATH_CAUSE_ENDPOINT_BY_OTHERS);

@@ -255,6 +255,7 @@ void pulse_path_changed(Peer *peer, const Path *before)
          * whether it is so. */
         if (peer->path.kind == before->kind && peer->path.negotiated == before->negotiated && !s)
                 return;
+        endpoint_trial_end(&peer->peace.trial);
         drop_probe(peer, before->kind == PATH_DIRECT);
         event_disarm_timer(p->timer);
         liveness_start(&p->liveness, now(CLOCK_BOOTTIME));

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""a direct path is cut silently under traffic, before and after its negotiation is over: the relay takes over, and it returns"""
+"""a direct path is cut silently under traffic, while it is new and when it is old: the relay takes over, and it returns"""
 
 from errors import LabError
 from outage import DIRECT_AGAIN, NEGOTIATED, NOTICED, cut_and_mend

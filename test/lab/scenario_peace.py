@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""others set endpoints and write the device anew, in loops, while there is traffic: ours comes back, and what is theirs stays"""
+"""others set endpoints and write the device anew, in loops, under traffic: ours comes back, and what is theirs stays"""
 
 import os
+import signal
 import socket
 import time
 
@@ -24,7 +25,7 @@ def run(lab):
     stream = Call(sites.a, _stream, TUNNEL4["b"])
     lab.always(lambda: True, "", 3)
     _set_a_bad_one(lab, link, ours)
-    stream.signal(15)
+    stream.signal(signal.SIGTERM)
     stream.result()
     sites.ping()
     _write_anew(lab, sites, link, ours, endpoint=None)
@@ -34,7 +35,6 @@ def run(lab):
 
 def _stream(address):
     """Sends into the tunnel, and nothing comes back, until SIGTERM."""
-    import signal  # pylint: disable=import-outside-toplevel
     stopped = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])

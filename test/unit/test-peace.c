@@ -135,6 +135,20 @@ Test(peace, a_device_that_is_written_anew_with_a_good_endpoint_keeps_it)
         world_free(w);
 }
 
+/* While theirs is on trial another path is found: nobody goes back to what was before that. */
+Test(peace, a_new_path_ends_the_trial)
+{
+        World *w = connect_and_count();
+
+        set_bad(&w->a);
+        cr_assert(endpoint_trial_is_on(&peer_of(&w->a)->peace.trial));
+        peer_reconnect_regardless(peer_of(&w->b));
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.paths > 1);
+        cr_assert(!endpoint_trial_is_on(&peer_of(&w->a)->peace.trial));
+        RUN_UNTIL(w->event, has_ours(&w->a));
+        world_free(w);
+}
+
 /* A loop that writes it again and again. */
 Test(peace, nobody_fights)
 {
