@@ -440,6 +440,7 @@ static void handshake_came(Peer *peer)
         peer->follows_peer = true;
         log_peer_full(peer, LOG_INFO, 0, "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
+        try_better_later(peer);
         follow_peer(peer);
         if (!endpoint_is_settled(peer))
                 carrier_set_endpoint(peer, /* nudge= */ false);

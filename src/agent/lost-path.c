@@ -29,6 +29,9 @@ static void on_answered(Probe *probe, usec_t round_trip_time, void *userdata)
         usec_t t = now(CLOCK_BOOTTIME);
         usec_t pause = TRY_INTERVAL << MIN(lost->n_tries, TRY_STEPS_MAX);
 
+        /* It answers, but WireGuard does not get through: attempts.h. */
+        if (attempts_shun(&lost->peer->attempts, &(Path) { .kind = PATH_DIRECT }, t))
+                return;
         if (lost->tried > 0 && usec_sub(t, lost->tried) < pause)
                 return;
         lost->n_tries += lost->tried > 0;

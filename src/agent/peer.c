@@ -238,6 +238,7 @@ void peer_because_unless_known(Peer *peer, PathCause cause)
 void peer_reconnect(Peer *peer)
 {
         peer->sharing_failures = 0;
+        attempts_forgive(&peer->attempts);
         try_again(peer);
 }
 

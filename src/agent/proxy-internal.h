@@ -3,6 +3,7 @@
 
 #include <uthash.h>
 
+#include "datagrams.h"
 #include "proxy.h"
 #include "silence.h"
 
@@ -15,8 +16,20 @@
 
 typedef struct Carrier Carrier;
 
+/* What an ICE agent has delivered for a peer in this turn of the loop, to go to WireGuard together: libnice
+ * hands over one datagram at a time, but mostly many in a row. */
+typedef struct Gathered {
+        Proxy *proxy; /* whose they are; NULL: nobody's */
+        uint8_t *bytes;
+        size_t size;
+        Datagrams datagrams[PROXY_BATCH];
+        size_t n;
+        sd_event_source *flush;
+} Gathered;
+
 struct ProxyPool {
         sd_event *event;
+        Gathered gathered;
         proxy_grow_t grow;
         void *userdata;
         Proxy *proxies; /* hash by host */

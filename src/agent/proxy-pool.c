@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "alloc-util.h"
+#include "event-util.h"
 #include "random-util.h"
 
 /* 127.128.0.0/9 */
@@ -47,6 +48,8 @@ ProxyPool *proxy_pool_free(ProxyPool *pool)
                 return NULL;
         assert(!pool->proxies);
         pool_free_buffers(pool);
+        event_source_disable_unref(pool->gathered.flush);
+        free(pool->gathered.bytes);
         pool->event = sd_event_unref(pool->event);
         return mfree(pool);
 }

@@ -10,6 +10,9 @@
 #include "fd-util.h"
 #include "proxy-internal.h"
 
+/* What a turn of the loop gathers at most, in bytes. */
+#define GATHERED_SIZE PROXY_DATAGRAM_MAX
+
 /* A socket that reaches the peer. */
 struct Carrier {
         Proxy *proxy;
@@ -119,19 +122,34 @@ static int on_wireguard_io(sd_event_source *s, int fd, uint32_t revents, void *u
 
 /* ---- network to WireGuard ---- */
 
-static void proxy_receive(Proxy *proxy, const Datagrams *d, size_t n, size_t late)
+static void account(Proxy *proxy, const Datagrams *d, size_t n, size_t late)
+{
+        silence_hear(&proxy->silence, now(CLOCK_BOOTTIME));
+        proxy->counters.in_packets += count_all(d, n);
+        proxy->counters.in_bytes += count_bytes(d, n);
+        proxy->counters.late_packets += late;
+}
+
+/* What was accounted for. */
+static void deliver(Proxy *proxy, const Datagrams *d, size_t n)
 {
         SocketAddress to;
         size_t lost;
 
-        silence_hear(&proxy->silence, now(CLOCK_BOOTTIME));
         socket_address_from_bytes(AF_INET, &(struct in_addr) { htonl(INADDR_LOOPBACK) },
                                   proxy->wireguard_port, &to);
         lost = datagrams_send(proxy->fd, &to, d, n, &proxy->segmentation);
-        proxy->counters.in_packets += count_all(d, n) - lost;
-        proxy->counters.in_bytes += count_bytes(d, n);
-        proxy->counters.late_packets += late;
+        proxy->counters.in_packets -= lost;
         proxy->counters.dropped += lost;
+}
+
+static void flush_gathered(Gathered *g);
+
+static void proxy_receive(Proxy *proxy, const Datagrams *d, size_t n, size_t late)
+{
+        flush_gathered(&proxy->pool->gathered); /* what came before goes before */
+        account(proxy, d, n, late);
+        deliver(proxy, d, n);
 }
 
 /* Only the addresses that ICE has verified, of the path in use and of those just left: two of them may share
@@ -180,12 +198,51 @@ void proxy_on_silence(Proxy *proxy, proxy_silent_t callback, void *userdata)
         proxy->userdata = userdata;
 }
 
+/* ---- an ICE agent to WireGuard ---- */
+
+static void flush_gathered(Gathered *g)
+{
+        Proxy *proxy = TAKE_PTR(g->proxy);
+
+        if (proxy)
+                deliver(proxy, g->datagrams, g->n);
+        g->n = g->size = 0;
+}
+
+static int on_flush(sd_event_source *s, void *userdata)
+{
+        flush_gathered(userdata);
+        return 0;
+}
+
+static int gather(Proxy *proxy, const void *data, size_t size)
+{
+        Gathered *g = &proxy->pool->gathered;
+
+        if (!g->bytes)
+                g->bytes = malloc(GATHERED_SIZE);
+        if (!g->bytes || size > GATHERED_SIZE)
+                return -ENOBUFS;
+        if (g->proxy != proxy || g->n >= ELEMENTSOF(g->datagrams) || g->size + size > GATHERED_SIZE)
+                flush_gathered(g);
+        memcpy(g->bytes + g->size, data, size);
+        g->datagrams[g->n++] = (Datagrams) { .data = g->bytes + g->size, .size = size, .segment = size };
+        g->size += size;
+        g->proxy = proxy;
+        return event_defer_once(proxy->pool->event, &g->flush, on_flush, g, "proxy-flush");
+}
+
 void proxy_deliver(Proxy *proxy, const void *data, size_t size, bool late)
 {
         Datagrams d = { .data = (void *) data, .size = size, .segment = size };
 
-        if (size > 0)
-                proxy_receive(proxy, &d, 1, late);
+        if (size == 0)
+                return;
+        account(proxy, &d, 1, late);
+        if (gather(proxy, data, size) < 0) {
+                flush_gathered(&proxy->pool->gathered);
+                deliver(proxy, &d, 1);
+        }
 }
 
 /* ---- carriers ---- */
@@ -276,6 +333,8 @@ Proxy *proxy_free(Proxy *proxy)
 {
         if (!proxy)
                 return NULL;
+        if (proxy->pool->gathered.proxy == proxy)
+                flush_gathered(&proxy->pool->gathered);
         proxy->io = event_source_disable_unref(proxy->io);
         proxy->fd = safe_close(proxy->fd);
         proxy->carrier = carrier_free(proxy->carrier);

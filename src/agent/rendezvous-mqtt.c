@@ -27,6 +27,11 @@
 #define HURRY_BURST 3
 #define HURRY_INTERVAL (10 * USEC_PER_SEC)
 
+/* The first packets into a network that was just joined often get lost, and TCP repeats its first one after
+ * a second: so connections are given up after a quarter of one at first, then a half, then one. */
+#define HURRY_TIMEOUT (250 * USEC_PER_MSEC)
+#define HURRY_ROUNDS 3
+
 /* A connection that lived so long was a good one: the next back-off starts anew. */
 #define STABLE_AFTER (30 * USEC_PER_SEC)
 
@@ -43,7 +48,8 @@ typedef struct RendezvousMqtt {
         usec_t up_since;
         usec_t retry_delay;
         RateLimit hurry;
-        bool in_a_hurry; /* the timer is armed for now */
+        bool in_a_hurry;      /* the timer is armed for now */
+        unsigned hurry_round; /* all addresses are tried in each; 0: none is left */
         sd_event_source *retry_timer;
         sd_event_source *subscribe_source;
         Subscription *subscriptions;
@@ -65,6 +71,7 @@ static int on_retry(sd_event_source *s, uint64_t t, void *userdata)
 
         if (TAKE_GENERIC(rm->in_a_hurry, false) && rm->n_addresses > 0) {
                 rm->next_address = 0;
+                rm->hurry_round = HURRY_ROUNDS;
                 mqtt_try_next_address(rm);
         } else
                 (void) mqtt_begin(rm);
@@ -286,6 +293,24 @@ static void on_subscribed(Mqtt *m, int mid, const bool *granted, size_t n, void 
                                   "+ must be allowed to read and write");
 }
 
+static bool has_another_address(RendezvousMqtt *rm, int error)
+{
+        if (rm->next_address < rm->n_addresses)
+                return true;
+        if (rm->hurry_round == 0 || error != -ETIMEDOUT)
+                return false;
+        rm->hurry_round--;
+        rm->next_address = 0;
+        return true;
+}
+
+static usec_t connect_timeout(const RendezvousMqtt *rm, bool last)
+{
+        if (rm->hurry_round > 0)
+                return HURRY_TIMEOUT << (HURRY_ROUNDS - rm->hurry_round);
+        return last ? CONNECT_TIMEOUT_LAST : CONNECT_TIMEOUT_NEXT;
+}
+
 static void on_closed(Mqtt *m, int error, const char *reason, void *userdata)
 {
         RendezvousMqtt *rm = userdata;
@@ -299,7 +324,7 @@ static void on_closed(Mqtt *m, int error, const char *reason, void *userdata)
         if (was_up && error == -EADDRNOTAVAIL && mqtt_hurry(rm))
                 mqtt_change_state(rm, RENDEZVOUS_STATE_DOWN, reason);
         /* A server that was reached and does not want us will not at its other address either. */
-        else if (!was_up && error != -EACCES && rm->next_address < rm->n_addresses)
+        else if (!was_up && error != -EACCES && has_another_address(rm, error))
                 mqtt_try_next_address(rm);
         else
                 mqtt_give_up(rm, reason);
@@ -338,7 +363,7 @@ static void mqtt_try_next_address(RendezvousMqtt *rm)
                 .user = rm->config->mqtt_user,
                 .password = rm->config->mqtt_password,
                 .payload_max = RENDEZVOUS_ENVELOPE_MAX,
-                .connect_timeout = last ? CONNECT_TIMEOUT_LAST : CONNECT_TIMEOUT_NEXT,
+                .connect_timeout = connect_timeout(rm, last),
         };
         int r;
 
@@ -379,6 +404,7 @@ static void on_resolved(int error, const SocketAddress *addresses, size_t n, voi
         memcpy(rm->addresses, addresses, n * sizeof(*addresses));
         rm->n_addresses = n;
         rm->next_address = 0;
+        rm->hurry_round = 0;
         mqtt_try_next_address(rm);
 }
 

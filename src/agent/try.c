@@ -104,6 +104,9 @@ static void attempt(Peer *peer)
 {
         uint64_t instance = peer->silent ? 0 : peer->signalling.peer_instance;
 
+        /* What the broker refuses for good it refuses again, and the path stays. */
+        if (wants_better_path(peer))
+                peer->sharing_failures = 0;
         peer->n_asked++;
         if (peer->signalling.controlling && instance != 0 && peer_policy_allows_session(peer)) {
                 start_session(peer, instance, /* offer= */ NULL);
@@ -189,7 +192,6 @@ void try_again(Peer *peer)
         if (peer_is_self_reliant(peer))
                 return;
         peer->renew = true;
-        attempts_forgive(&peer->attempts);
         if (peer->session && peer->session != carrier_session(peer)) {
                 peer->session = session_free(peer->session);
                 step_back(peer);
@@ -266,7 +268,12 @@ void try_path_taken(Peer *peer, const Path *before)
         else if (better > 0)
                 attempts_restart(&peer->attempts);
         event_disarm_timer(peer->retry_timer);
-        if (wants_better_path(peer))
+        try_better_later(peer);
+}
+
+void try_better_later(Peer *peer)
+{
+        if (wants_better_path(peer) && !event_timer_is_armed(peer->retry_timer))
                 arm_retry(peer);
 }
 

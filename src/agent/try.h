@@ -27,6 +27,9 @@ void try_cancel(Peer *peer);
 /* A message that counts; see signalling.h for the verdicts. */
 void try_handle_message(Peer *peer, const Message *m, SignallingVerdict verdict);
 
+/* From carrier.c: the peer is connected, perhaps not by the best kind of path. */
+void try_better_later(Peer *peer);
+
 /* Has the peer no path that works, as far as we know? The other side is told, and takes what it gets. */
 bool try_is_stranded(const Peer *peer);
 

@@ -4,7 +4,7 @@
 One internet has all hosts; each kind is there twice, so that it can meet itself. A pair is a link of its own on each of
 its two hosts, with a port of its own, made when its turn comes and removed afterwards: no NAT remembers it, and several
 pairs that have no host in common run at once. All hosts have the same configuration. On the server's first address are
-mosquitto at TLS's port and coturn at its own, on its second a coturn at port 443."""
+mosquitto at TLS's port and coturn at its own, on its second a coturn with TLS at port 443."""
 
 import base64
 import ipaddress
@@ -20,10 +20,11 @@ from lab import SOURCE
 from namespace import Call, Namespace
 from router import Router
 from services import MQTT_NAME, Authority, Coturn, Mosquitto
-from topology import LARGE, SERVER4, SERVER6, Network
+from topology import LARGE, MQTT_CA_FILE, SERVER4, SERVER6, Network
 from wireguard import Key
 
 TURN_NAME = "turn.example"
+SECOND_NAME, SECOND_PORT = "turn443.example", 3479
 SECOND4, SECOND6 = "192.0.2.11", "2001:db8:2::11"
 
 DOCUMENT = os.path.join(SOURCE, "docs", "NAT-TABLE.md")
@@ -114,8 +115,8 @@ class Matrix(Network):
         self.authority = Authority(self.lab)
         self.mosquitto = Mosquitto(self.server, self.authority, tls_port=443, tls_addresses=(SERVER4, SERVER6))
         self.coturn = Coturn(self.server, [SERVER4, SERVER6])
-        self.coturn_443 = Coturn(self.server, [SECOND4, SECOND6], name="coturn-443", port=443,
-                                 password=self.coturn.password)
+        self.coturn_443 = Coturn(self.server, [SECOND4, SECOND6], name="coturn-443", port=SECOND_PORT, tls_port=443,
+                                 certificate=self.authority.issue(SECOND_NAME), password=self.coturn.password)
 
     def _count(self):
         """Large packets, by source and destination: one set for all pairs, and for each IP version."""
@@ -230,12 +231,13 @@ class Matrix(Network):
 
     def start(self):
         """The same configuration everywhere."""
-        turn = [f"turn:{TURN_NAME}:3478?transport=udp", "turn:turn443.example:443?transport=tcp"]
+        turn = [f"turn:{TURN_NAME}:3478?transport=udp", f"turns:{SECOND_NAME}:443"]
         for host in self.hosts.values():
             host.name_address(TURN_NAME, SERVER4, SERVER6)
-            host.name_address("turn443.example", SECOND4, SECOND6)
+            host.name_address(SECOND_NAME, SECOND4, SECOND6)
             self.configure_host(host, Rendezvous={"MQTT": f"mqtts://{MQTT_NAME}:443", "Multicast": "no"},
-                                ICE={"STUNServers": f"{TURN_NAME}:3478 turn443.example:443", "TURNServers": " ".join(turn)})
+                                ICE={"STUNServers": f"{TURN_NAME}:3478 {SECOND_NAME}:{SECOND_PORT}",
+                                     "TURNServers": " ".join(turn), "TURNCAFile": MQTT_CA_FILE})
         start_together(*self.hosts.values())
         for host in self.hosts.values():
             host.wait_rendezvous("mqtts://", "up")
@@ -380,7 +382,7 @@ def _tell(lab, meeting):
 HEAD = """# Which path two hosts get
 
 Made by `test/lab/run --update nat_matrix`, which connects every pair with the real daemons, coturn and mosquitto; all hosts
-have the same configuration, with a TURN server at UDP port 3478 and one at TCP port 443. A path is **direct** wherever ICE
+have the same configuration, with a TURN server at UDP port 3478 and one by TLS at port 443. A path is **direct** wherever ICE
 can find one, *proxied* if it is direct but by TCP, and relayed elsewhere. In parentheses: the seconds from when both have the
 other as a peer to the first answered ping through the tunnel, the worse of two runs where one side and then the other makes
 the offers, in a network that adds no delay; and, where another path came first, until the one named was there. The table is
@@ -393,6 +395,8 @@ def _cell(meetings):
     """Of one pair."""
     kinds = {kind for m in meetings for kind in m.paths}
     name = "**direct**" if kinds == {"direct"} else " / ".join(sorted(kinds))
+    if kinds != {expected(meetings[0].pair)}:
+        name += " †"
     ping = max(m.seconds["ping"] for m in meetings)
     detours = [m.seconds["path"] for m in meetings if m.detour]
     return f"{name} ({ping:.1f}, {max(detours):.1f})" if detours else f"{name} ({ping:.1f})"
@@ -408,6 +412,7 @@ def table(meetings):
         lines.append(f"| {KINDS[row]} | " + " | ".join(line) + " |")
     lines += ["", "| two hosts behind | |", "|---|---|"]
     lines += [f"| {SHARED[k]} | {cells[(k, k)]} |" for k in SHARED if (k, k) in cells]
+    lines += ["", "† ICE can do better."] if any("†" in line for line in lines) else []
     return HEAD + "\n".join(lines) + "\n"
 
 
@@ -416,7 +421,7 @@ def paths_of(text):
     found, names = {}, {name: kind for kind, name in {**KINDS, **SHARED}.items()}
     columns = []
     for line in text.splitlines():
-        cells = [re.sub(r"[*]|\(.*\)", "", c).strip() for c in line.strip().strip("|").split("|")]
+        cells = [re.sub(r"[*†]|\(.*\)", "", c).strip() for c in line.strip().strip("|").split("|")]
         if not line.startswith("|") or set(line) <= set("|-"):
             continue
         if cells[0] == "":

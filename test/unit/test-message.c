@@ -69,6 +69,14 @@ Test(message, types)
         cr_assert_eq(m.type, MESSAGE_CANDIDATES);
         cr_assert_eq(m.sdp.n_candidates, 1);
 
+        cr_assert(!m.stranded);
+
+        m = parse("{\"type\":\"hello\",\"stranded\":true," IDS "}");
+        cr_assert(m.stranded);
+        m = parse("{\"type\":\"hello\",\"stranded\":false," IDS "}");
+        cr_assert(!m.stranded);
+        refuse("{\"type\":\"hello\",\"stranded\":1," IDS "}", "stranded: not a boolean");
+
         cr_assert_eq(parse("{\"type\":\"bye\"," IDS "}").session, 0);
         cr_assert_eq(parse("{\"type\":\"bye\"," IDS SESSION "}").session, 0x89abcdef01234567);
 }
@@ -319,6 +327,7 @@ static Message random_message(bool longest)
 
         if (longest)
                 m.type = MESSAGE_OFFER;
+        m.stranded = random_below(2);
         if (m.type == MESSAGE_HELLO && random_below(2))
                 m.to = 0;
         if (m.type != MESSAGE_HELLO && (m.type != MESSAGE_BYE || random_below(2)))

@@ -524,6 +524,31 @@ Test(mqtt, connects_anew_without_asking_for_the_name)
         rendezvous_free(a.rendezvous);
 }
 
+/* All of one connection, for good: TCP's own repetitions do not help. */
+#define LOSE_ONE_CONNECTION                                                                                 \
+        "nft -f - <<END\n"                                                                                  \
+        "table inet lossy {\n"                                                                              \
+        "set lost {\n type inet_service; size 1; flags dynamic\n }\n"                                       \
+        "chain input {\n type filter hook input priority 0\n"                                               \
+        "tcp sport @lost drop\n"                                                                            \
+        "tcp dport 18830 tcp flags & (syn|ack) == syn add @lost { tcp sport } drop\n"                       \
+        "}\n}\nEND\n"
+
+Test(mqtt, packets_that_get_lost_in_a_new_network_cost_little)
+{
+        MqttServerConfig server = server_at("127.0.0.1", false);
+        Side a = {};
+
+        broker_start(PLAIN);
+        side_start(&a, &server);
+        expect_up(&a);
+        sandbox_shell(LOSE_ONE_CONNECTION);
+        a.rendezvous->ops->renew(a.rendezvous, "again");
+        RUN_UNTIL(event, a.n_up >= 2);
+        cr_assert_eq(a.n_down, 1, "down again: %s", a.error);
+        rendezvous_free(a.rendezvous);
+}
+
 Test(mqtt, does_not_connect_anew_all_the_time)
 {
         MqttServerConfig server = server_at("127.0.0.1", false);

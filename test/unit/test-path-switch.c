@@ -168,3 +168,169 @@ Test(path_switch, restart_of_a_direct_path_changes_nothing)
         cr_assert_eq(w->a.n_endpoints + w->b.n_endpoints, 0);
         world_free(w);
 }
+
+/* --- a new path that is none --- */
+
+/* What WireGuard itself sends from port to port; ICE's messages get through. */
+static void drop_between(uint16_t from, uint16_t to)
+{
+        sandbox_shell(
+                "nft add rule inet firewall output udp sport %u udp dport %u @th,96,32 != 0x2112a442 drop",
+                from, to);
+}
+
+static void filter_wireguard(World *w)
+{
+        sandbox_shell("nft add table inet firewall");
+        sandbox_shell("nft add chain inet firewall output '{ type filter hook output priority 0; }'");
+        drop_between(w->a.device->listen_port, w->b.device->listen_port);
+        drop_between(w->b.device->listen_port, w->a.device->listen_port);
+}
+
+static bool has_gone_back(Side *side)
+{
+        Path direct = { .kind = PATH_DIRECT };
+
+        return peer_of(side)->path.kind == PATH_PROXIED &&
+               attempts_shun(&peer_of(side)->attempts, &direct, now(CLOCK_BOOTTIME));
+}
+
+Test(path_switch, a_path_that_carries_nothing_is_left_again)
+{
+        Traffic traffic;
+        Side *proxied;
+        World *w = connect_with_one_proxied(/* a_is_proxied= */ true, &proxied);
+        SocketAddress before = other_side(proxied)->device->peers[0].endpoint;
+        uint64_t paths = peer_of(proxied)->counters.paths;
+
+        filter_wireguard(w);
+        begin_traffic(&traffic, w);
+        proxied->shares_nothing = false;
+        sharing_update(proxied->manager);
+        RUN_UNTIL(w->event, peer_of(proxied)->counters.paths > paths);
+        cr_assert_eq(peer_of(proxied)->path.kind, PATH_DIRECT);
+        RUN_UNTIL(w->event, has_gone_back(proxied));
+        sd_event_source_disable_unref(traffic.timer);
+        RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
+        check_traffic(w);
+        cr_assert(both_connected(w));
+        cr_assert(socket_address_equal(&other_side(proxied)->device->peers[0].endpoint, &before));
+        /* It finds that path again, and leaves it alone. */
+        paths = peer_of(proxied)->counters.paths;
+        try_now(peer_of(proxied));
+        RUN_UNTIL(w->event, handover_is_holding(&peer_of(proxied)->handover));
+        cr_assert(!peer_of(proxied)->handover.wanted);
+        run_for(w, USEC_PER_SEC);
+        cr_assert_eq(peer_of(proxied)->counters.paths, paths);
+        world_free(w);
+}
+
+/* --- when another path is looked for, and which is taken --- */
+
+Test(path_switch, who_has_not_the_best_path_looks_for_it)
+{
+        World *w = world_new_shared();
+        Peer *peer;
+
+        w->refuses_sockets = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        peer = peer_of(&w->a);
+        cr_assert_eq(peer->path.kind, PATH_PROXIED);
+        w->refuses_sockets = false;
+        elapse(peer->retry_timer);
+        elapse(peer_of(&w->b)->retry_timer);
+        RUN_UNTIL(w->event, both_direct(w));
+        RUN_UNTIL(w->event, both_at_rest(w));
+        cr_assert(!event_timer_is_armed(peer->retry_timer), "there is nothing better");
+        check_traffic(w);
+        world_free(w);
+}
+
+/* A session beside the path that has found nothing better, or not yet. */
+static World *hold_another(Side **ret)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
+        peer_reconnect(peer_of(&w->a));
+        /* As if it had not wanted it: both hold it for the case of need. */
+        peer_of(&w->a)->renew = false;
+        RUN_UNTIL(w->event, handover_is_holding(&peer_of(&w->a)->handover) &&
+                                    handover_is_holding(&peer_of(&w->b)->handover));
+        cr_assert(!peer_of(&w->a)->handover.wanted);
+        cr_assert(!peer_of(&w->b)->handover.wanted);
+        *ret = &w->a;
+        return w;
+}
+
+Test(path_switch, what_is_no_better_leaves_the_path_alone)
+{
+        Side *side;
+        World *w = hold_another(&side);
+        Peer *peer = peer_of(side);
+
+        check_traffic(w);
+        run_for(w, USEC_PER_SEC);
+        cr_assert_eq(peer->counters.paths, 1);
+        cr_assert_eq(peer_of(other_side(side))->counters.paths, 1);
+        cr_assert_neq(peer->path.session, peer->session->id);
+        world_free(w);
+}
+
+Test(path_switch, a_path_that_dies_is_left_for_what_is_held)
+{
+        Side *side;
+        World *w = hold_another(&side);
+        Peer *peer = peer_of(side);
+
+        try_path_is_dead(peer);
+        cr_assert_eq(peer->path.session, peer->session->id);
+        /* The other side hears of it by the packet that comes. */
+        RUN_UNTIL(w->event, peer_of(&w->b)->counters.paths == 2);
+        check_traffic(w);
+        RUN_UNTIL(w->event, both_at_rest(w));
+        world_free(w);
+}
+
+/* The better path dies just when the one before has not been let go yet. */
+Test(path_switch, the_path_before_is_gone_back_to_when_the_new_one_dies)
+{
+        Side *side;
+        World *w = connect_with_one_proxied(/* a_is_proxied= */ true, &side);
+        Peer *peer = peer_of(side);
+
+        side->shares_nothing = false;
+        sharing_update(side->manager);
+        RUN_UNTIL(w->event, peer->path.kind == PATH_DIRECT);
+        try_path_is_dead(peer);
+        cr_assert_eq(peer->path.kind, PATH_PROXIED);
+        RUN_UNTIL(w->event, uses_its_path(side));
+        check_traffic(w);
+        world_free(w);
+}
+
+/* Who has lost its path takes the other side along at once, although that sees nothing wrong. */
+Test(path_switch, who_is_stranded_says_so)
+{
+        World *w = world_new();
+        uint64_t b;
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
+        b = peer_of(&w->b)->path.session;
+        cr_assert_eq(try_wish(peer_of(&w->b)), ATTEMPTS_WISH_BETTER);
+        try_path_is_dead(peer_of(&w->a));
+        RUN_UNTIL(w->event,
+                  try_wish(peer_of(&w->b)) == ATTEMPTS_WISH_ANY || peer_of(&w->b)->path.session != b);
+        RUN_UNTIL(w->event, peer_of(&w->b)->path.session != b);
+        cr_assert(peer_of(&w->b)->handover.irrevocable);
+        check_traffic(w);
+        world_free(w);
+}

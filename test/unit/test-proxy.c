@@ -326,6 +326,54 @@ Test(proxy, survives_closed_ports)
         world_stop(&w);
 }
 
+/* The n-th datagram: its number, and as long as that asks for. */
+static size_t numbered(unsigned i, uint8_t *buf)
+{
+        size_t size = i % 7 == 0 ? 100 : 1400;
+
+        memset(buf, (int) i, size);
+        return size;
+}
+
+static void expect_numbered(World *w, const Proxy *from, unsigned i)
+{
+        uint8_t expected[2048], buf[2048];
+        size_t size = numbered(i, expected);
+        SocketAddress source;
+
+        cr_assert_eq(world_receive(w, w->wireguard, buf, sizeof(buf), &source), size);
+        cr_assert_eq(memcmp(buf, expected, size), 0);
+        cr_assert(socket_address_equal(&source, proxy_endpoint(from)));
+}
+
+/* More than is gathered at once, of several sizes and for two peers in turn: nothing is lost, joined or
+ * overtaken. */
+Test(proxy, delivers_many_in_a_turn)
+{
+        Proxy *other = NULL;
+        uint8_t buf[2048];
+        World w = {};
+
+        world_start(&w, "127.0.0.1:0");
+        cr_assert_geq(proxy_new(w.pool, w.wireguard_port, &other), 0);
+        for (unsigned i = 0; i < 200; i++)
+                proxy_deliver(i < 100 ? w.proxy : other, buf, numbered(i, buf), /* late= */ i % 2);
+        /* What counts counts at once. */
+        cr_assert_eq(proxy_counters(w.proxy)->in_packets, 100);
+        cr_assert_eq(proxy_counters(other)->late_packets, 50);
+        for (unsigned i = 0; i < 200; i++)
+                expect_numbered(&w, i < 100 ? w.proxy : other, i);
+
+        /* A proxy that goes leaves nothing behind. */
+        proxy_deliver(other, buf, numbered(1, buf), /* late= */ false);
+        proxy_deliver(w.proxy, buf, numbered(2, buf), /* late= */ false);
+        proxy_deliver(other, buf, numbered(3, buf), /* late= */ false);
+        proxy_free(other);
+        for (unsigned i = 1; i <= 3; i++)
+                cr_assert_eq(world_receive(&w, w.wireguard, buf, sizeof(buf), &(SocketAddress) {}), 1400);
+        world_stop(&w);
+}
+
 Test(proxy, gives_each_peer_an_address)
 {
         sd_event *event;
