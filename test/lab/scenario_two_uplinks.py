@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""two uplinks swap their metrics, no address changes: the path moves to the one that the default route leads to"""
+"""two uplinks swap their metrics, no address changes, then one goes: the path is by the one that the default route leads to"""
 
 import probe
 from errors import LabError
@@ -18,9 +18,15 @@ def run(lab):
     sites.prove_direct()
     for interface, metric, outside in (("eth1", 100, WIDE[1]), ("eth0", 50, WIDE4["a"] + ".2")):
         sites.prefer(interface, metric)
-        sites.wait_seen_at(outside)
-        lab.say(f"by {interface}, direct, at {outside}")
-        echoes = probe.ping(sites.a, TUNNEL4["b"])
-        if echoes.lost:
-            raise LabError(f"{echoes.lost} of {echoes.sent} pings were lost")
+        _expect(sites, outside)
     lab.say(f"{sites.a.peer(sites.keys['b'].public)['counters']['sessions'] - before} sessions for two changes")
+    sites.a.ip("link", "set", "eth0", "down")
+    _expect(sites, WIDE[1])
+
+
+def _expect(sites, outside):
+    sites.wait_seen_at(outside)
+    sites.lab.say(f"direct, at {outside}")
+    echoes = probe.ping(sites.a, TUNNEL4["b"])
+    if echoes.lost:
+        raise LabError(f"{echoes.lost} of {echoes.sent} pings were lost")
