@@ -92,7 +92,7 @@ static HandoverReading read_peer(const Peer *peer)
                 r.late += c->in_packets;
         else if (c) {
                 r.late += c->late_packets;
-                r.fresh = c->in_packets - c->late_packets;
+                r.fresh = proxy_fresh_packets(c);
         }
         return r;
 }
