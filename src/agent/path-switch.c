@@ -297,14 +297,17 @@ static void forget_held(Peer *peer)
                 try_session_unneeded(s);
 }
 
-static void go_back(Peer *peer)
+/* refuted: ICE gets through by it, and still WireGuard does not. */
+static void go_back(Peer *peer, bool refuted)
 {
         Path left = peer->path, previous = peer->previous;
         Session *s = carrier_session(peer);
 
-        attempts_refused(&peer->attempts, &left, now(CLOCK_BOOTTIME));
-        log_peer_full(peer, LOG_NOTICE, 0,
-                      "ICE gets through by the new path, WireGuard does not: back to the one before.");
+        if (refuted)
+                attempts_refused(&peer->attempts, &left, now(CLOCK_BOOTTIME));
+        log_peer_full(peer, refuted ? LOG_NOTICE : LOG_INFO, 0, "%s: back to the one before.",
+                      refuted ? "ICE gets through by the new path, WireGuard does not"
+                              : "The new path is lost");
         over(peer);
         end_move(peer);
         peer_because(peer, PATH_CAUSE_PATH_LOST);
@@ -315,6 +318,7 @@ static void go_back(Peer *peer)
         carrier_close_proxy(peer);
         if (s && s == peer->session)
                 try_session_unneeded(s);
+        try_better_later(peer);
         peer_update_reason(peer);
 }
 
@@ -340,7 +344,7 @@ static void act(Peer *peer, HandoverAction action)
                 release(peer);
                 break;
         case HANDOVER_REVERT:
-                go_back(peer);
+                go_back(peer, /* refuted= */ true);
                 break;
         default:
                 break;
@@ -415,7 +419,9 @@ bool path_switch_escape(Peer *peer)
         }
         if (!handover_is_switching(&peer->handover) || peer->handover.irrevocable)
                 return false;
-        go_back(peer);
+        /* One that has worked may work again soon; and where ICE has lost it, too, that says nothing of
+         * WireGuard. */
+        go_back(peer, peer->handover.state == HANDOVER_TRYING && !peer->suspect);
         return true;
 }
 

@@ -218,7 +218,7 @@ Test(path_switch, a_path_that_carries_nothing_is_left_again)
         cr_assert(socket_address_equal(&other_side(proxied)->device->peers[0].endpoint, &before));
         /* It finds that path again, and leaves it alone. */
         paths = peer_of(proxied)->counters.paths;
-        try_now(peer_of(proxied));
+        elapse(peer_of(proxied)->retry_timer);
         RUN_UNTIL(w->event, handover_is_holding(&peer_of(proxied)->handover));
         cr_assert(!peer_of(proxied)->handover.wanted);
         run_for(w, USEC_PER_SEC);
@@ -312,6 +312,26 @@ Test(path_switch, the_path_before_is_gone_back_to_when_the_new_one_dies)
         cr_assert_eq(peer->path.kind, PATH_PROXIED);
         RUN_UNTIL(w->event, uses_its_path(side));
         check_traffic(w);
+        world_free(w);
+}
+
+Test(path_switch, a_proven_path_that_dies_is_not_shunned)
+{
+        Path direct = { .kind = PATH_DIRECT };
+        Traffic traffic;
+        Side *side;
+        World *w = connect_with_one_proxied(/* a_is_proxied= */ true, &side);
+        Peer *peer = peer_of(side);
+
+        begin_traffic(&traffic, w);
+        side->shares_nothing = false;
+        sharing_update(side->manager);
+        RUN_UNTIL(w->event, peer->handover.state == HANDOVER_PROVEN);
+        try_path_is_dead(peer);
+        sd_event_source_disable_unref(traffic.timer);
+        cr_assert_eq(peer->path.kind, PATH_PROXIED);
+        cr_assert_not(attempts_shun(&peer->attempts, &direct, now(CLOCK_BOOTTIME)));
+        cr_assert(event_timer_is_armed(peer->retry_timer));
         world_free(w);
 }
 
