@@ -49,6 +49,17 @@ HandoverAction handover_heard(Handover *h)
         return h->state == HANDOVER_HOLDING ? HANDOVER_SWITCH : HANDOVER_WAIT;
 }
 
+HandoverAction handover_counted(Handover *h, uint64_t packets, uint64_t rx_bytes)
+{
+        if (packets == 0) {
+                h->quiet_rx = rx_bytes;
+                return HANDOVER_WAIT;
+        }
+        if (!h->wanted && (!h->based || rx_bytes <= h->quiet_rx))
+                return HANDOVER_WAIT;
+        return handover_heard(h);
+}
+
 void handover_switched(Handover *h, usec_t t, bool irrevocable, const HandoverReading *now)
 {
         *h = (Handover) {
@@ -150,8 +161,10 @@ static void take_reading(Handover *h, usec_t t, const HandoverReading *now)
 
 static void watch_path_before(Handover *h, const HandoverReading *now)
 {
-        if (!h->based)
+        if (!h->based) {
                 h->first = *now;
+                h->quiet_rx = now->rx_bytes;
+        }
         h->based = true;
         h->lively = h->lively || now->rx_bytes > h->first.rx_bytes;
 }

@@ -73,6 +73,7 @@ typedef struct Handover {
         bool wanted;        /* by us */
         bool irrevocable;   /* the path before is dead */
         bool based;         /* HOLDING: `first` is a reading of now, not of long ago */
+        uint64_t quiet_rx;  /* HOLDING: what WireGuard had received when nothing had come by the new path */
         bool lively;        /* packets came while the new path was held */
         bool told;          /* that it is proven */
         usec_t since;       /* of the first state, and then of the switch */
@@ -95,6 +96,11 @@ void handover_want(Handover *h, usec_t t, usec_t delay);
 
 /* While it is held: the peer uses the new path. */
 HandoverAction handover_heard(Handover *h);
+
+/* The same from who can only count: so many packets came by the new path, and WireGuard had received so much
+ * just before. Anyone can send such packets. Where the new path is not wanted, they count if WireGuard has
+ * accepted something since there were none. */
+HandoverAction handover_counted(Handover *h, uint64_t packets, uint64_t rx_bytes);
 
 /* WireGuard has been told to use the new path. irrevocable: the one before is dead, there is no way back. */
 void handover_switched(Handover *h, usec_t t, bool irrevocable, const HandoverReading *now);

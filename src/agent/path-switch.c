@@ -62,6 +62,19 @@ static void forget_move(Peer *peer)
 {
         peer->moved_from = peer->moved_to = (SocketAddress) {};
         peer->moved_packets = 0;
+        peer->move++;
+}
+
+/* From now on this is moved and nothing else; false: it cannot be. */
+static bool begin_move(Peer *peer, const SocketAddress *from, const SocketAddress *to,
+                       broker_move_callback_t callback)
+{
+        forget_move(peer);
+        if (!ask_to_move(peer, from, to, MOVE_SECONDS, callback))
+                return false;
+        peer->moved_from = *from;
+        peer->moved_to = *to;
+        return true;
 }
 
 static void end_move(Peer *peer)
@@ -73,6 +86,35 @@ static void end_move(Peer *peer)
 static bool is_moving(const Peer *peer)
 {
         return socket_address_is_set(&peer->moved_from);
+}
+
+/* Does what is said concern what is moved now? First thing in the callback. */
+static bool finish_move(PeerCall *c, Peer **ret)
+{
+        bool current = c->move == c->peer->move && is_moving(c->peer);
+
+        *ret = peer_call_finish(c);
+        return current;
+}
+
+/* WireGuard goes from `left` to the path in use. Nothing may look any more as if it came by what it leaves:
+ * what was to look so by the path before that comes by this one, and what came by this one comes as it is.
+ */
+static void lead_move_on(Peer *peer, const SocketAddress *left)
+{
+        const SocketAddress *to = &peer->path.endpoint;
+
+        bool switching = handover_is_switching(&peer->handover);
+
+        if (!is_moving(peer) ||
+            ((switching || peer->switch_is_prepared) && socket_address_equal(&peer->moved_to, to)))
+                return;
+        /* The broker leads on what was moved to `left`. */
+        if (switching && !socket_address_equal(&peer->moved_from, to) &&
+            ask_to_move(peer, left, to, MOVE_SECONDS, on_ended))
+                peer->moved_to = *to;
+        else
+                end_move(peer);
 }
 
 /* --- readings --- */
@@ -92,7 +134,7 @@ static HandoverReading read_peer(const Peer *peer)
                 r.late += c->in_packets;
         else if (c) {
                 r.late += c->late_packets;
-                r.fresh = c->in_packets - c->late_packets;
+                r.fresh = proxy_fresh_packets(c);
         }
         return r;
 }
@@ -106,15 +148,17 @@ static void take_reading(Peer *peer)
 
 static void on_moved(Broker *b, int error, uint64_t packets, void *userdata)
 {
-        Peer *peer = peer_call_finish(userdata);
+        Peer *peer;
 
-        if (error < 0) {
-                log_peer_full(peer, LOG_DEBUG, error, "Late packets are not moved, ignoring: %m");
-                forget_move(peer);
-        } else if (is_moving(peer))
-                peer->moved_packets = packets;
-        if (handover_is_holding(&peer->handover) && peer->moved_packets > 0)
-                act(peer, handover_heard(&peer->handover));
+        if (finish_move(userdata, &peer)) {
+                if (error < 0) {
+                        log_peer_full(peer, LOG_DEBUG, error, "Late packets are not moved, ignoring: %m");
+                        forget_move(peer);
+                } else
+                        peer->moved_packets = packets;
+        }
+        if (handover_is_holding(&peer->handover))
+                act(peer, handover_counted(&peer->handover, peer->moved_packets, peer->rx_bytes));
         else if (handover_is_switching(&peer->handover))
                 take_reading(peer);
 }
@@ -167,7 +211,8 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
 
 static void arm_timer(Peer *peer)
 {
-        usec_t next = MIN(handover_next(&peer->handover), peer->switch_at);
+        /* While a switch is prepared there is nothing to look at: the broker's answer sets the time. */
+        usec_t next = peer->switch_is_prepared ? peer->switch_at : handover_next(&peer->handover);
         int r;
 
         if (next == USEC_INFINITY) {
@@ -220,6 +265,7 @@ static void take(Session *s, bool irrevocable)
 {
         Peer *peer = s->peer;
         Path before = handover_is_switching(&peer->handover) ? peer->previous : peer->path;
+        SocketAddress left = peer->path.endpoint;
         bool worked = has_working_path(peer);
         HandoverReading r;
         Path path;
@@ -227,6 +273,7 @@ static void take(Session *s, bool irrevocable)
         carrier_describe(s, &path);
         if (carrier_take_over(s, /* nudge= */ worked && !same_endpoint(&path, &peer->path)) < 0)
                 return;
+        lead_move_on(peer, &left);
         session_deliver_early_data(s);
         try_path_taken(peer, &before);
         peer->held = peer_no_path;
@@ -252,8 +299,10 @@ static Session *held_session(const Peer *peer)
 
 static void on_prepared(Broker *b, int error, uint64_t packets, void *userdata)
 {
-        Peer *peer = peer_call_finish(userdata);
+        Peer *peer;
 
+        if (!finish_move(userdata, &peer))
+                return;
         if (error < 0)
                 forget_move(peer);
         if (!peer->switch_is_prepared || !held_session(peer))
@@ -267,11 +316,9 @@ static void switch_to_held(Peer *peer)
 {
         if (peer->switch_is_prepared)
                 return;
-        forget_move(peer); /* the next takes its place */
-        if (ask_to_move(peer, &peer->path.endpoint, &peer->held.endpoint, MOVE_SECONDS, on_prepared)) {
-                peer->moved_from = peer->path.endpoint;
-                peer->moved_to = peer->held.endpoint;
+        if (begin_move(peer, &peer->path.endpoint, &peer->held.endpoint, on_prepared)) {
                 peer->switch_is_prepared = true;
+                arm_timer(peer);
                 return;
         }
         take(held_session(peer), /* irrevocable= */ false);
@@ -281,7 +328,7 @@ static void release(Peer *peer)
 {
         log_peer_full(peer, LOG_DEBUG, 0, "The path before is no longer needed.");
         over(peer);
-        forget_move(peer);
+        end_move(peer);
         drop_old_session(peer);
         carrier_close_proxy(peer);
 }
@@ -297,14 +344,17 @@ static void forget_held(Peer *peer)
                 try_session_unneeded(s);
 }
 
-static void go_back(Peer *peer)
+/* refuted: ICE gets through by it, and still WireGuard does not. */
+static void go_back(Peer *peer, bool refuted)
 {
         Path left = peer->path, previous = peer->previous;
         Session *s = carrier_session(peer);
 
-        attempts_refused(&peer->attempts, &left, now(CLOCK_BOOTTIME));
-        log_peer_full(peer, LOG_NOTICE, 0,
-                      "ICE gets through by the new path, WireGuard does not: back to the one before.");
+        if (refuted)
+                attempts_refused(&peer->attempts, &left, now(CLOCK_BOOTTIME));
+        log_peer_full(peer, refuted ? LOG_NOTICE : LOG_INFO, 0, "%s: back to the one before.",
+                      refuted ? "ICE gets through by the new path, WireGuard does not"
+                              : "The new path is lost");
         over(peer);
         end_move(peer);
         peer_because(peer, PATH_CAUSE_PATH_LOST);
@@ -315,6 +365,7 @@ static void go_back(Peer *peer)
         carrier_close_proxy(peer);
         if (s && s == peer->session)
                 try_session_unneeded(s);
+        try_better_later(peer);
         peer_update_reason(peer);
 }
 
@@ -340,7 +391,7 @@ static void act(Peer *peer, HandoverAction action)
                 release(peer);
                 break;
         case HANDOVER_REVERT:
-                go_back(peer);
+                go_back(peer, /* refuted= */ true);
                 break;
         default:
                 break;
@@ -368,10 +419,8 @@ static void hold(Session *s, const Path *path, bool wanted)
         log_peer_full(peer, LOG_DEBUG, 0, "Another path is there, %s, %s: %s to %s.",
                       path_kind_to_string(path->kind), wanted ? "and taken soon" : "for the case of need",
                       ICE_CANDIDATE_STR(&path->local), ICE_CANDIDATE_STR(&path->remote));
-        if (can_hold && ask_to_move(peer, &path->endpoint, &peer->path.endpoint, MOVE_SECONDS, on_moved)) {
-                peer->moved_from = path->endpoint;
-                peer->moved_to = peer->path.endpoint;
-        }
+        if (can_hold)
+                (void) begin_move(peer, &path->endpoint, &peer->path.endpoint, on_moved);
         link_refresh(peer->link);
         arm_timer(peer);
 }
@@ -415,7 +464,9 @@ bool path_switch_escape(Peer *peer)
         }
         if (!handover_is_switching(&peer->handover) || peer->handover.irrevocable)
                 return false;
-        go_back(peer);
+        /* One that has worked may work again soon; and where ICE has lost it, too, that says nothing of
+         * WireGuard. */
+        go_back(peer, peer->handover.state == HANDOVER_TRYING && !peer->suspect);
         return true;
 }
 
@@ -430,10 +481,8 @@ bool path_switch_is_busy(const Peer *peer)
 
 void path_switch_stop(Peer *peer)
 {
-        if (handover_is_holding(&peer->handover))
-                end_move(peer);
         over(peer);
-        forget_move(peer);
+        end_move(peer);
 }
 
 void path_switch_forget(const Session *s)

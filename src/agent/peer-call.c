@@ -13,6 +13,7 @@ PeerCall *peer_call_new(Peer *peer)
         if (!c)
                 return NULL;
         c->peer = peer;
+        c->move = peer->move;
         DL_APPEND(peer->calls, c);
         return c;
 }

@@ -8,6 +8,7 @@ struct PeerCall {
         Peer *peer;
         BrokerCall *call;
         size_t opening;        /* bytes of the envelope that it opens; 0: another call */
+        unsigned move;         /* peer->move when it was made: which one it is about */
         PeerCall *prev, *next; /* in peer->calls */
 };
 

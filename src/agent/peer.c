@@ -7,6 +7,7 @@
 #include "link-mappings.h"
 #include "log.h"
 #include "manager.h"
+#include "path-switch.h"
 #include "peer-policy.h"
 #include "reliance.h"
 #include "session.h"
@@ -77,6 +78,7 @@ Peer *peer_free(Peer *peer)
                 return NULL;
 
         try_cancel(peer);
+        path_switch_stop(peer); /* the broker is told, and its answer not waited for */
         exchange_stop(peer);
         pulse_done(peer);
         carrier_release(peer);

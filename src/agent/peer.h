@@ -173,6 +173,7 @@ struct Peer {
         Path held;                          /* that other one, while it is held; its session is the newest */
         Path previous;                      /* the one that was left, while there is a way back */
         SocketAddress moved_from, moved_to; /* what the broker moves; unset: nothing */
+        unsigned move;                      /* … and its number: what is said of one before is no news */
         uint64_t moved_packets;             /* so many were */
         bool switch_is_prepared;            /* the broker was asked to move what will be late */
         usec_t switch_at; /* CLOCK_BOOTTIME: when it has, the held path is taken; USEC_INFINITY: not yet */

@@ -398,6 +398,11 @@ const ProxyCounters *proxy_counters(const Proxy *proxy)
         return &proxy->counters;
 }
 
+uint64_t proxy_fresh_packets(const ProxyCounters *c)
+{
+        return c->in_packets > c->late_packets ? c->in_packets - c->late_packets : 0;
+}
+
 void proxy_set_wireguard_port(Proxy *proxy, uint16_t wireguard_port)
 {
         proxy->wireguard_port = wireguard_port;

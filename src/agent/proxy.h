@@ -46,6 +46,10 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Proxy *, proxy_free);
 const SocketAddress *proxy_endpoint(const Proxy *proxy);
 const ProxyCounters *proxy_counters(const Proxy *proxy);
 
+/* Those by the path in use. What WireGuard's full socket has lost is in no count, late or not: at least
+ * none. */
+uint64_t proxy_fresh_packets(const ProxyCounters *c);
+
 /* Carry over a UDP socket (see ice_agent_open_data_socket()) to `remote`; the fd becomes the proxy's, also
  * on failure. Only what comes from `remote` (or that of a socket that lingers) is delivered.
  * Replaces the carrier before it; what still arrives on a replaced socket is delivered for PROXY_LINGER

@@ -184,6 +184,7 @@ static int fake_read_link(Broker *b, const char *link, broker_device_callback_t 
 {
         BrokerCall *c = call_new(b, userdata);
 
+        c->side->n_readings++;
         c->on_device = callback;
         *ret = c;
         return 0;

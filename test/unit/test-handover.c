@@ -459,3 +459,23 @@ Test(handover, a_new_wish_is_granted_to_what_is_held)
         handover_want(&h, S(1012), 0);
         cr_assert_eq(h.state, HANDOVER_IDLE);
 }
+
+/* Anyone can send what is counted; only WireGuard knows what is genuine. */
+Test(handover, counted_packets_need_wireguards_word_where_nobody_wants_the_path)
+{
+        HandoverReading r = { .rx_bytes = 1000 };
+        Handover h = {};
+
+        cr_assert_eq(handover_counted(&h, 1, 1000), HANDOVER_WAIT, "nothing is held");
+        handover_hold(&h, S(1000), /* wanted= */ false, 0);
+        cr_assert_eq(handover_counted(&h, 1, 1000), HANDOVER_WAIT, "that reading may be old");
+        cr_assert_eq(handover_counted(&h, 0, 500), HANDOVER_WAIT);
+        cr_assert_eq(handover_observe(&h, S(1000) + MS(100), &r), HANDOVER_WAIT);
+        cr_assert_eq(handover_counted(&h, 1, 1000), HANDOVER_WAIT);
+        cr_assert_eq(handover_counted(&h, 2, 1000), HANDOVER_WAIT);
+        cr_assert_eq(handover_counted(&h, 2, 1000 + PACKET), HANDOVER_SWITCH);
+        cr_assert_eq(handover_counted(&h, 0, 1000 + PACKET), HANDOVER_WAIT);
+        cr_assert_eq(handover_counted(&h, 1, 1000 + PACKET), HANDOVER_WAIT, "that came by the path in use");
+        handover_want(&h, S(1001), HANDOVER_LEAD);
+        cr_assert_eq(handover_counted(&h, 1, 1000 + PACKET), HANDOVER_SWITCH);
+}

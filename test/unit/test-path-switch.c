@@ -218,7 +218,7 @@ Test(path_switch, a_path_that_carries_nothing_is_left_again)
         cr_assert(socket_address_equal(&other_side(proxied)->device->peers[0].endpoint, &before));
         /* It finds that path again, and leaves it alone. */
         paths = peer_of(proxied)->counters.paths;
-        try_now(peer_of(proxied));
+        elapse(peer_of(proxied)->retry_timer);
         RUN_UNTIL(w->event, handover_is_holding(&peer_of(proxied)->handover));
         cr_assert(!peer_of(proxied)->handover.wanted);
         run_for(w, USEC_PER_SEC);
@@ -315,6 +315,26 @@ Test(path_switch, the_path_before_is_gone_back_to_when_the_new_one_dies)
         world_free(w);
 }
 
+Test(path_switch, a_proven_path_that_dies_is_not_shunned)
+{
+        Path direct = { .kind = PATH_DIRECT };
+        Traffic traffic;
+        Side *side;
+        World *w = connect_with_one_proxied(/* a_is_proxied= */ true, &side);
+        Peer *peer = peer_of(side);
+
+        begin_traffic(&traffic, w);
+        side->shares_nothing = false;
+        sharing_update(side->manager);
+        RUN_UNTIL(w->event, peer->handover.state == HANDOVER_PROVEN);
+        try_path_is_dead(peer);
+        sd_event_source_disable_unref(traffic.timer);
+        cr_assert_eq(peer->path.kind, PATH_PROXIED);
+        cr_assert_not(attempts_shun(&peer->attempts, &direct, now(CLOCK_BOOTTIME)));
+        cr_assert(event_timer_is_armed(peer->retry_timer));
+        world_free(w);
+}
+
 /* Who has lost its path takes the other side along at once, although that sees nothing wrong. */
 Test(path_switch, who_is_stranded_says_so)
 {
@@ -333,5 +353,182 @@ Test(path_switch, who_is_stranded_says_so)
         RUN_UNTIL(w->event, peer_of(&w->b)->path.session != b);
         cr_assert(peer_of(&w->b)->handover.irrevocable);
         check_traffic(w);
+        world_free(w);
+}
+
+/* --- what the broker moves --- */
+
+static bool holds_and_moves(Side *side)
+{
+        const Peer *peer = peer_of(side);
+
+        return handover_is_holding(&peer->handover) &&
+               socket_address_equal(&peer->moved_from, &peer->held.endpoint) &&
+               socket_address_equal(&peer->moved_to, &peer->path.endpoint);
+}
+
+/* A session beside the path that nobody wants, where one side is plain: what comes by its pair is made to
+ * look as if it came by the path in use. */
+static World *hold_another_where_one_is_plain(Side **ret_plain)
+{
+        Side *proxied;
+        World *w = connect_with_one_proxied(/* a_is_proxied= */ true, &proxied);
+
+        *ret_plain = other_side(proxied);
+        peer_reconnect(peer_of(proxied));
+        peer_of(proxied)->renew = false;
+        RUN_UNTIL(w->event, handover_is_holding(&peer_of(proxied)->handover) && holds_and_moves(*ret_plain));
+        cr_assert_not(peer_of(proxied)->handover.wanted);
+        cr_assert_not(peer_of(*ret_plain)->handover.wanted);
+        return w;
+}
+
+/* The last word about what comes from there; NULL: there was none. */
+static const FakeMove *find_move(const Side *side, const SocketAddress *from)
+{
+        for (size_t i = side->n_moves; i > 0; i--)
+                if (socket_address_equal(&side->moves[i - 1].from, from))
+                        return &side->moves[i - 1];
+        return NULL;
+}
+
+static const FakeMove *last_move(const Side *side, const SocketAddress *from)
+{
+        const FakeMove *move = find_move(side, from);
+
+        cr_assert(move, "nothing was moved from %s", SOCKET_ADDRESS_STR(from));
+        return move;
+}
+
+Test(path_switch, what_takes_over_from_a_dead_path_does_not_look_like_it)
+{
+        Traffic traffic;
+        Side *plain;
+        World *w = hold_another_where_one_is_plain(&plain);
+        Peer *peer = peer_of(plain);
+        SocketAddress held = peer->held.endpoint;
+
+        begin_traffic(&traffic, w);
+        try_path_is_dead(peer);
+        cr_assert(socket_address_equal(&peer->path.endpoint, &held));
+        cr_assert_eq(last_move(plain, &held)->seconds, 0);
+        cr_assert_not(socket_address_is_set(&peer->moved_from));
+        RUN_UNTIL(w->event, uses_its_path(plain) && both_at_rest(w));
+        cr_assert_eq(last_move(plain, &held)->seconds, 0, "nor is it later");
+        sd_event_source_disable_unref(traffic.timer);
+        check_traffic(w);
+        cr_assert(uses_its_path(plain));
+        world_free(w);
+}
+
+Test(path_switch, nothing_is_moved_when_the_switch_is_over)
+{
+        Side *proxied, *plain;
+        World *w = connect_with_one_proxied(/* a_is_proxied= */ true, &proxied);
+        SocketAddress before;
+
+        plain = other_side(proxied);
+        before = peer_of(plain)->path.endpoint;
+        proxied->shares_nothing = false;
+        sharing_update(proxied->manager);
+        RUN_UNTIL(w->event, both_direct(w));
+        RUN_UNTIL(w->event, both_at_rest(w));
+        cr_assert_eq(last_move(plain, &before)->seconds, 0);
+        world_free(w);
+}
+
+Test(path_switch, a_peer_that_goes_ends_what_is_moved)
+{
+        Side *plain;
+        World *w = hold_another_where_one_is_plain(&plain);
+        SocketAddress held = peer_of(plain)->held.endpoint;
+
+        plain->device->n_peers = 0;
+        tell_link(plain);
+        cr_assert_null(peer_of(plain));
+        cr_assert_eq(last_move(plain, &held)->seconds, 0);
+        /* Nobody is there any more for the broker's answer. */
+        run_for(w, 100 * USEC_PER_MSEC);
+        world_free(w);
+}
+
+static bool switch_is_prepared(Side *side)
+{
+        return peer_of(side)->switch_is_prepared && peer_of(side)->switch_at != USEC_INFINITY;
+}
+
+/* Until what comes late is moved, and what is under way is through. */
+Test(path_switch, nothing_is_looked_at_while_a_switch_is_prepared)
+{
+        Side *side;
+        World *w = connect_with_one_proxied(/* a_is_proxied= */ true, &side);
+        unsigned n;
+
+        side->shares_nothing = false;
+        sharing_update(side->manager);
+        RUN_UNTIL(w->event, switch_is_prepared(side));
+        n = side->n_readings;
+        RUN_UNTIL(w->event, handover_is_switching(&peer_of(side)->handover));
+        cr_assert_leq(side->n_readings, n + 2, "%u readings", side->n_readings - n);
+        world_free(w);
+}
+
+/* What was moved the other way is no packet of the path before. */
+Test(path_switch, an_answer_about_another_move_does_not_count)
+{
+        Side *plain;
+        World *w = hold_another_where_one_is_plain(&plain);
+        Peer *peer = peer_of(plain);
+
+        plain->moved_packets = 7;
+        path_switch_observe(peer);
+        peer->endpoint = peer->held.endpoint; /* the peer is first */
+        path_switch_observe(peer);
+        cr_assert(peer->switch_is_prepared);
+        RUN_UNTIL(w->event, switch_is_prepared(plain));
+        cr_assert_eq(peer->moved_packets, 0);
+        world_free(w);
+}
+
+/* Anyone can send to WireGuard's port; what it has not accepted is no reason to leave a good path. */
+Test(path_switch, a_forged_packet_is_no_reason_to_switch)
+{
+        Side *plain;
+        World *w = hold_another_where_one_is_plain(&plain);
+        const Handover *h = &peer_of(plain)->handover;
+
+        run_for(w, 200 * USEC_PER_MSEC);
+        plain->moved_packets = 1;
+        run_for(w, USEC_PER_SEC);
+        cr_assert(handover_is_holding(h));
+        cr_assert_not(peer_of(plain)->switch_is_prepared);
+        wireguard_send(other_side(plain), TYPE_DATA);
+        RUN_UNTIL(w->event, handover_is_switching(h));
+        world_free(w);
+}
+
+/* The same session finds a better pair when its first is the path already. */
+Test(path_switch, what_was_moved_goes_on_to_a_better_pair)
+{
+        Side *proxied, *plain;
+        World *w = connect_with_one_proxied(/* a_is_proxied= */ true, &proxied);
+        SocketAddress before, first;
+        Peer *peer;
+
+        plain = other_side(proxied);
+        peer = peer_of(plain);
+        before = peer->path.endpoint;
+        proxied->shares_nothing = false;
+        sharing_update(proxied->manager);
+        RUN_UNTIL(w->event, handover_is_switching(&peer->handover));
+        first = peer->path.endpoint;
+        cr_assert(socket_address_equal(&peer->moved_to, &first));
+        socket_address_set_port(&peer->session->remote.address, 9);
+        path_switch_consider(peer->session);
+        cr_assert_eq(socket_address_port(&peer->path.endpoint), 9);
+        cr_assert(socket_address_equal(&last_move(plain, &first)->to, &peer->path.endpoint));
+        cr_assert_gt(last_move(plain, &first)->seconds, 0);
+        cr_assert(socket_address_equal(&peer->moved_from, &before));
+        cr_assert(socket_address_equal(&peer->moved_to, &peer->path.endpoint));
         world_free(w);
 }

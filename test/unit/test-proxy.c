@@ -209,6 +209,13 @@ Test(proxy, carries_segmented_sends)
         world_stop(&w);
 }
 
+Test(proxy, late_packets_that_are_lost_leave_no_fresh_ones)
+{
+        cr_assert(proxy_fresh_packets(&(ProxyCounters) { .in_packets = 5, .late_packets = 2 }) == 3);
+        cr_assert(proxy_fresh_packets(&(ProxyCounters) { .in_packets = 2, .late_packets = 2 }) == 0);
+        cr_assert(proxy_fresh_packets(&(ProxyCounters) { .in_packets = 1, .late_packets = 2 }) == 0);
+}
+
 Test(proxy, ignores_strangers)
 {
         World w = {};

@@ -69,6 +69,7 @@ struct Side {
         bool shares_nothing;       /* its kernel has no redirect */
         bool leaves_elsewhere;     /* its packets go by an interface without the redirect's programs */
         unsigned n_redirect_calls; /* how often the broker was asked for the redirect */
+        unsigned n_readings;       /* … and for the device */
         FakeMove moves[512];       /* what the broker was asked to move, all calls in their order */
         size_t n_moves;
         int move_error;         /* what it answers, 0: that it is done */
