@@ -151,7 +151,8 @@ struct Peer {
         Session *session;
         Session *old_session;
         bool wants_tcp; /* the next session is to have TCP candidates: what was tried last has not led to a
-                           direct path, or the peer asks for it */
+                           direct path */
+        bool needs_tcp; /* it is to have them whatever else: one without was broken off for that */
         unsigned sharing_failures; /* in a row: the broker does not share a session's sockets;
                                       peer_reconnect() gives it another chance */
 
