@@ -297,12 +297,13 @@ static void on_state(IceAgent *ice, IceState state, void *userdata)
         Session *s = userdata;
 
         log_peer_full(s->peer, LOG_DEBUG, 0, "ICE is %s.", ice_state_to_string(state));
-        /* FAILED is soft as long as the peer may send more candidates; then the timer decides. */
+        /* Without a pair FAILED is soft: more candidates may come, and checks of the peer's longer than our
+         * own last (with TCP candidates those are few). The timer decides. */
         if (s != s->peer->session && s != s->peer->old_session)
                 return; /* still in the making: whoever makes it sees the error, or the timer does */
         if (s->selected && (state == ICE_STATE_CONNECTED || state == ICE_STATE_READY))
                 try_session_revived(s);
-        if (state == ICE_STATE_FAILED && (s->selected || s->remote_ended)) {
+        if (state == ICE_STATE_FAILED && s->selected) {
                 remember_what_was_tried(s);
                 try_session_failed(s, /* answered= */ true);
         }

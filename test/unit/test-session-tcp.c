@@ -172,3 +172,20 @@ Test(session_tcp, is_second_to_udp)
         cr_assert_eq(peer_of(&w->b)->path.transport, PATH_TRANSPORT_UDP);
         world_free(w);
 }
+
+/* Its checks are over soon, but the other side's may come as long as it is patient. */
+Test(session_tcp, does_not_fail_before_its_time)
+{
+        World *w = world_without_udp(YES, YES);
+        const Session *s;
+
+        sandbox_shell("nft add rule ip block out meta l4proto tcp drop");
+        RUN_UNTIL(w->event, is_negotiating(&w->a) && is_negotiating(&w->b));
+        RUN_UNTIL(w->event, !(s = peer_of(&w->a)->session) || ice_agent_state(s->ice) == ICE_STATE_FAILED);
+        cr_assert_not_null(s);
+        cr_assert(session_is_negotiating(s));
+        cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_NEGOTIATING);
+        elapse(s->timer);
+        RUN_UNTIL(w->event, peer_of(&w->a)->state == PEER_STATE_FAILED);
+        world_free(w);
+}
