@@ -216,11 +216,13 @@ void try_path_is_dead(Peer *peer)
         peer->path_is_dead = true;
         if (!path_switch_escape(peer))
                 try_now(peer);
+        peer_update_reason(peer);
 }
 
 void try_path_is_alive(Peer *peer)
 {
         peer->path_is_dead = false;
+        peer_update_reason(peer);
 }
 
 /* The address or port that the path begins at has gone. */
