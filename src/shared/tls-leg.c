@@ -184,6 +184,16 @@ static int on_rested(sd_event_source *s, uint64_t usec, void *userdata)
         return 0;
 }
 
+/* Its timer needs a descriptor itself. */
+static int prepare_rest(TlsLeg *leg)
+{
+        int r;
+
+        r = event_arm_timer(leg->event, &leg->rest, REST, on_rested, leg, "tls-leg-rest");
+        event_disarm_timer(leg->rest);
+        return r;
+}
+
 /* Who waits in the backlog would wake us without end. */
 static void rest(TlsLeg *leg, int error)
 {
@@ -265,6 +275,9 @@ int tls_leg_new(sd_event *event, const SocketAddress *server, const char *name, 
         for (size_t i = 0; i < ELEMENTSOF(leg->listeners); i++)
                 leg->listeners[i].fd = -EBADF;
         r = tls_context_new(name, ca_file, &leg->context);
+        if (r < 0)
+                return r;
+        r = prepare_rest(leg);
         if (r < 0)
                 return r;
         r = listen_on_both(leg);
