@@ -315,6 +315,7 @@ static void go_back(Peer *peer)
         carrier_close_proxy(peer);
         if (s && s == peer->session)
                 try_session_unneeded(s);
+        peer_update_reason(peer);
 }
 
 static void act(Peer *peer, HandoverAction action)

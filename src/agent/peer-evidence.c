@@ -32,6 +32,8 @@ static PeerEvidence gather(const Peer *peer)
                 .heard = peer->signalling.peer_instance != 0,
                 .unanswered = peer->said_goodbye || peer->n_asked >= UNANSWERED_MIN,
                 .handshake_overdue = peer->handshake_overdue,
+                .direct_refused = attempts_shun(&peer->attempts, &(Path) { .kind = PATH_DIRECT },
+                                                now(CLOCK_BOOTTIME)),
                 .state = peer->state,
                 .path = peer->path.kind,
                 .path_is_tcp = path_is_tcp(&peer->path),

@@ -86,8 +86,8 @@ static const char *const explanations[_PEER_REASON_MAX] = {
                                   "is switched off or has lost its network, or something on the way has "
                                   "failed. Another path is being looked for.",
         [PEER_REASON_NO_HANDSHAKE] = "The path works, but WireGuard gets no handshake over it: does the "
-                                     "peer still have our public key, "
-                                     "and are the preshared keys the same?",
+                                     "peer still have our public key, are the preshared keys the same, or "
+                                     "does a firewall filter WireGuard?",
         [PEER_REASON_NO_REDIRECT] = "The addresses are direct, but every packet passes through icewired: "
                                     "WireGuard's port is not "
                                     "shared. See Redirect in icewirectl status for why.",
@@ -125,8 +125,12 @@ static PeerReason decide_by_path(const PeerEvidence *e)
                         return PEER_REASON_POLICY_HERE;
                 if (e->there.policy == POLICY_RELAY)
                         return PEER_REASON_POLICY_THERE;
+                if (e->direct_refused)
+                        return PEER_REASON_NO_HANDSHAKE;
                 return decide_by_network(e, PEER_REASON_NO_DIRECT_PAIR);
         case PATH_PROXIED:
+                if (e->direct_refused)
+                        return PEER_REASON_NO_HANDSHAKE;
                 return e->path_is_tcp ? decide_by_network(e, PEER_REASON_ONLY_TCP) : PEER_REASON_NO_REDIRECT;
         default:
                 return PEER_REASON_NONE;

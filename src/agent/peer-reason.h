@@ -19,6 +19,7 @@ typedef struct PeerEvidence {
         bool heard;            /* a message of the peer's has counted */
         bool unanswered;       /* it has said goodbye since, or left several questions unanswered */
         bool handshake_overdue;
+        bool direct_refused; /* a direct path was there, and WireGuard did not get through on it */
         PeerState state;
         PathKind path;
         bool path_is_tcp;

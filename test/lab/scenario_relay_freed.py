@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""a TURN server that is no longer configured is left at once and gets its allocation back, over UDP, TCP and TLS; and so
-does the last one when icewired stops, over UDP and TLS"""
+"""a TURN server that is no longer configured is left at once and gets its allocation back, over UDP, TCP and TLS
+
+The last one gets it when icewired stops, over UDP and over TLS."""
 
 from errors import LabError
 from probe import Pinger
@@ -55,4 +56,5 @@ def _expect_freed(lab, coturn, left):
         return [session for session, state in coturn.sessions().items() if state == "allocated"]
 
     lab.wait_until(lambda: len(held()) == left,
-                   lambda: f"{left} allocations are left; the server has {len(held())} of {coturn.sessions()}", timeout=30)
+                   lambda: f"{left} allocations are left; the server has {len(held())} of {coturn.sessions()}",
+                   timeout=30)

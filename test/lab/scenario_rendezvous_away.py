@@ -6,7 +6,7 @@ from errors import LabError
 from roam import WIDE, Roaming
 from topology import TUNNEL4
 
-AWAY = 15  # seconds; an hour is for test/unit/test-events.c, which has a clock of its own
+AWAY = 60  # seconds; an hour is for test/unit/test-events.c, which has a clock of its own
 
 
 def run(lab):

@@ -122,8 +122,8 @@ class Coturn:
         self.process.stop(status=None)
 
     def sessions(self):
-        """What became of each session with an allocation, as the log tells: {session: "allocated", "deleted" (the client
-        has given it back) or "closed"}."""
+        """What became of each session with an allocation, as the log tells: {session: "allocated", "deleted" (the
+        client has given it back) or "closed"}."""
         found = {}
         for line in self.process.output().splitlines():
             session = _SESSION.search(line)

@@ -19,6 +19,7 @@ class Switch:
     lost: int
     reordered: int
     seconds: float  # until both sides have the new path
+    lost_at: list  # when those were sent that are lost: seconds, as above
 
 
 def relayed_sites(lab, **options):
@@ -74,4 +75,5 @@ def _switch(lab, sites, paths, begin, timeout=60):
     seconds = time.monotonic() - started
     lab.always(lambda: True, "", AFTER)
     echoes = pinger.stop()
-    return Switch(echoes.sent, echoes.lost, echoes.reordered, seconds)
+    lost_at = [round(sent - started, 3) for n, sent in enumerate(echoes.sent_at) if n not in echoes.replied_at]
+    return Switch(echoes.sent, echoes.lost, echoes.reordered, seconds, lost_at)

@@ -35,7 +35,8 @@ class TlsServer:
         host.name_address(self.name, self.address)
         host.write(CA_FILE, self._sites.authority.certificate)
         host.write_secret(PASSWORD_FILE, self.coturn.password)
-        return {"TURNServers": self.url, "TURNUser": TURN_USER, "TURNPasswordFile": PASSWORD_FILE, "TURNCAFile": CA_FILE}
+        return {"TURNServers": self.url, "TURNUser": TURN_USER, "TURNPasswordFile": PASSWORD_FILE,
+                "TURNCAFile": CA_FILE}
 
 
 def endpoint(host, public_key):
@@ -48,8 +49,8 @@ def expect_transport(host, peer, transport):
 
 
 def prove_owner(sites, owner, other):
-    """The owner of the allocation proxies, and on the other side there is WireGuard alone: it carries on while the daemons
-    do nothing. Both are names."""
+    """The owner of the allocation proxies, and on the other side there is WireGuard alone: it carries on while the
+    daemons do nothing. Both are names."""
     own = endpoint(sites.hosts[owner], sites.keys[other].public)
     theirs = endpoint(sites.hosts[other], sites.keys[owner].public)
     if not own.startswith("127."):

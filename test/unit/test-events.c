@@ -347,6 +347,8 @@ Test(events, private_key_that_is_taken_away_is_the_reason_at_once)
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
         w->a.device->public_key = (WireguardKey) {};
+        w->a.device->peers[0].endpoint = (SocketAddress) {};
+        w->a.device->peers[0].last_handshake = 0;
         tell_link(&w->a);
         cr_assert_eq(peer_of(&w->a)->reason, PEER_REASON_NO_PRIVATE_KEY);
         world_free(w);

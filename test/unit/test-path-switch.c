@@ -210,6 +210,7 @@ Test(path_switch, a_path_that_carries_nothing_is_left_again)
         RUN_UNTIL(w->event, peer_of(proxied)->counters.paths > paths);
         cr_assert_eq(peer_of(proxied)->path.kind, PATH_DIRECT);
         RUN_UNTIL(w->event, has_gone_back(proxied));
+        cr_assert_eq(peer_of(proxied)->reason, PEER_REASON_NO_HANDSHAKE);
         sd_event_source_disable_unref(traffic.timer);
         RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
         check_traffic(w);

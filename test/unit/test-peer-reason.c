@@ -285,6 +285,13 @@ Test(peer_reason, no_handshake)
         /* The path is there without them. */
         e.has_address = e.rendezvous_up = false;
         expect(e, PEER_REASON_NO_HANDSHAKE);
+        /* It is carried by another path now. */
+        e = connected(PATH_RELAYED), e.direct_refused = true;
+        expect(e, PEER_REASON_NO_HANDSHAKE);
+        e = connected(PATH_PROXIED), e.direct_refused = true;
+        expect(e, PEER_REASON_NO_HANDSHAKE);
+        e = connected(PATH_DIRECT), e.direct_refused = true;
+        expect(e, PEER_REASON_NONE);
 }
 
 /* Whatever kind of path it is, or would rather be. */
