@@ -37,6 +37,7 @@ static PeerEvidence gather(const Peer *peer)
                 .state = peer->state,
                 .path = peer->path.kind,
                 .path_is_tcp = path_is_tcp(&peer->path),
+                .path_is_dead = peer->path_is_dead,
                 .there = peer->network,
                 .relay = relay ? relay->state : RELAY_STATE_UNKNOWN,
         };

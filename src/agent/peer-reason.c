@@ -24,6 +24,7 @@ static const char *const peer_reason_table[_PEER_REASON_MAX] = {
         [PEER_REASON_NO_PATH] = "no-path",
         [PEER_REASON_NO_DIRECT_PAIR] = "no-direct-pair",
         [PEER_REASON_ONLY_TCP] = "only-tcp",
+        [PEER_REASON_PATH_DEAD] = "path-dead",
         [PEER_REASON_NO_HANDSHAKE] = "no-handshake",
         [PEER_REASON_NO_REDIRECT] = "no-redirect",
 };
@@ -81,6 +82,9 @@ static const char *const explanations[_PEER_REASON_MAX] = {
         [PEER_REASON_ONLY_TCP] =
                 "Only TCP connects the two, which icewired has to carry: something on the way blocks UDP. "
                 "Open UDP for a better path.",
+        [PEER_REASON_PATH_DEAD] = "Nothing comes by the path any more, and no other is known yet: the peer "
+                                  "is switched off or has lost its network, or something on the way has "
+                                  "failed. Another path is being looked for.",
         [PEER_REASON_NO_HANDSHAKE] = "The path works, but WireGuard gets no handshake over it: does the "
                                      "peer still have our public key, are the preshared keys the same, or "
                                      "does a firewall filter WireGuard?",
@@ -113,6 +117,8 @@ static PeerReason decide_by_network(const PeerEvidence *e, PeerReason otherwise)
 
 static PeerReason decide_by_path(const PeerEvidence *e)
 {
+        if (e->path_is_dead)
+                return PEER_REASON_PATH_DEAD;
         switch (e->path) {
         case PATH_RELAYED:
                 if (e->here.policy == POLICY_RELAY)

@@ -67,6 +67,7 @@ typedef enum PeerReason {
         PEER_REASON_NO_DIRECT_PAIR,    /* only a relay connects the two, and we do not know why */
         PEER_REASON_ONLY_TCP,          /* only TCP connects the two, likewise */
         /* It is WireGuard, or how we get at its port */
+        PEER_REASON_PATH_DEAD,    /* the path is in use, but nothing comes by it any more */
         PEER_REASON_NO_HANDSHAKE, /* the path is good, but WireGuard's handshake is not answered over it */
         PEER_REASON_NO_REDIRECT,  /* the pair is direct, but only the proxy can carry it here */
         _PEER_REASON_MAX,
@@ -151,7 +152,8 @@ struct Peer {
         Session *session;
         Session *old_session;
         bool wants_tcp; /* the next session is to have TCP candidates: what was tried last has not led to a
-                           direct path, or the peer asks for it */
+                           direct path */
+        bool needs_tcp; /* it is to have them whatever else: one without was broken off for that */
         unsigned sharing_failures; /* in a row: the broker does not share a session's sockets;
                                       peer_reconnect() gives it another chance */
 

@@ -130,16 +130,22 @@ static void on_gathering_done(IceAgent *ice, void *userdata)
         schedule_trickle(s);
 }
 
-/* The checks over UDP lead nowhere. */
-static void consider_tcp(Session *s)
+/* Another session in its place, which has TCP candidates; where that one would have none either, this one
+ * goes on. */
+static void restart_with_tcp(Session *s)
 {
-        const Link *link = s->peer->link;
-
-        if (s->tcp || s->selected || link->manager->config->tcp != TCP_MODE_AUTO ||
-            !link_udp_is_silent(link))
+        if (s->tcp || s->selected || s->peer->policy == POLICY_RELAY ||
+            s->peer->link->manager->config->tcp != TCP_MODE_AUTO)
                 return;
         s->restart = true;
         (void) arm_timer(s, 0);
+}
+
+/* The checks over UDP lead nowhere. */
+static void consider_tcp(Session *s)
+{
+        if (link_udp_is_silent(s->peer->link))
+                restart_with_tcp(s);
 }
 
 void session_mapping_changed(Session *s)
@@ -261,6 +267,7 @@ static void remember_what_was_tried(Session *s)
                       s->remote.type != ICE_CANDIDATE_RELAY && s->local.transport == ICE_TRANSPORT_UDP;
 
         s->peer->wants_tcp = !direct && !s->tcp;
+        s->peer->needs_tcp = false;
 }
 
 static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandidate *remote, void *userdata)
@@ -290,12 +297,13 @@ static void on_state(IceAgent *ice, IceState state, void *userdata)
         Session *s = userdata;
 
         log_peer_full(s->peer, LOG_DEBUG, 0, "ICE is %s.", ice_state_to_string(state));
-        /* FAILED is soft as long as the peer may send more candidates; then the timer decides. */
+        /* Without a pair FAILED is soft: more candidates may come, and checks of the peer's longer than our
+         * own last (with TCP candidates those are few). The timer decides. */
         if (s != s->peer->session && s != s->peer->old_session)
                 return; /* still in the making: whoever makes it sees the error, or the timer does */
         if (s->selected && (state == ICE_STATE_CONNECTED || state == ICE_STATE_READY))
                 try_session_revived(s);
-        if (state == ICE_STATE_FAILED && (s->selected || s->remote_ended)) {
+        if (state == ICE_STATE_FAILED && s->selected) {
                 remember_what_was_tried(s);
                 try_session_failed(s, /* answered= */ true);
         }
@@ -438,7 +446,7 @@ static bool has_tcp_candidate(const SdpDescription *sdp)
 }
 
 /* offer: the peer's; NULL: it is ours. A path that is lost is not the time for it, since libnice takes
- * longer to settle on a pair then. */
+ * longer to settle on a pair then; unless a session without was broken off for that. */
 static bool wants_tcp(const Peer *peer, const Message *offer)
 {
         if (peer->policy == POLICY_RELAY)
@@ -449,7 +457,8 @@ static bool wants_tcp(const Peer *peer, const Message *offer)
         case TCP_MODE_NO:
                 return false;
         default:
-                return (offer ? has_tcp_candidate(&offer->sdp) : peer->wants_tcp && !peer->suspect) ||
+                return (offer ? has_tcp_candidate(&offer->sdp)
+                              : peer->needs_tcp || (peer->wants_tcp && !peer->suspect)) ||
                        link_udp_is_silent(peer->link);
         }
 }
@@ -527,7 +536,7 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
         Session *s = userdata;
 
         if (s->restart) {
-                s->peer->wants_tcp = true;
+                s->peer->needs_tcp = true;
                 try_again(s->peer);
                 return 0;
         }
@@ -574,11 +583,8 @@ static void take_candidate(Session *s, const IceCandidate *c)
 /* The peer has found out that UDP leads nowhere, which only the controlling side can act on. */
 static void consider_peers_tcp(Session *s, const SdpDescription *sdp)
 {
-        if (s->tcp || !s->controlling || s->selected || !has_tcp_candidate(sdp) ||
-            s->peer->link->manager->config->tcp != TCP_MODE_AUTO)
-                return;
-        s->restart = true;
-        (void) arm_timer(s, 0);
+        if (s->controlling && has_tcp_candidate(sdp))
+                restart_with_tcp(s);
 }
 
 static void take_candidates(Session *s, const SdpDescription *sdp)

@@ -21,12 +21,22 @@ static bool has_path(const Peer *peer)
         return peer->state == PEER_STATE_CONNECTED || peer->state == PEER_STATE_CONNECTING;
 }
 
+static bool allows_path(const Peer *peer, PathKind kind)
+{
+        return policy_allows_path(peer->policy, kind) && policy_allows_path(peer->network.policy, kind);
+}
+
+/* Of relayed paths, too, there are better ones. */
+static bool may_have_better_path(const Peer *peer)
+{
+        return allows_path(peer, PATH_DIRECT) ||
+               (peer->path.kind == PATH_RELAYED && peer->path.transport != PATH_TRANSPORT_UDP);
+}
+
 static bool wants_better_path(const Peer *peer)
 {
         return peer->state == PEER_STATE_CONNECTED && peer->path.kind != PATH_NONE &&
-               !path_is_best(&peer->path, sharing_is_on(peer->link->manager)) &&
-               policy_allows_path(peer->policy, PATH_DIRECT) &&
-               policy_allows_path(peer->network.policy, PATH_DIRECT);
+               !path_is_best(&peer->path, sharing_is_on(peer->link->manager)) && may_have_better_path(peer);
 }
 
 static bool wants_path(const Peer *peer)
@@ -206,11 +216,13 @@ void try_path_is_dead(Peer *peer)
         peer->path_is_dead = true;
         if (!path_switch_escape(peer))
                 try_now(peer);
+        peer_update_reason(peer);
 }
 
 void try_path_is_alive(Peer *peer)
 {
         peer->path_is_dead = false;
+        peer_update_reason(peer);
 }
 
 /* The address or port that the path begins at has gone. */
@@ -245,15 +257,10 @@ bool try_is_stranded(const Peer *peer)
                has_lost_its_base(peer);
 }
 
-static bool is_allowed(const Peer *peer)
-{
-        return policy_allows_path(peer->policy, peer->path.kind) &&
-               policy_allows_path(peer->network.policy, peer->path.kind);
-}
-
 AttemptsWish try_wish(const Peer *peer)
 {
-        if (try_is_stranded(peer) || peer->peer_is_stranded || has_lost_its_means(peer) || !is_allowed(peer))
+        if (try_is_stranded(peer) || peer->peer_is_stranded || has_lost_its_means(peer) ||
+            !allows_path(peer, peer->path.kind))
                 return ATTEMPTS_WISH_ANY;
         return peer->renew ? ATTEMPTS_WISH_EQUAL : ATTEMPTS_WISH_BETTER;
 }

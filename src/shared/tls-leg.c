@@ -14,6 +14,9 @@
 /* What the kernel keeps for us of what somebody here sends: more would only be late. */
 #define RECEIVE_BUFFER (256 * 1024)
 #define BACKLOG 64
+/* When no connection can be accepted (most of all, for want of a file descriptor), those who wait do so for
+ * so long. */
+#define REST (500 * USEC_PER_MSEC)
 
 typedef struct Connection {
         TlsLeg *leg;
@@ -38,6 +41,7 @@ struct TlsLeg {
         size_t n_connections;
         bool retired;
         sd_event_source *idle;
+        sd_event_source *rest; /* armed: nobody is let in until then */
 };
 
 /* ---- life ---- */
@@ -66,6 +70,7 @@ TlsLeg *tls_leg_free(TlsLeg *leg)
         while (leg->connections)
                 connection_free(leg->connections);
         event_source_disable_unref(leg->idle);
+        event_source_disable_unref(leg->rest);
         tls_context_free(leg->context);
         sd_event_unref(leg->event);
         return mfree(leg);
@@ -165,6 +170,38 @@ static bool comes_from_us(int fd)
                own_connections_find(&local, &remote, &other, 1) == 1;
 }
 
+static void set_listening(TlsLeg *leg, bool on)
+{
+        for (size_t i = 0; i < ELEMENTSOF(leg->listeners); i++)
+                if (leg->listeners[i].io)
+                        (void) sd_event_source_set_enabled(leg->listeners[i].io,
+                                                           on ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+static int on_rested(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        set_listening(userdata, true);
+        return 0;
+}
+
+/* Its timer needs a descriptor itself. */
+static int prepare_rest(TlsLeg *leg)
+{
+        int r;
+
+        r = event_arm_timer(leg->event, &leg->rest, REST, on_rested, leg, "tls-leg-rest");
+        event_disarm_timer(leg->rest);
+        return r;
+}
+
+/* Who waits in the backlog would wake us without end. */
+static void rest(TlsLeg *leg, int error)
+{
+        log_debug_errno(error, "Failed to accept a connection to our TLS leg, resting: %m");
+        if (event_arm_timer(leg->event, &leg->rest, REST, on_rested, leg, "tls-leg-rest") >= 0)
+                set_listening(leg, false);
+}
+
 static int on_listener_io(sd_event_source *s, int listener, uint32_t revents, void *userdata)
 {
         TlsLeg *leg = userdata;
@@ -172,8 +209,11 @@ static int on_listener_io(sd_event_source *s, int listener, uint32_t revents, vo
         int r;
 
         fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
+        if (fd < 0) {
+                if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+                        rest(leg, -errno);
                 return 0;
+        }
         if (!comes_from_us(fd)) {
                 log_debug("Somebody else connects to our TLS leg, ignoring.");
                 return 0;
@@ -235,6 +275,9 @@ int tls_leg_new(sd_event *event, const SocketAddress *server, const char *name, 
         for (size_t i = 0; i < ELEMENTSOF(leg->listeners); i++)
                 leg->listeners[i].fd = -EBADF;
         r = tls_context_new(name, ca_file, &leg->context);
+        if (r < 0)
+                return r;
+        r = prepare_rest(leg);
         if (r < 0)
                 return r;
         r = listen_on_both(leg);

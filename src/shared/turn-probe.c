@@ -39,6 +39,12 @@ struct TurnProbe {
         char reason[128];
 };
 
+/* libnice keeps there the key that it makes of the password. */
+static void stun_message_erase(StunMessage *m)
+{
+        erase(m, sizeof(*m));
+}
+
 TurnProbe *turn_probe_free(TurnProbe *p)
 {
         if (!p)
@@ -50,6 +56,7 @@ TurnProbe *turn_probe_free(TurnProbe *p)
         sd_event_unref(p->event);
         free(p->username);
         (void) erase_and_free_string(p->password);
+        erase(p, sizeof(*p)); /* the key is in the agent as well */
         return mfree(p);
 }
 
@@ -101,7 +108,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 
 static int start_request(TurnProbe *p)
 {
-        StunMessage message;
+        _cleanup_(stun_message_erase) StunMessage message = {};
         uint8_t *user = (uint8_t *) p->username, *password = (uint8_t *) p->password;
         StunMessage *challenge = p->challenged ? &p->challenge : NULL;
         size_t n;
@@ -182,7 +189,7 @@ static int take_error(TurnProbe *p, const StunMessage *m)
 /* 1: all is said; 0: goes on, or was no answer; or an error. */
 static int take_response(TurnProbe *p, const uint8_t *data, size_t size)
 {
-        StunMessage m;
+        _cleanup_(stun_message_erase) StunMessage m = {};
         StunValidationStatus status;
 
         status = stun_agent_validate(&p->agent, &m, data, size, /* validater= */ NULL,

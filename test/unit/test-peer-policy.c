@@ -3,6 +3,7 @@
 /* What a policy does to a peer that is connected, and to one that would like to be. No port is shared and
  * there is no relay (world.h): every path is proxied. */
 
+#include "event-util.h"
 #include "exchange.h"
 #include "peer-policy.h"
 #include "session.h"
@@ -215,6 +216,23 @@ Test(peer_policy, a_path_that_is_not_allowed_does_not_last)
         settle(w);
         cr_assert_eq(peer->path.kind, PATH_NONE);
         cr_assert_eq(last_cause(&w->a), PATH_CAUSE_POLICY);
+        world_free(w);
+}
+
+/* One relay is better than another: by UDP nothing waits for what got lost. */
+Test(peer_policy, relay_over_tcp_is_not_the_last_word)
+{
+        World *w = connected_world();
+        Peer *peer = peer_of(&w->a);
+
+        peer->policy = POLICY_RELAY;
+        peer->path.kind = PATH_RELAYED;
+        for (PathTransport t = 0; t < _PATH_TRANSPORT_MAX; t++) {
+                peer->path.transport = t;
+                try_cancel(peer);
+                try_better_later(peer);
+                cr_assert_eq(event_timer_is_armed(peer->retry_timer), t != PATH_TRANSPORT_UDP);
+        }
         world_free(w);
 }
 

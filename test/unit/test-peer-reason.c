@@ -294,6 +294,20 @@ Test(peer_reason, no_handshake)
         expect(e, PEER_REASON_NONE);
 }
 
+/* Whatever kind of path it is, or would rather be. */
+Test(peer_reason, path_dead)
+{
+        for (PathKind kind = PATH_DIRECT; kind < _PATH_KIND_MAX; kind++) {
+                PeerEvidence e = connected(kind);
+
+                e.path_is_dead = e.path_is_tcp = true;
+                e.here.policy = POLICY_RELAY;
+                expect(e, PEER_REASON_PATH_DEAD);
+                e.state = PEER_STATE_FAILED;
+                expect(e, PEER_REASON_POLICY_HERE);
+        }
+}
+
 Test(peer_reason, no_redirect)
 {
         expect(connected(PATH_PROXIED), PEER_REASON_NO_REDIRECT);

@@ -2,6 +2,7 @@
 
 /* Sessions with TCP candidates, on a host that lets no UDP through but WireGuard's own to the proxy. */
 
+#include "link-mappings.h"
 #include "session.h"
 #include "world.h"
 
@@ -66,6 +67,49 @@ Test(session_tcp, is_there_when_the_other_side_wants_it)
         world_free(w);
 }
 
+/* As if no STUN server had answered over UDP; `silent` is the caller's, who takes it away again. */
+static void udp_turns_out_silent(Side *side, Mapping *silent)
+{
+        Link *link = peer_of(side)->link;
+
+        *silent = (Mapping) { .state = MAPPING_STATE_SETTLED, .n_servers = 1 };
+        link->mappings[link->n_mappings++] = silent;
+        cr_assert(link_udp_is_silent(link));
+        session_mapping_changed(peer_of(side)->session);
+}
+
+/* What the other side has over TCP is of no use to whoever may not have any: the session goes on without. */
+Test(session_tcp, is_not_waited_for_by_who_wants_relays_only)
+{
+        World *w = world_without_udp("[Peer]\nPolicy=relay\n", YES);
+        const Session *s;
+        Mapping silent;
+
+        RUN_UNTIL(w->event, (s = peer_of(&w->a)->session) && s->remote_ended);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->session, s);
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 1);
+        /* Nor is it broken off when UDP turns out to be of no use. */
+        udp_turns_out_silent(&w->a, &silent);
+        settle(w);
+        cr_assert_eq(peer_of(&w->a)->session, s);
+        cr_assert_eq(peer_of(&w->a)->counters.sessions, 1);
+        peer_of(&w->a)->link->n_mappings--;
+        world_free(w);
+}
+
+/* Where a path is suspect the first attempt is without TCP, and what is asked for comes with the second. */
+Test(session_tcp, is_there_when_the_other_side_wants_it_for_a_suspect_path)
+{
+        World *w = world_without_udp("", YES);
+
+        RUN_UNTIL(w->event, peer_of(&w->a));
+        peer_of(&w->a)->suspect = true;
+        check_direct_over_tcp(w);
+        cr_assert_leq(peer_of(&w->a)->counters.sessions, 2);
+        world_free(w);
+}
+
 static void give_up(World *w, Side *side)
 {
         const Session *s = peer_of(side)->session;
@@ -126,5 +170,22 @@ Test(session_tcp, is_second_to_udp)
         cr_assert(peer_of(&w->a)->session->tcp);
         cr_assert_eq(peer_of(&w->a)->path.transport, PATH_TRANSPORT_UDP);
         cr_assert_eq(peer_of(&w->b)->path.transport, PATH_TRANSPORT_UDP);
+        world_free(w);
+}
+
+/* Its checks are over soon, but the other side's may come as long as it is patient. */
+Test(session_tcp, does_not_fail_before_its_time)
+{
+        World *w = world_without_udp(YES, YES);
+        const Session *s;
+
+        sandbox_shell("nft add rule ip block out meta l4proto tcp drop");
+        RUN_UNTIL(w->event, is_negotiating(&w->a) && is_negotiating(&w->b));
+        RUN_UNTIL(w->event, !(s = peer_of(&w->a)->session) || ice_agent_state(s->ice) == ICE_STATE_FAILED);
+        cr_assert_not_null(s);
+        cr_assert(session_is_negotiating(s));
+        cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_NEGOTIATING);
+        elapse(s->timer);
+        RUN_UNTIL(w->event, peer_of(&w->a)->state == PEER_STATE_FAILED);
         world_free(w);
 }

@@ -388,6 +388,27 @@ Test(session, path_lost_while_the_rendezvous_is_down_is_replaced_later)
         world_free(w);
 }
 
+/* It is still in use, but that does not make it look as if all were well. */
+Test(session, path_that_is_dead_is_named_as_such)
+{
+        World *w = world_new();
+        Peer *peer;
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        peer = peer_of(&w->a);
+        set_rendezvous_up(&w->a, false); /* so that there is no other */
+        try_path_is_dead(peer);
+        settle(w);
+        cr_assert_eq(peer->state, PEER_STATE_CONNECTED);
+        cr_assert_eq(peer->reason, PEER_REASON_PATH_DEAD);
+        try_path_is_alive(peer);
+        cr_assert_eq(peer->reason, PEER_REASON_NO_REDIRECT);
+        world_free(w);
+}
+
 Test(session, old_session_that_fails_without_a_new_one_is_replaced)
 {
         World *w = world_new();

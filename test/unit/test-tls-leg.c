@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "alloc-util.h"
@@ -477,6 +478,45 @@ Test(tls_leg, lets_nobody_else_in)
         LOOK_UNTIL(waitpid(pid, &status, WNOHANG) == pid);
         cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status %i", status);
         cr_assert_eq(outcome.n_established, 0);
+        tls_leg_free(leg);
+        server_stop(&s);
+}
+
+/* None is free below the one that was opened last. */
+static void leave_no_descriptor(int last, rlim_t *ret_before)
+{
+        struct rlimit limit;
+
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        *ret_before = limit.rlim_cur;
+        limit.rlim_cur = (rlim_t) last + 1;
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void allow_descriptors(rlim_t n)
+{
+        struct rlimit limit;
+
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        limit.rlim_cur = n;
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* Who cannot be let in for now waits, and so do we. */
+Test(tls_leg, rests_when_there_is_no_descriptor)
+{
+        Server s = server_start("good", MODE_ECHO, "127.0.0.1");
+        TlsLeg *leg = leg_to("127.0.0.1", "turn.test");
+        int fd = connect_to(leg, AF_INET);
+        unsigned n = 0;
+        rlim_t before;
+
+        leave_no_descriptor(fd, &before);
+        while (sd_event_run(event, 0) > 0)
+                cr_assert_lt(++n, 50, "it spins");
+        allow_descriptors(before);
+        exchange(fd, 1000);
+        close(fd);
         tls_leg_free(leg);
         server_stop(&s);
 }

@@ -2,10 +2,16 @@
 
 #include "turnserver.h"
 
+#include <inttypes.h>
+#include <malloc.h>
+#include <openssl/evp.h>
+
 #include "event-util.h"
 #include "fd-util.h"
 #include "string-util.h"
 #include "turn-probe.h"
+
+#define KEY_SIZE 16 /* of MD5, RFC 8489 section 9.2.2 */
 
 typedef struct Outcome {
         unsigned n;
@@ -40,6 +46,53 @@ static Outcome probe(int type, const char *server, const char *user, const char 
         run_pending(event);
         cr_assert_eq(o.n, 1);
         return o;
+}
+
+/* What STUN signs with. */
+static void make_long_term_key(uint8_t *ret)
+{
+        static const char text[] = "user:test:secret";
+        unsigned size = 0;
+
+        cr_assert_eq(EVP_Digest(text, strlen(text), ret, &size, EVP_md5(), NULL), 1);
+        cr_assert_eq(size, KEY_SIZE);
+}
+
+/* How often it is in the heap, freed or not. */
+static unsigned count_in_heap(const uint8_t *key)
+{
+        _cleanup_free_ char *maps = NULL;
+        const char *line;
+        uintptr_t start, end;
+        unsigned n = 0;
+
+        cr_assert_geq(read_full_file("/proc/self/maps", 1024 * 1024, &maps, /* ret_size= */ NULL), 0);
+        for (line = maps; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+                const char *heap = strstr(line, "[heap]"), *next = strchr(line, '\n');
+
+                if (!heap || (next && heap > next) ||
+                    sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &start, &end) != 2)
+                        continue;
+                for (const char *p = (const char *) start;
+                     (p = memmem(p, end - (uintptr_t) p, key, KEY_SIZE)) != NULL; p++)
+                        n++;
+        }
+        return n;
+}
+
+/* libnice's part of it keeps the key that it makes of the password. */
+Test(turn_probe, leaves_no_key_behind)
+{
+        uint8_t key[KEY_SIZE];
+        pid_t pid;
+
+        sandbox_enter();
+        cr_assert_eq(mallopt(M_PERTURB, 0), 1); /* which meson sets, and would hide it */
+        make_long_term_key(key);
+        pid = turnserver_start();
+        cr_assert_eq(probe(SOCK_DGRAM, TURN_ADDRESS, "user", "secret").error, 0);
+        cr_assert_eq(count_in_heap(key), 0);
+        turnserver_stop(pid);
 }
 
 Test(turn_probe, gets_an_allocation_and_gives_it_back)
