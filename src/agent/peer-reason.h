@@ -23,7 +23,7 @@ typedef struct PeerEvidence {
         PeerState state;
         PathKind path;
         bool path_is_tcp;
-        bool path_is_dead; /* nothing comes by it, and nothing has replaced it */
+        bool path_is_dead;   /* nothing comes by it, and nothing has replaced it */
         Network here, there; /* there: what the peer has told last */
         RelayState relay;    /* the best of our TURN servers' */
 } PeerEvidence;
