@@ -58,7 +58,7 @@ LENIENT = ("none", "full-cone", "address-restricted")
 NO_UDP = ("udp-blocked", "tcp-443")
 
 # Pairs that first get a worse path, and the better one when they look for it next, which is not waited for here: TCP
-# between the two (RFC 6544) after 10 s or more, which the scenario relay_to_tcp shows.
+# between the two (RFC 6544) after 10 s or more.
 AT_FIRST = {("none", "udp-blocked"): "relayed"}
 
 
