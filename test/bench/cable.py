@@ -82,9 +82,12 @@ class Cable:
             for host in self.hosts:
                 host.ctl("reload")
             self._wait_in_force(redirect)
+        before = [self._paths(host) for host in self.hosts]
         self.a.ctl("reconnect")
-        for host in self.hosts:
+        for host, paths in zip(self.hosts, before):
+            self.lab.wait_until(lambda h=host, n=paths: self._paths(h) > n, f"{host.name}: another path is in use")
             self.lab.wait_until(lambda h=host: self._shares(h), f"{host.name}: a socket shares WireGuard's port")
+            self.lab.wait_until(lambda h=host: not self._moves(h), f"{host.name}: the switch of paths is over")
 
     def _wait_in_force(self, redirect):
         for host in self.hosts:
@@ -108,12 +111,24 @@ class Cable:
             if found != (PROGRAMS if attached else []):
                 raise LabError(f"{host.name}: the programs at eth0 are {found}")
 
-    def _shares(self, host):
-        program = self._bpftool(host, "prog", "show", "id", str(self._attached(host)["icewire_egress"]["prog_id"]))
+    def _entries(self, host, program, name):
+        """How many a map of the host's program has."""
+        program = self._bpftool(host, "prog", "show", "id", str(self._attached(host)[program]["prog_id"]))
         for i in program["map_ids"]:
-            if self._bpftool(host, "map", "show", "id", str(i))["name"] == "redirect_sockets"[:NAME_MAX]:
-                return len(self._bpftool(host, "map", "dump", "id", str(i))) > 0
-        raise LabError(f"{host.name}: the programs have no map of sockets")
+            if self._bpftool(host, "map", "show", "id", str(i))["name"] == name[:NAME_MAX]:
+                return len(self._bpftool(host, "map", "dump", "id", str(i)))
+        raise LabError(f"{host.name}: no map {name}")
+
+    @staticmethod
+    def _paths(host):
+        return min(peer["counters"]["paths"] for peer in host.peers())
+
+    def _shares(self, host):
+        return self._entries(host, "icewire_egress", "redirect_sockets") > 0
+
+    def _moves(self, host):
+        """A switch of paths is not over: the programs look at more packets than in all the time that follows."""
+        return self._entries(host, "icewire_ingress", "redirect_moves") > 0
 
     def hooks(self):
         """IDs of the links that attach a's program on the way out, and b's on the way in."""
