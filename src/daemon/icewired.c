@@ -14,7 +14,7 @@
 #include "config-meson.h"
 #include "daemon.h"
 #include "event-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "string-util.h"
 #include "varlink-agent.h"
 #include "varlink-broker.h"
@@ -70,9 +70,9 @@ static int refuse_root(void)
 {
         if (geteuid() != 0)
                 return 0;
-        return log_error_errno(EPERM, "icewired must not run as root: start it as the user " ICEWIRE_USER
-                                      " (systemctl start icewired), "
-                                      "the privileged part is icewire-broker.");
+        return log_event(LOG_ERR, EPERM, LOG_EVENT_START_FAILED, (),
+                         "icewired must not run as root: start it as the user " ICEWIRE_USER
+                         " (systemctl start icewired), the privileged part is icewire-broker.");
 }
 
 /* Each negotiation takes some sockets. We never select(2), so there is no reason for the low limit. */
@@ -168,7 +168,7 @@ static int on_terminate(sd_event_source *s, const struct signalfd_siginfo *info,
 
         if (d->manager->on_stopped)
                 return sd_event_exit(d->event, 0);
-        log_info("Stopping; paths stay as they are.");
+        log_event(LOG_INFO, 0, LOG_EVENT_STOPPING, (), "Stopping; paths stay as they are.");
         (void) sd_notify(/* unset_environment= */ false, "STOPPING=1");
         manager_stop(d->manager, on_stopped);
         return 0;
@@ -280,6 +280,8 @@ static int start(Daemon *d)
         set_up_logind(d);
         (void) sd_notify(/* unset_environment= */ false, "READY=1\nSTATUS=Started");
         schedule_status(d);
+        log_event(LOG_INFO, 0, LOG_EVENT_STARTED, (LOG_FIELD("ICEWIRE_VERSION=" PROJECT_VERSION)),
+                  "icewired " PROJECT_VERSION " is ready.");
         return 0;
 }
 
