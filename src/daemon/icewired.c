@@ -14,6 +14,7 @@
 #include "config-meson.h"
 #include "daemon.h"
 #include "event-util.h"
+#include "host-network.h"
 #include "log-event.h"
 #include "string-util.h"
 #include "varlink-agent.h"
