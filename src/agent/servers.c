@@ -84,7 +84,8 @@ static void on_resolved(int error, const SocketAddress *addresses, size_t n, voi
         if (error < 0)
                 log_event(LOG_WARNING, error, LOG_EVENT_SERVER_UNKNOWN,
                           (LOG_FIELD("ICEWIRE_SERVER=%s", lookup->server->host),
-                           LOG_FIELD("ICEWIRE_SERVER_KIND=%s", ice_server_kind_to_string(lookup->server->kind))),
+                           LOG_FIELD("ICEWIRE_SERVER_KIND=%s",
+                                     ice_server_kind_to_string(lookup->server->kind))),
                           "Failed to resolve the %s server %s, ignoring: %m",
                           ice_server_kind_to_string(lookup->server->kind), lookup->server->host);
         if (error < 0)
