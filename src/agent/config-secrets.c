@@ -7,7 +7,7 @@
 
 #include "alloc-util.h"
 #include "fd-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "string-util.h"
 
 #define SECRET_MAX 4096
@@ -71,7 +71,9 @@ static int load_credential(const char *name, char **ret, unsigned *n_problems)
                 return r;
         if (r < 0) {
                 (*n_problems)++;
-                log_warning_errno(r, "Failed to read the credential %s, ignoring: %m", name);
+                log_event(LOG_WARNING, r, LOG_EVENT_SECRET_PROBLEM,
+                          (LOG_FIELD("ICEWIRE_CREDENTIAL=%s", name)),
+                          "Failed to read the credential %s, ignoring: %m", name);
                 return 0;
         }
         return 1;
@@ -86,16 +88,22 @@ static int load_secret_file(const SecretSource *source, char **ret, unsigned *n_
                 return 0;
         if (stat(source->path, &st) >= 0 && (st.st_mode & S_IRWXO)) {
                 (*n_problems)++;
-                log_warning("%s:%u: Everybody on this host may read or write the secret in %s: chmod o= it.",
-                            source->file, source->line, source->path);
+                log_event(LOG_WARNING, 0, LOG_EVENT_SECRET_PROBLEM,
+                          (LOG_FIELD("CONFIG_FILE=%s", source->file),
+                           LOG_FIELD("CONFIG_LINE=%u", source->line)),
+                          "%s:%u: Everybody on this host may read or write the secret in %s: chmod o= it.",
+                          source->file, source->line, source->path);
         }
         r = read_secret(source->path, ret);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
                 (*n_problems)++;
-                log_warning_errno(r, "%s:%u: Failed to read the secret in %s, going without: %m",
-                                  source->file, source->line, source->path);
+                log_event(LOG_WARNING, r, LOG_EVENT_SECRET_PROBLEM,
+                          (LOG_FIELD("CONFIG_FILE=%s", source->file),
+                           LOG_FIELD("CONFIG_LINE=%u", source->line)),
+                          "%s:%u: Failed to read the secret in %s, going without: %m", source->file,
+                          source->line, source->path);
         }
         return 0;
 }

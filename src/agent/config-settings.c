@@ -30,8 +30,8 @@ static void bad_value(Context *c, const char *value, const char *expected)
         _cleanup_free_ char *escaped = cescape(value, strlen(value));
 
         c->loader->n_problems++;
-        log_warning("%s:%u: [%s] %s=: \"%s\" is not %s, ignoring.", c->file, c->line, c->section, c->key,
-                    strna(escaped), expected);
+        log_config_problem(c->file, c->line, "%s:%u: [%s] %s=: \"%s\" is not %s, ignoring.", c->file,
+                           c->line, c->section, c->key, strna(escaped), expected);
 }
 
 static void bad_form(Context *c, const char *value)
@@ -276,7 +276,8 @@ static void peer_section_is_bad(Context *c, PeerSection *section, const char *wh
 {
         section->bad = true;
         c->loader->n_problems++;
-        log_warning("%s:%u: [Peer] PublicKey=: %s, ignoring the section.", c->file, c->line, why);
+        log_config_problem(c->file, c->line, "%s:%u: [Peer] PublicKey=: %s, ignoring the section.", c->file,
+                           c->line, why);
 }
 
 /* What is meant for one peer must not hit another one, or all. */
@@ -371,10 +372,12 @@ static void unknown_setting(Context *c)
 
         c->loader->n_problems++;
         if (isempty(c->section))
-                log_warning("%s:%u: %s= is in no section, ignoring.", c->file, c->line, strna(key));
+                log_config_problem(c->file, c->line, "%s:%u: %s= is in no section, ignoring.", c->file,
+                                   c->line, strna(key));
         else
-                log_warning("%s:%u: Unknown %s [%s] %s=, ignoring.", c->file, c->line,
-                            is_section(c->section) ? "setting" : "section in", strna(section), strna(key));
+                log_config_problem(c->file, c->line, "%s:%u: Unknown %s [%s] %s=, ignoring.", c->file,
+                                   c->line, is_section(c->section) ? "setting" : "section in",
+                                   strna(section), strna(key));
 }
 
 /* What may be a PublicKey= misspelt must not make the section that of all peers. */
@@ -417,9 +420,9 @@ static void on_problem(const char *file, unsigned line, const char *message, voi
 
         loader->n_problems++;
         if (line > 0)
-                log_warning("%s:%u: %s, ignoring the line.", file, line, message);
+                log_config_problem(file, line, "%s:%u: %s, ignoring the line.", file, line, message);
         else
-                log_warning("%s: %s, ignoring.", file, message);
+                log_config_problem(file, line, "%s: %s, ignoring.", file, message);
 }
 
 const ConfCallbacks config_callbacks = {

@@ -3,6 +3,7 @@
 
 #include "conf-file.h"
 #include "config-secrets.h"
+#include "log-event.h"
 
 /* The settings that there are, and what an assignment to each does. icewire.conf(5) and units/icewire.conf
  * have the same ones, in the same words; a test compares the three. */
@@ -29,6 +30,12 @@ typedef struct ConfigLoader {
         PeerSections peers;
         unsigned n_problems;
 } ConfigLoader;
+
+/* Logs what is wrong at a line of a file; 0: no line in particular. */
+#define log_config_problem(file, line, ...)                                                                 \
+        ((void) log_event(LOG_WARNING, 0, LOG_EVENT_CONFIGURATION_PROBLEM,                                  \
+                          (LOG_FIELD("CONFIG_FILE=%s", file), LOG_FIELD("CONFIG_LINE=%u", line)),           \
+                          __VA_ARGS__))
 
 /* For conf_load() and conf_parse(); userdata is the loader. What is wrong is logged and counted. */
 extern const ConfCallbacks config_callbacks;

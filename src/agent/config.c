@@ -106,8 +106,11 @@ static void drop_relays_without_credentials(ConfigLoader *loader)
         if (config->n_ice_servers == n)
                 return;
         loader->n_problems++;
-        log_warning("%s:%u: [ICE] TURNServers=: there is no %s, going without relays.",
-                    loader->turn_servers.file, loader->turn_servers.line, missing);
+        log_event(LOG_WARNING, 0, LOG_EVENT_SECRET_PROBLEM,
+                  (LOG_FIELD("CONFIG_FILE=%s", loader->turn_servers.file),
+                   LOG_FIELD("CONFIG_LINE=%u", loader->turn_servers.line)),
+                  "%s:%u: [ICE] TURNServers=: there is no %s, going without relays.",
+                  loader->turn_servers.file, loader->turn_servers.line, missing);
 }
 
 static int config_new(Config **ret)

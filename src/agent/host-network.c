@@ -4,7 +4,7 @@
 
 #include "event-util.h"
 #include "link-mappings.h"
-#include "log.h"
+#include "log-event.h"
 #include "sharing.h"
 #include "try.h"
 
@@ -152,7 +152,7 @@ void manager_resumed(Manager *m)
 {
         Link *link, *next;
 
-        log_info("The host has slept; every path is verified.");
+        log_event(LOG_INFO, 0, LOG_EVENT_HOST_RESUMED, (), "The host has slept; every path is verified.");
         HASH_ITER(hh, m->links, link, next)
         link_mappings_ask(link);
         doubt_everything(m, "the host has slept, connecting anew");

@@ -10,7 +10,7 @@
 #include "host-network.h"
 #include "link-mappings.h"
 #include "link-probes.h"
-#include "log.h"
+#include "log-event.h"
 #include "peer-policy.h"
 #include "relays.h"
 #include "servers.h"
@@ -192,7 +192,8 @@ static void on_link_changed(Broker *b, const WireguardDevice *device, void *user
                         log_error_errno(r, "%s: Failed to take the link: %m", device->name);
                         return;
                 }
-                log_info("%s: Looking after this link.", device->name);
+                log_event(LOG_INFO, 0, LOG_EVENT_LINK_APPEARED, (LOG_FIELD("ICEWIRE_LINK=%s", device->name)),
+                          "%s: Looking after this link.", device->name);
         }
         r = link_observe(link, device);
         if (r < 0)
@@ -206,7 +207,8 @@ static void on_link_removed(Broker *b, const char *name, void *userdata)
         forget_ignored(userdata, name);
         if (!link)
                 return;
-        log_info("%s: The link is gone.", name);
+        log_event(LOG_INFO, 0, LOG_EVENT_LINK_GONE, (LOG_FIELD("ICEWIRE_LINK=%s", name)),
+                  "%s: The link is gone.", name);
         link_free(link);
 }
 
@@ -226,6 +228,7 @@ static void on_broker_ready(Broker *b, void *userdata)
         if (!link->present)
                 link_free(link);
         m->broker_ready = true;
+        log_event(LOG_INFO, 0, LOG_EVENT_BROKER_READY, (), "icewire-broker has told of all links.");
         sharing_update(m);
         manager_for_each_peer(m, start_peer);
 }
@@ -235,7 +238,8 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
         Manager *m = userdata;
         Link *link, *next;
 
-        log_warning_errno(error, "Lost icewire-broker, paths stay as they are: %m");
+        log_event(LOG_WARNING, error, LOG_EVENT_BROKER_LOST, (),
+                  "Lost icewire-broker, paths stay as they are: %m");
         m->broker_ready = false;
         sharing_lost(m);
         HASH_ITER(hh, m->links, link, next)

@@ -6,7 +6,7 @@
 
 #include "carrier.h"
 #include "event-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "relays.h"
 #include "session.h"
 #include "sharing.h"
@@ -82,8 +82,12 @@ static void on_resolved(int error, const SocketAddress *addresses, size_t n, voi
 
         lookup->query = NULL;
         if (error < 0)
-                log_warning_errno(error, "Failed to resolve the %s server %s, ignoring: %m",
-                                  ice_server_kind_to_string(lookup->server->kind), lookup->server->host);
+                log_event(LOG_WARNING, error, LOG_EVENT_SERVER_UNKNOWN,
+                          (LOG_FIELD("ICEWIRE_SERVER=%s", lookup->server->host),
+                           LOG_FIELD("ICEWIRE_SERVER_KIND=%s",
+                                     ice_server_kind_to_string(lookup->server->kind))),
+                          "Failed to resolve the %s server %s, ignoring: %m",
+                          ice_server_kind_to_string(lookup->server->kind), lookup->server->host);
         if (error < 0)
                 relays_unresolved(m, lookup->server, error);
         for (size_t i = 0; i < n && i < ADDRESSES_PER_SERVER_MAX; i++)

@@ -15,7 +15,7 @@
 #include "daemon.h"
 #include "event-util.h"
 #include "host-network.h"
-#include "log.h"
+#include "log-event.h"
 #include "string-util.h"
 #include "varlink-agent.h"
 #include "varlink-broker.h"
@@ -71,9 +71,9 @@ static int refuse_root(void)
 {
         if (geteuid() != 0)
                 return 0;
-        return log_error_errno(EPERM, "icewired must not run as root: start it as the user " ICEWIRE_USER
-                                      " (systemctl start icewired), "
-                                      "the privileged part is icewire-broker.");
+        return log_event(LOG_ERR, EPERM, LOG_EVENT_START_FAILED, (),
+                         "icewired must not run as root: start it as the user " ICEWIRE_USER
+                         " (systemctl start icewired), the privileged part is icewire-broker.");
 }
 
 /* Each negotiation takes some sockets. We never select(2), so there is no reason for the low limit. */
@@ -123,37 +123,15 @@ static void schedule_status(Daemon *d)
                 log_warning_errno(r, "Failed to schedule the status, ignoring: %m");
 }
 
-static void on_link_changed(Manager *m, Link *link, bool removed, void *userdata)
+static void on_link_changed(Link *link, bool removed, void *userdata)
 {
-        Daemon *d = userdata;
-
-        schedule_status(d);
-        if (d->varlink)
-                agent_varlink_link_changed(d->varlink, link, removed);
+        schedule_status(userdata);
 }
 
-static void on_peer_changed(Manager *m, Peer *peer, bool removed, void *userdata)
+static void on_peer_changed(Peer *peer, bool removed, void *userdata)
 {
-        Daemon *d = userdata;
-
-        schedule_status(d);
-        if (d->varlink)
-                agent_varlink_peer_changed(d->varlink, peer, removed);
+        schedule_status(userdata);
 }
-
-static void on_rendezvous_changed(Manager *m, Rendezvous *r, void *userdata)
-{
-        Daemon *d = userdata;
-
-        if (d->varlink)
-                agent_varlink_rendezvous_changed(d->varlink, r, /* removed= */ false);
-}
-
-static const ManagerCallbacks manager_callbacks = {
-        .link_changed = on_link_changed,
-        .peer_changed = on_peer_changed,
-        .rendezvous_changed = on_rendezvous_changed,
-};
 
 static void on_stopped(Manager *m, void *userdata)
 {
@@ -169,7 +147,7 @@ static int on_terminate(sd_event_source *s, const struct signalfd_siginfo *info,
 
         if (d->manager->on_stopped)
                 return sd_event_exit(d->event, 0);
-        log_info("Stopping; paths stay as they are.");
+        log_event(LOG_INFO, 0, LOG_EVENT_STOPPING, (), "Stopping; paths stay as they are.");
         (void) sd_notify(/* unset_environment= */ false, "STOPPING=1");
         manager_stop(d->manager, on_stopped);
         return 0;
@@ -224,8 +202,22 @@ static int set_up_manager(Daemon *d)
         if (r < 0)
                 return log_error_errno(r, "Failed to make the model: %m");
         TAKE_PTR(config);
-        d->manager->callbacks = &manager_callbacks;
-        d->manager->userdata = d;
+        return 0;
+}
+
+static int set_up_verbs(Daemon *d)
+{
+        int r;
+
+        r = verbs_new(d->event, d->manager, daemon_reload, d, &d->verbs);
+        if (r < 0)
+                return log_error_errno(r, "Failed to make ready for the APIs: %m");
+        d->listener = (VerbsListener) {
+                .link_changed = on_link_changed,
+                .peer_changed = on_peer_changed,
+                .userdata = d,
+        };
+        verbs_add_listener(d->verbs, &d->listener);
         return 0;
 }
 
@@ -245,7 +237,7 @@ static int set_up_varlink(Daemon *d)
 {
         int r;
 
-        r = agent_varlink_new(d->event, d->manager, d->varlink_path, daemon_reload, d, &d->varlink);
+        r = agent_varlink_new(d->event, d->verbs, d->varlink_path, &d->varlink);
         if (r < 0)
                 return log_error_errno(r, "Failed to listen at %s: %m", d->varlink_path);
         return 0;
@@ -281,6 +273,8 @@ static int start(Daemon *d)
         set_up_logind(d);
         (void) sd_notify(/* unset_environment= */ false, "READY=1\nSTATUS=Started");
         schedule_status(d);
+        log_event(LOG_INFO, 0, LOG_EVENT_STARTED, (LOG_FIELD("ICEWIRE_VERSION=" PROJECT_VERSION)),
+                  "icewired " PROJECT_VERSION " is ready.");
         return 0;
 }
 
@@ -288,8 +282,9 @@ static void daemon_done(Daemon *d)
 {
         d->logind = logind_free(d->logind);
         d->varlink = agent_varlink_free(d->varlink);
-        if (d->manager)
-                d->manager->callbacks = NULL;
+        if (d->verbs)
+                verbs_remove_listener(d->verbs, &d->listener);
+        d->verbs = verbs_free(d->verbs);
         d->manager = manager_free(d->manager);
         d->rendezvous_config = config_free(d->rendezvous_config);
         d->status = sd_event_source_disable_unref(d->status);
@@ -308,6 +303,9 @@ static int run(Daemon *d)
         if (r < 0)
                 return r;
         r = set_up_manager(d);
+        if (r < 0)
+                return r;
+        r = set_up_verbs(d);
         if (r < 0)
                 return r;
         r = set_up_broker(d);

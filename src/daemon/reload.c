@@ -5,7 +5,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "daemon.h"
-#include "log.h"
+#include "log-event.h"
 #include "rendezvous-mqtt.h"
 #include "rendezvous-multicast.h"
 #include "string-util.h"
@@ -22,9 +22,12 @@ static void add_rendezvous(Daemon *d, const char *what, int error, Rendezvous *r
         if (error >= 0)
                 error = manager_add_rendezvous(d->manager, r);
         if (error < 0)
-                log_error_errno(error, "Failed to set up the rendezvous %s, going without: %m", what);
-        else if (d->varlink)
-                agent_varlink_rendezvous_changed(d->varlink, r, /* removed= */ false);
+                log_event(LOG_ERR, error, LOG_EVENT_RENDEZVOUS_DOWN,
+                          (LOG_FIELD("ICEWIRE_RENDEZVOUS=%s", what),
+                           LOG_FIELD("ICEWIRE_ERROR=%s", strerror(-error))),
+                          "Failed to set up the rendezvous %s, going without: %m", what);
+        else if (d->verbs)
+                verbs_tell_rendezvous(d->verbs, r, /* removed= */ false);
 }
 
 static void add_mqtt(Daemon *d, const MqttServerConfig *server)
@@ -54,8 +57,8 @@ static void remove_all_rendezvous(Daemon *d)
         while (m->n_rendezvous > 0) {
                 Rendezvous *last = m->rendezvous[m->n_rendezvous - 1];
 
-                if (d->varlink)
-                        agent_varlink_rendezvous_changed(d->varlink, last, /* removed= */ true);
+                if (d->verbs)
+                        verbs_tell_rendezvous(d->verbs, last, /* removed= */ true);
                 manager_remove_rendezvous(m, last);
         }
 }
@@ -103,12 +106,16 @@ int daemon_reload(void *userdata, unsigned *ret_n_problems, char **ret_message)
 
         (void) sd_notifyf(/* unset_environment= */ false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
                           now(CLOCK_MONOTONIC));
-        log_info("Reading the configuration again.");
         r = load(d, ret_n_problems);
         if (r < 0) {
-                log_error_errno(r, "Failed to read the configuration, keeping the one before: %m");
+                log_event(LOG_ERR, r, LOG_EVENT_RELOAD_FAILED, (),
+                          "Failed to read the configuration, keeping the one before: %m");
                 *ret_message = asprintf_safe("The configuration cannot be read: %s", strerror(-r));
-        }
+        } else
+                log_event(*ret_n_problems > 0 ? LOG_WARNING : LOG_INFO, 0, LOG_EVENT_RELOADED,
+                          (LOG_FIELD("ICEWIRE_PROBLEMS=%u", *ret_n_problems)),
+                          "The configuration was read again%s.",
+                          *ret_n_problems > 0 ? ", and what makes no sense was skipped" : "");
         (void) sd_notify(/* unset_environment= */ false, "READY=1");
         return r;
 }
