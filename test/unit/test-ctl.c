@@ -1,36 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <criterion/criterion.h>
+#include <locale.h>
 
-#include "ctl-diagnose.h"
 #include "ctl-history.h"
+#include "ctl-mapping.h"
 #include "ctl-peers.h"
 #include "ctl-util.h"
 #include "string-util.h"
 
-static void expect_escaped(const char *s, const char *expected)
+static void use_utf8(void)
 {
-        _cleanup_free_ char *escaped = terminal_escape(s);
-
-        cr_assert_str_eq(escaped, expected);
+        cr_assert_not_null(setlocale(LC_CTYPE, "C.UTF-8"));
 }
 
-Test(ctl, terminal_escape)
-{
-        expect_escaped("plain text: 1 → 2, ü", "plain text: 1 → 2, ü");
-        expect_escaped("\033[31mred\a\n", "\\x1b[31mred\\x07\\x0a");
-        expect_escaped("\x7f", "\\x7f");
-        expect_escaped("\xc2\x9b"
-                       "31m",
-                       "\\xc2\\x9b31m"); /* CSI as a C1 control */
-        expect_escaped("a\xe2\x80\xae"
-                       "b",
-                       "a\\xe2\\x80\\xaeb");                                 /* right-to-left override */
-        expect_escaped("\xff\xc3", "\\xff\\xc3");                            /* not UTF-8, cut short */
-        expect_escaped("\xc0\xaf\xed\xa0\x80", "\\xc0\\xaf\\xed\\xa0\\x80"); /* overlong, surrogate */
-        expect_escaped("\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80");
-        expect_escaped("", "");
-}
+TestSuite(ctl, .init = use_utf8);
 
 static void expect_size(uint64_t bytes, const char *expected)
 {
