@@ -379,9 +379,9 @@ static const char *explain_error(int error)
         }
 }
 
-static int server_build_json(const MappingServer *server, sd_json_variant **ret)
+static int server_build_json(const MappingServer *server, bool asking, sd_json_variant **ret)
 {
-        const char *error = explain_error(server->error);
+        const char *error = asking && server->error == -EINPROGRESS ? NULL : explain_error(server->error);
         bool answered = socket_address_is_set(&server->mapped) && server->error == 0;
 
         return sd_json_buildo(
@@ -393,7 +393,7 @@ static int server_build_json(const MappingServer *server, sd_json_variant **ret)
                 SD_JSON_BUILD_PAIR_CONDITION(error != NULL, "error", SD_JSON_BUILD_STRING(error)));
 }
 
-int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant **ret)
+int mapping_build_json(const Mapping *mapping, const char *link, bool asking, sd_json_variant **ret)
 {
         _cleanup_(json_array_done) JsonArray array = {};
         _cleanup_json_ sd_json_variant *servers = NULL;
@@ -404,7 +404,7 @@ int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant
         for (size_t i = 0; i < mapping->n_servers; i++) {
                 sd_json_variant *item = NULL;
 
-                r = server_build_json(&mapping->servers[i], &item);
+                r = server_build_json(&mapping->servers[i], asking, &item);
                 if (r < 0)
                         return r;
                 r = json_array_add(&array, item);

@@ -20,8 +20,8 @@ int peer_history_build_json(const Peer *peer, sd_json_variant **ret);
 /* Type Rendezvous. */
 int rendezvous_build_json(const Rendezvous *r, sd_json_variant **ret);
 
-/* Type Mapping. link: NULL for icewired's own port. */
-int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant **ret);
+/* Type Mapping. link: NULL for icewired's own port. asking: who has not answered is still waited for. */
+int mapping_build_json(const Mapping *mapping, const char *link, bool asking, sd_json_variant **ret);
 
 /* The reply of Describe. */
 int manager_build_json(const Manager *m, sd_json_variant **ret);
