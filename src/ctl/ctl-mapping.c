@@ -104,6 +104,15 @@ char *ctl_mapping_advice(const CtlMapping *m)
         return NULL;
 }
 
+/* Some server has neither answered nor had its time. */
+static bool is_asking(const CtlMapping *m)
+{
+        for (size_t i = 0; i < m->n_servers; i++)
+                if (!m->servers[i].mapped && !m->servers[i].error)
+                        return true;
+        return false;
+}
+
 CtlReach ctl_mapping_reach(const CtlMapping *m)
 {
         if (streq(m->kind, "none"))
@@ -114,7 +123,7 @@ CtlReach ctl_mapping_reach(const CtlMapping *m)
                 return CTL_REACH_MAYBE;
         if (streq(m->kind, "varies"))
                 return CTL_REACH_HARDLY;
-        if (m->error)
+        if (m->error || is_asking(m))
                 return CTL_REACH_UNKNOWN;
         return m->n_servers > 0 ? CTL_REACH_NO : CTL_REACH_LAN;
 }
@@ -152,6 +161,6 @@ char *ctl_mapping_explain(const CtlMapping *m)
         case CTL_REACH_LAN:
                 return strdup("and no STUN server is there to ask about the rest");
         default:
-                return asprintf_safe("(%s)", m->error ?: "nobody was asked yet");
+                return asprintf_safe("(%s)", m->error ?: "nobody has answered yet");
         }
 }

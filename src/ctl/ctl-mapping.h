@@ -37,7 +37,7 @@ char *ctl_mapping_advice(const CtlMapping *mapping);
 
 /* Can peers reach the port that a mapping is about? The better, the later. */
 typedef enum CtlReach {
-        CTL_REACH_UNKNOWN, /* nobody was asked */
+        CTL_REACH_UNKNOWN, /* nobody could be asked, or has answered yet */
         CTL_REACH_NO,      /* no server answers */
         CTL_REACH_HARDLY,  /* the NAT shows each server another address or port */
         CTL_REACH_LAN,     /* there is no server to ask: nobody knows what is beyond */

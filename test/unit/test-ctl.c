@@ -307,3 +307,49 @@ Test(ctl, advice_about_mappings)
                         cr_assert_not_null(startswith(advice, cases[i].advice), "%zu: %s", i, advice);
         }
 }
+
+static CtlStunServer no_answer = { .address = "192.0.2.1:3478", .error = "no answer" },
+                     asked = { .address = "192.0.2.1:3478" };
+
+Test(ctl, who_can_reach_a_mapping)
+{
+        static const struct {
+                CtlMapping mapping;
+                CtlReach reach;
+                const char *explained;
+        } cases[] = {
+                { { .kind = "none", .mapped = "b:2" }, CTL_REACH_YES, "at b:2" },
+                { { .kind = "endpoint_independent", .mapped = "b:2" },
+                  CTL_REACH_NAT,
+                  "at b:2 through a NAT" },
+                { { .kind = "single", .mapped = "b:2" },
+                  CTL_REACH_MAYBE,
+                  "at b:2: one STUN server has seen us there" },
+                { { .kind = "varies", .mapped = "b:2" },
+                  CTL_REACH_HARDLY,
+                  "behind a NAT that changes ports" },
+                { { .kind = "unknown", .servers = &no_answer, .n_servers = 1 },
+                  CTL_REACH_NO,
+                  "since no STUN server answers" },
+                { { .kind = "unknown", .servers = &asked, .n_servers = 1 },
+                  CTL_REACH_UNKNOWN,
+                  "(nobody has answered yet)" },
+                { { .kind = "unknown", .error = "the ports are not shared" },
+                  CTL_REACH_UNKNOWN,
+                  "(the ports are not shared)" },
+                { { .kind = "unknown" },
+                  CTL_REACH_LAN,
+                  "and no STUN server is there to ask about the rest" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *explained = NULL;
+                CtlMapping m = cases[i].mapping;
+
+                m.local = "a:1";
+                explained = ctl_mapping_explain(&m);
+                cr_assert_eq(ctl_mapping_reach(&m), cases[i].reach, "%zu", i);
+                cr_assert_str_eq(explained, cases[i].explained);
+                cr_assert_not_null(ctl_reach_to_string(cases[i].reach));
+        }
+}
