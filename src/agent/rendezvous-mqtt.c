@@ -370,6 +370,7 @@ static void mqtt_try_next_address(RendezvousMqtt *rm)
         };
         int r;
 
+        rendezvous_is_active(&rm->rendezvous);
         r = mqtt_connect(rm->event, &parameters, &mqtt_callbacks, rm, &rm->mqtt);
         if (r < 0) {
                 mqtt_give_up_start(rm, r);
@@ -415,6 +416,7 @@ static int mqtt_begin(RendezvousMqtt *rm)
 {
         int r;
 
+        rendezvous_is_active(&rm->rendezvous);
         r = resolver_query(rm->resolver, rm->server->host, rm->server->port, on_resolved, rm, &rm->query);
         if (r < 0)
                 mqtt_schedule_retry(rm);
@@ -473,6 +475,7 @@ static const RendezvousOps rendezvous_mqtt_ops = {
         .renew = rendezvous_mqtt_renew,
         .free = rendezvous_mqtt_free,
         .uses_tcp = true,
+        .connects = true,
 };
 
 static char *server_name(const MqttServerConfig *server)

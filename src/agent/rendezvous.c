@@ -26,6 +26,12 @@ void rendezvous_init(Rendezvous *r, const RendezvousOps *ops, const RendezvousCa
         r->callbacks = callbacks;
         r->userdata = userdata;
         r->state = RENDEZVOUS_STATE_CONNECTING;
+        rendezvous_is_active(r);
+}
+
+void rendezvous_is_active(Rendezvous *r)
+{
+        r->active = now(CLOCK_MONOTONIC);
 }
 
 /* A server that cannot be reached needs somebody; a host without a LAN does not. */
@@ -38,7 +44,7 @@ static void log_state(const Rendezvous *r)
 
         if (r->state == RENDEZVOUS_STATE_CONNECTING)
                 return;
-        log_event(r->error && r->ops->uses_tcp ? LOG_WARNING : LOG_INFO, 0,
+        log_event(r->error && r->ops->connects ? LOG_WARNING : LOG_INFO, 0,
                   r->error && r->state == RENDEZVOUS_STATE_UP ? LOG_EVENT_RENDEZVOUS_LIMITED
                                                               : events[r->state],
                   (LOG_FIELD("ICEWIRE_RENDEZVOUS=%s", r->name),
@@ -48,6 +54,7 @@ static void log_state(const Rendezvous *r)
 
 void rendezvous_set_state(Rendezvous *r, RendezvousState state, const char *error)
 {
+        rendezvous_is_active(r);
         if (r->state == state && streq_ptr(r->error, error))
                 return;
         r->state = state;

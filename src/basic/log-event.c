@@ -13,6 +13,7 @@ static const struct {
         [LOG_EVENT_STARTED] = EVENT("started", "c14d637fdfce3d3a8dff9ae177ab9ee5"),
         [LOG_EVENT_STOPPING] = EVENT("stopping", "868ff0727fe03acf8a9599924df9ac75"),
         [LOG_EVENT_START_FAILED] = EVENT("start-failed", "0968d40c0666fccab81ebe6c0e22a219"),
+        [LOG_EVENT_UNFIT] = EVENT("unfit", "f8413be8c54884727b0e81374969858c"),
         [LOG_EVENT_RELOADED] = EVENT("reloaded", "5f61800d06bbc5fc3d00e299e6287aaf"),
         [LOG_EVENT_RELOAD_FAILED] = EVENT("reload-failed", "303d0257e377de880af5e63ef3e72a14"),
         [LOG_EVENT_CONFIGURATION_PROBLEM] = EVENT("configuration-problem",

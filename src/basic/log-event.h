@@ -11,6 +11,7 @@ typedef enum LogEvent {
         LOG_EVENT_STARTED,               /* the daemon is ready */
         LOG_EVENT_STOPPING,              /* it has been told to stop */
         LOG_EVENT_START_FAILED,          /* it cannot do its work, and ends */
+        LOG_EVENT_UNFIT,                 /* a part of it has stopped: the watchdog is no longer fed */
         LOG_EVENT_RELOADED,              /* the configuration was read again */
         LOG_EVENT_RELOAD_FAILED,         /* it could not be; the one before stays */
         LOG_EVENT_CONFIGURATION_PROBLEM, /* a line of it is wrong, and left out */
