@@ -258,6 +258,8 @@ static SecretSource *secret_source(Context *c)
 
         if (streq(c->key, "MQTTPasswordFile"))
                 return &sources->mqtt_password;
+        if (streq(c->key, "MQTTIdentityFile"))
+                return &sources->mqtt_identity;
         return streq(c->key, "TURNSecretFile") ? &sources->turn_secret : &sources->turn_password;
 }
 
@@ -325,6 +327,7 @@ static const struct {
         { "Rendezvous", "MQTT", config_mqtt },
         { "Rendezvous", "MQTTUser", config_user },
         { "Rendezvous", "MQTTPasswordFile", config_secret_file },
+        { "Rendezvous", "MQTTIdentityFile", config_secret_file },
         { "Rendezvous", "MQTTCAFile", config_ca_file },
         { "Rendezvous", "Multicast", config_multicast },
         { "ICE", "Redirect", config_redirect },
