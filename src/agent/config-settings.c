@@ -15,14 +15,15 @@
 #define MQTT_SERVERS_MAX (RENDEZVOUS_MAX - 1) /* and multicast */
 
 /* Where the assignment under way stands, for its messages. */
-typedef struct Context {
+struct Context {
         ConfigLoader *loader;
         const char *file;
         unsigned line;
         const char *section;
         unsigned section_line;
         const char *key;
-} Context;
+        const ConfigSetting *setting; /* NULL: there is none of that name */
+};
 
 static void bad_value(Context *c, const char *value, const char *expected)
 {
@@ -33,15 +34,23 @@ static void bad_value(Context *c, const char *value, const char *expected)
                            c->line, c->section, c->key, strna(escaped), expected);
 }
 
+static void bad_form(Context *c, const char *value)
+{
+        bad_value(c, value, c->setting->form);
+}
+
 /* Words are separated by white space, lines included. */
 typedef int (*add_word_t)(Context *c, const char *word);
 
-static int for_each_word(Context *c, char *value, add_word_t add)
+static int for_each_word(Context *c, const char *value, add_word_t add)
 {
+        _cleanup_free_ char *words = strdup(value);
         char *save = NULL;
         int r;
 
-        for (char *word = strtok_r(value, " \t\r\n", &save); word; word = strtok_r(NULL, " \t\r\n", &save)) {
+        if (!words)
+                return -ENOMEM;
+        for (char *word = strtok_r(words, " \t\r\n", &save); word; word = strtok_r(NULL, " \t\r\n", &save)) {
                 r = add(c, word);
                 if (r < 0)
                         return r;
@@ -49,47 +58,38 @@ static int for_each_word(Context *c, char *value, add_word_t add)
         return 0;
 }
 
-static int config_log_level(Context *c, char *value)
+static int config_log_level(Context *c, const char *value)
 {
         int level = log_level_from_string(value);
 
-        if (isempty(value))
-                c->loader->config->log_level = LOG_INFO;
-        else if (level < 0)
-                bad_value(c, value, "a log level (emerg, alert, crit, err, warning, notice, info, debug)");
+        if (level < 0)
+                bad_form(c, value);
         else
                 c->loader->config->log_level = level;
         return 0;
 }
 
-static int config_boolean(Context *c, char *value, bool *ret, bool preset)
+static int config_multicast(Context *c, const char *value)
 {
-        if (isempty(value))
-                *ret = preset;
-        else if (parse_boolean(value, ret) < 0)
-                bad_value(c, value, "yes or no");
+        if (parse_boolean(value, &c->loader->config->multicast) < 0)
+                bad_form(c, value);
         return 0;
 }
 
-static int config_multicast(Context *c, char *value)
+static int config_redirect(Context *c, const char *value)
 {
-        return config_boolean(c, value, &c->loader->config->multicast, /* preset= */ true);
-}
-
-static int config_redirect(Context *c, char *value)
-{
-        RedirectMode mode = isempty(value) ? REDIRECT_MODE_AUTO : redirect_mode_from_string(value);
+        RedirectMode mode = redirect_mode_from_string(value);
 
         if (mode < 0)
-                bad_value(c, value, "auto, ebpf, nftables or proxy");
+                bad_form(c, value);
         else
                 c->loader->config->redirect = mode;
         return 0;
 }
 
-static int config_tcp(Context *c, char *value)
+static int config_tcp(Context *c, const char *value)
 {
-        TcpMode mode = isempty(value) ? TCP_MODE_AUTO : tcp_mode_from_string(value);
+        TcpMode mode = tcp_mode_from_string(value);
         bool on;
 
         if (mode >= 0)
@@ -97,7 +97,7 @@ static int config_tcp(Context *c, char *value)
         else if (parse_boolean(value, &on) >= 0)
                 c->loader->config->tcp = on ? TCP_MODE_YES : TCP_MODE_NO;
         else
-                bad_value(c, value, "auto, yes or no");
+                bad_form(c, value);
         return 0;
 }
 
@@ -120,7 +120,7 @@ static int add_glob(Context *c, const char *word)
         char ***list = glob_list(c);
 
         if (strlen(word) > 64 || strchr(word, '/')) {
-                bad_value(c, word, "an interface name or a glob");
+                bad_form(c, word);
                 return 0;
         }
         if (strv_length(*list) >= LIST_MAX) {
@@ -130,7 +130,7 @@ static int add_glob(Context *c, const char *word)
         return strv_append(list, word);
 }
 
-static int config_globs(Context *c, char *value)
+static int config_globs(Context *c, const char *value)
 {
         if (isempty(value)) {
                 strv_clear(glob_list(c));
@@ -145,7 +145,7 @@ static int add_mqtt_server(Context *c, const char *word)
         int r = mqtt_server_parse(word, &server);
 
         if (r == -EINVAL)
-                bad_value(c, word, MQTT_SERVER_FORM);
+                bad_form(c, word);
         if (r < 0)
                 return r == -EINVAL ? 0 : r;
         if (c->loader->config->n_mqtt_servers >= MQTT_SERVERS_MAX) {
@@ -156,7 +156,7 @@ static int add_mqtt_server(Context *c, const char *word)
         return config_add_mqtt_server(c->loader->config, &server);
 }
 
-static int config_mqtt(Context *c, char *value)
+static int config_mqtt(Context *c, const char *value)
 {
         if (isempty(value)) {
                 config_clear_mqtt_servers(c->loader->config);
@@ -165,10 +165,10 @@ static int config_mqtt(Context *c, char *value)
         return for_each_word(c, value, add_mqtt_server);
 }
 
-static int add_ice_server(Context *c, const char *word, int r, IceServerConfig *server, const char *form)
+static int add_ice_server(Context *c, const char *word, int r, IceServerConfig *server)
 {
         if (r == -EINVAL)
-                bad_value(c, word, form);
+                bad_form(c, word);
         if (r < 0)
                 return r == -EINVAL ? 0 : r;
         if (c->loader->config->n_ice_servers >= LIST_MAX) {
@@ -184,7 +184,7 @@ static int add_stun_server(Context *c, const char *word)
         IceServerConfig server;
         int r = stun_server_parse(word, &server);
 
-        return add_ice_server(c, word, r, &server, STUN_SERVER_FORM);
+        return add_ice_server(c, word, r, &server);
 }
 
 static int add_turn_server(Context *c, const char *word)
@@ -192,10 +192,10 @@ static int add_turn_server(Context *c, const char *word)
         IceServerConfig server;
         int r = turn_server_parse(word, &server);
 
-        return add_ice_server(c, word, r, &server, TURN_SERVER_FORM);
+        return add_ice_server(c, word, r, &server);
 }
 
-static int config_stun_servers(Context *c, char *value)
+static int config_stun_servers(Context *c, const char *value)
 {
         if (isempty(value)) {
                 config_clear_ice_servers(c->loader->config, /* stun= */ true);
@@ -204,7 +204,7 @@ static int config_stun_servers(Context *c, char *value)
         return for_each_word(c, value, add_stun_server);
 }
 
-static int config_turn_servers(Context *c, char *value)
+static int config_turn_servers(Context *c, const char *value)
 {
         int r;
 
@@ -223,12 +223,12 @@ static int set_string(char **p, const char *value)
         return r < 0 ? r : 0;
 }
 
-static int config_user(Context *c, char *value)
+static int config_user(Context *c, const char *value)
 {
         Config *config = c->loader->config;
 
         if (strlen(value) > 256 || strchr(value, '\n')) {
-                bad_value(c, value, "a user name");
+                bad_form(c, value);
                 return 0;
         }
         return set_string(streq(c->key, "MQTTUser") ? &config->mqtt_user : &config->turn_user, value);
@@ -238,11 +238,11 @@ static bool is_path(Context *c, const char *value)
 {
         if (isempty(value) || (*value == '/' && !strchr(value, '\n')))
                 return true;
-        bad_value(c, value, "an absolute path");
+        bad_form(c, value);
         return false;
 }
 
-static int config_ca_file(Context *c, char *value)
+static int config_ca_file(Context *c, const char *value)
 {
         Config *config = c->loader->config;
 
@@ -263,7 +263,7 @@ static SecretSource *secret_source(Context *c)
         return streq(c->key, "TURNSecretFile") ? &sources->turn_secret : &sources->turn_password;
 }
 
-static int config_secret_file(Context *c, char *value)
+static int config_secret_file(Context *c, const char *value)
 {
         return is_path(c, value) ? secret_source_set(secret_source(c), value, c->file, c->line) : 0;
 }
@@ -283,7 +283,7 @@ static void peer_section_is_bad(Context *c, PeerSection *section, const char *wh
 }
 
 /* What is meant for one peer must not hit another one, or all. */
-static int config_peer_key(Context *c, char *value)
+static int config_peer_key(Context *c, const char *value)
 {
         PeerSection *section;
         int r = peer_section(c, &section);
@@ -299,16 +299,16 @@ static int config_peer_key(Context *c, char *value)
         return 0;
 }
 
-static int config_policy(Context *c, char *value)
+static int config_policy(Context *c, const char *value)
 {
-        Policy policy = isempty(value) ? POLICY_AUTO : policy_from_string(value);
+        Policy policy = policy_from_string(value);
         PeerSection *section;
         int r = peer_section(c, &section);
 
         if (r < 0)
                 return r;
         if (policy < 0) {
-                bad_value(c, value, "auto, direct, relay or off");
+                bad_form(c, value);
                 return 0;
         }
         section->policy = policy;
@@ -316,33 +316,49 @@ static int config_policy(Context *c, char *value)
         return 0;
 }
 
-static const struct {
-        const char *section;
-        const char *key;
-        int (*assign)(Context *c, char *value);
-} settings[] = {
-        { "Agent", "LogLevel", config_log_level },
-        { "Agent", "Links", config_globs },
-        { "Agent", "IgnoreLinks", config_globs },
-        { "Rendezvous", "MQTT", config_mqtt },
-        { "Rendezvous", "MQTTUser", config_user },
-        { "Rendezvous", "MQTTPasswordFile", config_secret_file },
-        { "Rendezvous", "MQTTIdentityFile", config_secret_file },
-        { "Rendezvous", "MQTTCAFile", config_ca_file },
-        { "Rendezvous", "Multicast", config_multicast },
-        { "ICE", "Redirect", config_redirect },
-        { "ICE", "TCP", config_tcp },
-        { "ICE", "STUNServers", config_stun_servers },
-        { "ICE", "TURNServers", config_turn_servers },
-        { "ICE", "TURNUser", config_user },
-        { "ICE", "TURNPasswordFile", config_secret_file },
-        { "ICE", "TURNSecretFile", config_secret_file },
-        { "ICE", "TURNCAFile", config_ca_file },
-        { "ICE", "Interfaces", config_globs },
-        { "ICE", "ExcludeInterfaces", config_globs },
-        { "Peer", "PublicKey", config_peer_key },
-        { "Peer", "Policy", config_policy },
+#define LOG_LEVELS "a log level (emerg, alert, crit, err, warning, notice, info, debug)"
+#define GLOB "an interface name or a glob"
+#define USER "a user name"
+#define PATH "an absolute path"
+
+enum { ONE, LIST }; /* word or words */
+
+static const ConfigSetting settings[] = {
+        { "Agent", "LogLevel", LOG_LEVELS, ONE, "info", config_log_level },
+        { "Agent", "Links", GLOB, LIST, "", config_globs },
+        { "Agent", "IgnoreLinks", GLOB, LIST, "", config_globs },
+        { "Rendezvous", "MQTT", MQTT_SERVER_FORM, LIST, "", config_mqtt },
+        { "Rendezvous", "MQTTUser", USER, ONE, "", config_user },
+        { "Rendezvous", "MQTTPasswordFile", PATH, ONE, "", config_secret_file },
+        { "Rendezvous", "MQTTIdentityFile", PATH, ONE, "", config_secret_file },
+        { "Rendezvous", "MQTTCAFile", PATH, ONE, "", config_ca_file },
+        { "Rendezvous", "Multicast", "yes or no", ONE, "yes", config_multicast },
+        { "ICE", "Redirect", "auto, ebpf, nftables or proxy", ONE, "auto", config_redirect },
+        { "ICE", "TCP", "auto, yes or no", ONE, "auto", config_tcp },
+        { "ICE", "STUNServers", STUN_SERVER_FORM, LIST, "", config_stun_servers },
+        { "ICE", "TURNServers", TURN_SERVER_FORM, LIST, "", config_turn_servers },
+        { "ICE", "TURNUser", USER, ONE, "", config_user },
+        { "ICE", "TURNPasswordFile", PATH, ONE, "", config_secret_file },
+        { "ICE", "TURNSecretFile", PATH, ONE, "", config_secret_file },
+        { "ICE", "TURNCAFile", PATH, ONE, "", config_ca_file },
+        { "ICE", "Interfaces", GLOB, LIST, "", config_globs },
+        { "ICE", "ExcludeInterfaces", GLOB, LIST, "", config_globs },
+        { "Peer", "PublicKey", "a public key as wg(8) prints it", ONE, NULL, config_peer_key },
+        { "Peer", "Policy", "auto, direct, relay or off", ONE, "auto", config_policy },
 };
+
+const ConfigSetting *config_setting(size_t i)
+{
+        return i < ELEMENTSOF(settings) ? &settings[i] : NULL;
+}
+
+static const ConfigSetting *find_setting(const char *section, const char *key)
+{
+        for (size_t i = 0; i < ELEMENTSOF(settings); i++)
+                if (streq(settings[i].section, section) && streq(settings[i].key, key))
+                        return &settings[i];
+        return NULL;
+}
 
 static bool is_section(const char *section)
 {
@@ -389,14 +405,14 @@ static int on_assign(const char *file, unsigned line, const char *section, unsig
                       .line = line,
                       .section = section,
                       .section_line = section_line,
-                      .key = key };
+                      .key = key,
+                      .setting = find_setting(section, key) };
 
         /* Others may keep their own settings in our files. */
         if (startswith(section, "X-"))
                 return 0;
-        for (size_t i = 0; i < ELEMENTSOF(settings); i++)
-                if (streq(settings[i].section, section) && streq(settings[i].key, key))
-                        return settings[i].assign(&c, value);
+        if (c.setting)
+                return c.setting->assign(&c, isempty(value) ? strempty(c.setting->preset) : value);
         unknown_setting(&c);
         return doubt_peer_section(&c);
 }

@@ -5,7 +5,22 @@
 #include "config-secrets.h"
 #include "log-event.h"
 
-/* The settings that there are, and what an assignment to each does. */
+/* The settings that there are, and what an assignment to each does. icewire.conf(5) and units/icewire.conf
+ * have the same ones, in the same words; a test compares the three. */
+
+typedef struct Context Context; /* of an assignment */
+
+typedef struct ConfigSetting {
+        const char *section;
+        const char *key;
+        const char *form;   /* what a value is, or each word of it, for messages */
+        bool list;          /* of words; assignments add up */
+        const char *preset; /* what an empty assignment, or none, stands for; NULL: nothing */
+        int (*assign)(Context *c, const char *value);
+} ConfigSetting;
+
+/* The settings in the order of icewire.conf; NULL: there are no more. */
+const ConfigSetting *config_setting(size_t i);
 
 /* While the files are being read. */
 typedef struct ConfigLoader {

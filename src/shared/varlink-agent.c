@@ -320,15 +320,6 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(RedirectKind,
         COMMENT("Shared by eBPF programs at the uplinks"),
         VALUE(ebpf));
 
-static SD_VARLINK_DEFINE_METHOD(Describe,
-        SD_VARLINK_DEFINE_OUTPUT(version, SD_VARLINK_STRING, 0),
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(broker, BrokerState, 0),
-        COMMENT("How ICE shares WireGuard's ports; absent while icewire-broker has not said so"),
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(redirect, RedirectKind, SD_VARLINK_NULLABLE),
-        COMMENT("Why it is nothing better, and what does not work with it"),
-        SD_VARLINK_DEFINE_OUTPUT(redirectReason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_ARRAY));
-
 static SD_VARLINK_DEFINE_ENUM_TYPE(MappingKind,
         COMMENT("No server answered"),
         VALUE(unknown),
@@ -375,6 +366,17 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(Mapping,
         COMMENT("Why nobody could be asked, for people"),
         OPTIONAL(error, STRING),
         SD_VARLINK_DEFINE_FIELD_BY_TYPE(servers, StunServer, SD_VARLINK_ARRAY));
+
+static SD_VARLINK_DEFINE_METHOD(Describe,
+        SD_VARLINK_DEFINE_OUTPUT(version, SD_VARLINK_STRING, 0),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(broker, BrokerState, 0),
+        COMMENT("How ICE shares WireGuard's ports; absent while icewire-broker has not said so"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(redirect, RedirectKind, SD_VARLINK_NULLABLE),
+        COMMENT("Why it is nothing better, and what does not work with it"),
+        SD_VARLINK_DEFINE_OUTPUT(redirectReason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_ARRAY),
+        COMMENT("What is known of the links' ports without asking anew, as Diagnose does"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(mappings, Mapping, SD_VARLINK_ARRAY));
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(ServerKind,
         VALUE(stun),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config-files.h"
+#include "config-settings.h"
 #include "fd-util.h"
 #include "peer.h"
 #include "string-util.h"
@@ -138,6 +139,37 @@ Test(config, the_installed_file_is_true)
         cr_assert(config->multicast);
         cr_assert_null(config->links);
         config_free(config);
+}
+
+static void expect_defaults(const char *section, const char *key, const char *value)
+{
+        _cleanup_free_ char *text = asprintf_safe("[%s]\n%s=%s\n", section, key, value);
+        Config *config = parse(text, 0), *defaults = parse("", 0);
+
+        cr_assert_eq(config->log_level, defaults->log_level, "%s", text);
+        cr_assert(config_rendezvous_equal(config, defaults), "%s", text);
+        cr_assert(config_relay_credentials_equal(config, defaults), "%s", text);
+        cr_assert_eq(config->redirect, defaults->redirect, "%s", text);
+        cr_assert_eq(config->tcp, defaults->tcp, "%s", text);
+        cr_assert_eq(config->n_ice_servers, 0, "%s", text);
+        cr_assert(!config->links && !config->ignore_links && !config->turn_ca_file, "%s", text);
+        cr_assert_eq(peer_configs_policy(&config->peers, &(WireguardKey) {}),
+                     peer_configs_policy(&defaults->peers, &(WireguardKey) {}), "%s", text);
+        config_free(config);
+        config_free(defaults);
+}
+
+/* The table is what the manual page is compared with. */
+Test(config, presets_are_what_holds_without)
+{
+        for (size_t i = 0; config_setting(i); i++) {
+                const ConfigSetting *s = config_setting(i);
+
+                if (!s->preset)
+                        continue;
+                expect_defaults(s->section, s->key, s->preset);
+                expect_defaults(s->section, s->key, "");
+        }
 }
 
 Test(config, which_links)
