@@ -219,7 +219,9 @@ class Environment(Manual):
 
     def test_credentials(self):
         pairs = re.findall(r"^ImportCredential=(\S+):(\S+)$", read(SOURCE, "units/icewired.service"), re.M)
+        code = re.findall(r'"((?:mqtt|turn)\.\w+)"', read(SOURCE, "src/agent/config-secrets.c"))
         self.assertGreater(len(pairs), 2)
+        self.assert_same(code, [name for _, name in pairs], "credentials", "icewired.service")
         self.assertEqual([", ".join(pair) for pair in pairs], Page("icewire.conf.5").tags("CREDENTIALS"))
 
 
