@@ -14,6 +14,7 @@ struct Connection {
         sd_varlink *link; /* a reference */
         VerbsWait *wait;  /* for what the call that is under way needs; NULL: nothing */
         bool more;        /* that call takes several replies */
+        verbs_peer_t add; /* what it wants of each peer, into a JsonArray */
         Connection *prev, *next;
 };
 
@@ -25,7 +26,7 @@ struct AgentVarlink {
         Connection *connections;
 };
 
-/* Binds all methods of org.icewire.Agent. */
+/* Binds all methods of org.icewire.Agent, and io.systemd.service's Reload. */
 int agent_methods_bind(sd_varlink_server *server);
 
 /* Watch. */
