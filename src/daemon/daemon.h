@@ -11,6 +11,7 @@ typedef struct Daemon {
         sd_event *event;
         Manager *manager;
         AgentVarlink *varlink;
+        SystemBus *bus;
         Logind *logind;            /* NULL: sleep goes unnoticed */
         Config *rendezvous_config; /* what the rendezvous were made from, and borrow from */
         sd_event_source *status;   /* tells systemd how we are, once per turn */

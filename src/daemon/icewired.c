@@ -240,6 +240,16 @@ static int set_up_broker(Daemon *d)
         return 0;
 }
 
+static int set_up_bus(Daemon *d)
+{
+        int r;
+
+        r = system_bus_new(d->event, "icewired", &d->bus);
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up the connection to the system bus: %m");
+        return 0;
+}
+
 static int set_up_varlink(Daemon *d)
 {
         int r;
@@ -260,8 +270,9 @@ static void on_resumed(Logind *logind, void *userdata)
 /* Hosts without logind do not sleep, or nobody tells. */
 static void set_up_logind(Daemon *d)
 {
-        int r = logind_new(d->event, on_resumed, d, &d->logind);
+        int r;
 
+        r = logind_new(d->bus, on_resumed, d, &d->logind);
         if (r < 0)
                 log_warning_errno(r, "Failed to listen to logind, ignoring: %m");
 }
@@ -292,6 +303,7 @@ static void daemon_done(Daemon *d)
         d->manager = manager_free(d->manager);
         d->rendezvous_config = config_free(d->rendezvous_config);
         d->status = sd_event_source_disable_unref(d->status);
+        d->bus = system_bus_free(d->bus);
         d->event = sd_event_unref(d->event);
 }
 
@@ -310,6 +322,9 @@ static int run(Daemon *d)
         if (r < 0)
                 return r;
         r = set_up_broker(d);
+        if (r < 0)
+                return r;
+        r = set_up_bus(d);
         if (r < 0)
                 return r;
         r = set_up_varlink(d);
