@@ -2,6 +2,7 @@
 #pragma once
 
 #include "agent-varlink.h"
+#include "authority.h"
 #include "logind.h"
 #include "manager.h"
 
@@ -12,6 +13,7 @@ typedef struct Daemon {
         Manager *manager;
         AgentVarlink *varlink;
         SystemBus *bus;
+        Authority *authority;
         Logind *logind;            /* NULL: sleep goes unnoticed */
         Config *rendezvous_config; /* what the rendezvous were made from, and borrow from */
         sd_event_source *status;   /* tells systemd how we are, once per turn */

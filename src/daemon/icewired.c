@@ -247,7 +247,8 @@ static int set_up_bus(Daemon *d)
         r = system_bus_new(d->event, "icewired", &d->bus);
         if (r < 0)
                 return log_error_errno(r, "Failed to set up the connection to the system bus: %m");
-        return 0;
+        r = authority_new(d->bus, &d->authority);
+        return r < 0 ? log_oom() : 0;
 }
 
 static int set_up_varlink(Daemon *d)
@@ -298,6 +299,7 @@ static void daemon_done(Daemon *d)
 {
         d->logind = logind_free(d->logind);
         d->varlink = agent_varlink_free(d->varlink);
+        d->authority = authority_free(d->authority);
         if (d->manager)
                 d->manager->callbacks = NULL;
         d->manager = manager_free(d->manager);
