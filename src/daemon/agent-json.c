@@ -79,10 +79,9 @@ static int set_text(sd_json_variant **v, const char *name, const char *value)
         return r < 0 ? r : sd_json_variant_set_field(v, name, item);
 }
 
-#define BUILD_PAIR_ENUM(name, value) SD_JSON_BUILD_PAIR_CALLBACK(name, build_enum_callback, (void *) (value))
 #define BUILD_PAIR_TEXT(name, value) SD_JSON_BUILD_PAIR_CALLBACK(name, build_text_callback, (void *) (value))
 
-static int build_enum_callback(sd_json_variant **ret, const char *name, void *userdata)
+int enum_build_callback(sd_json_variant **ret, const char *name, void *userdata)
 {
         return enum_build_json(userdata, ret);
 }
@@ -119,11 +118,18 @@ int link_build_json(const Link *link, sd_json_variant **ret)
                 SD_JSON_BUILD_PAIR_UNSIGNED("connected", link_n_connected(link)));
 }
 
-static int candidate_build_json(const IceCandidate *c, sd_json_variant **ret)
+int candidate_build_json(const IceCandidate *c, sd_json_variant **ret)
 {
-        return sd_json_buildo(ret, BUILD_PAIR_ENUM("type", ice_candidate_type_to_string(c->type)),
-                              BUILD_PAIR_ENUM("transport", ice_transport_to_string(c->transport)),
-                              SD_JSON_BUILD_PAIR_STRING("address", SOCKET_ADDRESS_STR(&c->address)));
+        bool related = socket_address_is_set(&c->related);
+
+        return sd_json_buildo(
+                ret, BUILD_PAIR_ENUM("type", ice_candidate_type_to_string(c->type)),
+                BUILD_PAIR_ENUM("transport", ice_transport_to_string(c->transport)),
+                SD_JSON_BUILD_PAIR_STRING("address", SOCKET_ADDRESS_STR(&c->address)),
+                SD_JSON_BUILD_PAIR_CONDITION(c->priority > 0, "priority",
+                                             SD_JSON_BUILD_UNSIGNED(c->priority)),
+                SD_JSON_BUILD_PAIR_CONDITION(related, "related",
+                                             SD_JSON_BUILD_STRING(SOCKET_ADDRESS_STR(&c->related))));
 }
 
 static int set_candidate(sd_json_variant **v, const char *name, const IceCandidate *c)
@@ -137,8 +143,7 @@ static int set_candidate(sd_json_variant **v, const char *name, const IceCandida
         return r < 0 ? r : sd_json_variant_set_field(v, name, item);
 }
 
-/* The path's clock stops at no suspend but means nothing to others: tell the wall clock's time of then. */
-static usec_t boottime_to_realtime(usec_t t)
+usec_t boottime_to_realtime(usec_t t)
 {
         return usec_sub(now(CLOCK_REALTIME), usec_sub(now(CLOCK_BOOTTIME), t));
 }
@@ -307,10 +312,9 @@ static int path_change_build_json(const HistoryChange *change, sd_json_variant *
                               BUILD_PAIR_ENUM("cause", path_cause_to_string(change->cause)));
 }
 
-int peer_history_build_json(const Peer *peer, sd_json_variant **ret)
+int peer_changes_build_json(const Peer *peer, sd_json_variant **ret)
 {
         _cleanup_(json_array_done) JsonArray array = {};
-        _cleanup_json_ sd_json_variant *changes = NULL;
         int r;
 
         for (size_t i = 0; i < history_count(&peer->history); i++) {
@@ -325,7 +329,15 @@ int peer_history_build_json(const Peer *peer, sd_json_variant **ret)
                 if (r < 0)
                         return r;
         }
-        r = json_array_build(&array, &changes);
+        return json_array_build(&array, ret);
+}
+
+int peer_history_build_json(const Peer *peer, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *changes = NULL;
+        int r;
+
+        r = peer_changes_build_json(peer, &changes);
         if (r < 0)
                 return r;
         return sd_json_buildo(ret, BUILD_PAIR_TEXT("link", peer->link->name),
@@ -379,9 +391,9 @@ static const char *explain_error(int error)
         }
 }
 
-static int server_build_json(const MappingServer *server, sd_json_variant **ret)
+static int server_build_json(const MappingServer *server, bool asking, sd_json_variant **ret)
 {
-        const char *error = explain_error(server->error);
+        const char *error = asking && server->error == -EINPROGRESS ? NULL : explain_error(server->error);
         bool answered = socket_address_is_set(&server->mapped) && server->error == 0;
 
         return sd_json_buildo(
@@ -393,7 +405,7 @@ static int server_build_json(const MappingServer *server, sd_json_variant **ret)
                 SD_JSON_BUILD_PAIR_CONDITION(error != NULL, "error", SD_JSON_BUILD_STRING(error)));
 }
 
-int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant **ret)
+int mapping_build_json(const Mapping *mapping, const char *link, bool asking, sd_json_variant **ret)
 {
         _cleanup_(json_array_done) JsonArray array = {};
         _cleanup_json_ sd_json_variant *servers = NULL;
@@ -404,7 +416,7 @@ int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant
         for (size_t i = 0; i < mapping->n_servers; i++) {
                 sd_json_variant *item = NULL;
 
-                r = server_build_json(&mapping->servers[i], &item);
+                r = server_build_json(&mapping->servers[i], asking, &item);
                 if (r < 0)
                         return r;
                 r = json_array_add(&array, item);

@@ -11,6 +11,8 @@
 typedef struct Daemon {
         sd_event *event;
         Manager *manager;
+        Verbs *verbs; /* what the APIs do with it */
+        VerbsListener listener;
         AgentVarlink *varlink;
         SystemBus *bus;
         Authority *authority;
@@ -25,5 +27,5 @@ typedef struct Daemon {
  * cannot be made is logged and left out. -ENOMEM. */
 int daemon_set_up_rendezvous(Daemon *d);
 
-/* Reads the configuration again and puts it in force: an agent_reload_t. */
+/* Reads the configuration again and puts it in force: a verbs_reload_t. */
 int daemon_reload(void *userdata, unsigned *ret_n_problems, char **ret_message);

@@ -122,37 +122,15 @@ static void schedule_status(Daemon *d)
                 log_warning_errno(r, "Failed to schedule the status, ignoring: %m");
 }
 
-static void on_link_changed(Manager *m, Link *link, bool removed, void *userdata)
+static void on_link_changed(Link *link, bool removed, void *userdata)
 {
-        Daemon *d = userdata;
-
-        schedule_status(d);
-        if (d->varlink)
-                agent_varlink_link_changed(d->varlink, link, removed);
+        schedule_status(userdata);
 }
 
-static void on_peer_changed(Manager *m, Peer *peer, bool removed, void *userdata)
+static void on_peer_changed(Peer *peer, bool removed, void *userdata)
 {
-        Daemon *d = userdata;
-
-        schedule_status(d);
-        if (d->varlink)
-                agent_varlink_peer_changed(d->varlink, peer, removed);
+        schedule_status(userdata);
 }
-
-static void on_rendezvous_changed(Manager *m, Rendezvous *r, void *userdata)
-{
-        Daemon *d = userdata;
-
-        if (d->varlink)
-                agent_varlink_rendezvous_changed(d->varlink, r, /* removed= */ false);
-}
-
-static const ManagerCallbacks manager_callbacks = {
-        .link_changed = on_link_changed,
-        .peer_changed = on_peer_changed,
-        .rendezvous_changed = on_rendezvous_changed,
-};
 
 static void on_stopped(Manager *m, void *userdata)
 {
@@ -223,8 +201,22 @@ static int set_up_manager(Daemon *d)
         if (r < 0)
                 return log_error_errno(r, "Failed to make the model: %m");
         TAKE_PTR(config);
-        d->manager->callbacks = &manager_callbacks;
-        d->manager->userdata = d;
+        return 0;
+}
+
+static int set_up_verbs(Daemon *d)
+{
+        int r;
+
+        r = verbs_new(d->event, d->manager, daemon_reload, d, &d->verbs);
+        if (r < 0)
+                return log_error_errno(r, "Failed to make ready for the APIs: %m");
+        d->listener = (VerbsListener) {
+                .link_changed = on_link_changed,
+                .peer_changed = on_peer_changed,
+                .userdata = d,
+        };
+        verbs_add_listener(d->verbs, &d->listener);
         return 0;
 }
 
@@ -255,7 +247,7 @@ static int set_up_varlink(Daemon *d)
 {
         int r;
 
-        r = agent_varlink_new(d->event, d->manager, d->varlink_path, daemon_reload, d, &d->varlink);
+        r = agent_varlink_new(d->event, d->verbs, d->varlink_path, &d->varlink);
         if (r < 0)
                 return log_error_errno(r, "Failed to listen at %s: %m", d->varlink_path);
         return 0;
@@ -300,8 +292,9 @@ static void daemon_done(Daemon *d)
         d->logind = logind_free(d->logind);
         d->varlink = agent_varlink_free(d->varlink);
         d->authority = authority_free(d->authority);
-        if (d->manager)
-                d->manager->callbacks = NULL;
+        if (d->verbs)
+                verbs_remove_listener(d->verbs, &d->listener);
+        d->verbs = verbs_free(d->verbs);
         d->manager = manager_free(d->manager);
         d->rendezvous_config = config_free(d->rendezvous_config);
         d->status = sd_event_source_disable_unref(d->status);
@@ -321,6 +314,9 @@ static int run(Daemon *d)
         if (r < 0)
                 return r;
         r = set_up_manager(d);
+        if (r < 0)
+                return r;
+        r = set_up_verbs(d);
         if (r < 0)
                 return r;
         r = set_up_broker(d);

@@ -23,8 +23,8 @@ static void add_rendezvous(Daemon *d, const char *what, int error, Rendezvous *r
                 error = manager_add_rendezvous(d->manager, r);
         if (error < 0)
                 log_error_errno(error, "Failed to set up the rendezvous %s, going without: %m", what);
-        else if (d->varlink)
-                agent_varlink_rendezvous_changed(d->varlink, r, /* removed= */ false);
+        else if (d->verbs)
+                verbs_tell_rendezvous(d->verbs, r, /* removed= */ false);
 }
 
 static void add_mqtt(Daemon *d, const MqttServerConfig *server)
@@ -54,8 +54,8 @@ static void remove_all_rendezvous(Daemon *d)
         while (m->n_rendezvous > 0) {
                 Rendezvous *last = m->rendezvous[m->n_rendezvous - 1];
 
-                if (d->varlink)
-                        agent_varlink_rendezvous_changed(d->varlink, last, /* removed= */ true);
+                if (d->verbs)
+                        verbs_tell_rendezvous(d->verbs, last, /* removed= */ true);
                 manager_remove_rendezvous(m, last);
         }
 }

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "sandbox.h"
 #include "string-util.h"
+#include "turnserver.h"
 #include "uptime.h"
 #include "varlink-agent.h"
 #include "varlink-util.h"
@@ -31,10 +32,12 @@ typedef struct Client {
         sd_json_variant *replies[64]; /* references */
         size_t n;
         char *error;
+        bool finished; /* that was the last reply */
 } Client;
 
 static sd_event *event;
 static Manager *manager;
+static Verbs *verbs;
 static AgentVarlink *server;
 static WireguardDevice *device;
 static BrokerCall *calls;
@@ -104,30 +107,6 @@ static WireguardPeer *add_peer(uint8_t number)
         return peer;
 }
 
-static void on_link_changed(Manager *m, Link *link, bool removed, void *userdata)
-{
-        if (server)
-                agent_varlink_link_changed(server, link, removed);
-}
-
-static void on_peer_changed(Manager *m, Peer *peer, bool removed, void *userdata)
-{
-        if (server)
-                agent_varlink_peer_changed(server, peer, removed);
-}
-
-static void on_rendezvous_changed(Manager *m, Rendezvous *r, void *userdata)
-{
-        if (server)
-                agent_varlink_rendezvous_changed(server, r, /* removed= */ false);
-}
-
-static const ManagerCallbacks manager_callbacks = {
-        .link_changed = on_link_changed,
-        .peer_changed = on_peer_changed,
-        .rendezvous_changed = on_rendezvous_changed,
-};
-
 static int on_reload(void *userdata, unsigned *ret_n_problems, char **ret_message)
 {
         n_reloads++;
@@ -146,12 +125,12 @@ static void set_up(void)
         cr_assert_geq(sd_event_new(&event), 0);
         cr_assert_eq(config_parse("test", "", 0, &config, NULL), 0);
         cr_assert_eq(manager_new(event, config, &manager), 0);
-        manager->callbacks = &manager_callbacks;
         broker = (Broker) { .ops = &broker_ops,
                             .callbacks = &manager_broker_callbacks,
                             .userdata = manager,
                             .connected = true };
         manager_set_broker(manager, &broker);
+        cr_assert_eq(verbs_new(event, manager, on_reload, NULL, &verbs), 0);
 
         cr_assert_eq(wireguard_device_new("wg0", WIREGUARD_KIND_KERNEL, &device), 0);
         device->ifindex = 7;
@@ -164,7 +143,7 @@ static void set_up(void)
         fd = mkstemp(socket_path);
         cr_assert_geq(fd, 0);
         close(fd);
-        cr_assert_geq(agent_varlink_new(event, manager, socket_path, on_reload, NULL, &server), 0);
+        cr_assert_geq(agent_varlink_new(event, verbs, socket_path, &server), 0);
         while (sd_event_run(event, 0) > 0)
                 ; /* what the model has to tell of its first link is told */
 }
@@ -172,6 +151,7 @@ static void set_up(void)
 static void tear_down(void)
 {
         server = agent_varlink_free(server);
+        verbs = verbs_free(verbs);
         manager = manager_free(manager);
         device = wireguard_device_free(device);
         event = sd_event_unref(event);
@@ -189,6 +169,7 @@ static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *e
 
         if (error)
                 c->error = strdup(error);
+        c->finished = !(flags & SD_VARLINK_REPLY_CONTINUES);
         cr_assert_lt(c->n, ELEMENTSOF(c->replies));
         c->replies[c->n++] = sd_json_variant_ref(parameters);
         return 0;
@@ -377,8 +358,9 @@ Test(agent_varlink, the_server_goes_while_somebody_waits)
         call(&c, "org.icewire.Agent.ListPeers", NULL);
         run_pending(event);
         server = agent_varlink_free(server);
-        cr_assert_null(calls);
         run_pending(event);
+        cr_assert_str_eq(c.error, SD_VARLINK_ERROR_DISCONNECTED);
+        answer_reads(0); /* for nobody any more */
         client_close(&c);
 }
 
@@ -393,6 +375,81 @@ Test(agent_varlink, errors)
         expect_error("org.icewire.Agent.Reconnect", "{\"link\":\"wg1\"}", AGENT_ERROR_NO_SUCH_LINK);
         expect_error("org.icewire.Agent.Reconnect", "{\"peer\":\"" KEY_3 "\"}", AGENT_ERROR_NO_SUCH_PEER);
         expect_error("org.icewire.Agent.Watch", NULL, SD_VARLINK_ERROR_EXPECTED_MORE);
+}
+
+static void expect_numbers(Client *c, const char *method, const char *parameters, const char *numbers)
+{
+        sd_json_variant *peers = at(ask(c, method, parameters), "peers");
+        char found[16] = "";
+
+        for (size_t i = 0; i < sd_json_variant_elements(peers); i++) {
+                sd_json_variant *v = sd_json_variant_by_index(peers, i);
+                sd_json_variant *peer = sd_json_variant_by_key(v, "peer") ?: v;
+                WireguardKey key;
+
+                cr_assert_eq(wireguard_key_from_base64(string_at(peer, "publicKey"), &key), 0);
+                (void) sprintf(found + strlen(found), "%u", key.bytes[0]);
+        }
+        cr_assert_str_eq(found, numbers, "%s: %s", method, parameters);
+}
+
+Test(agent_varlink, filters)
+{
+        static const char *const methods[] = { "org.icewire.Agent.ListPeers",
+                                               "org.icewire.Agent.DescribePeers" };
+        Client c;
+
+        client_open(&c);
+        for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
+                expect_numbers(&c, methods[i], "{}", "21");
+                expect_numbers(&c, methods[i], "{\"path\":\"none\"}", "21");
+                link_find_peer(manager->links, &(WireguardKey) { .bytes = { 1 } })->path.kind = PATH_RELAYED;
+                expect_numbers(&c, methods[i], "{\"path\":\"none\"}", "2");
+                expect_numbers(&c, methods[i], "{\"link\":\"wg0\",\"path\":\"relayed\"}", "1");
+                expect_numbers(&c, methods[i], "{\"peer\":\"" KEY_2 "\",\"path\":\"relayed\"}", "");
+                expect_numbers(&c, methods[i], "{\"state\":\"connected\"}", "");
+                expect_numbers(&c, methods[i], "{\"state\":\"waiting\",\"path\":null}", "21");
+                link_find_peer(manager->links, &(WireguardKey) { .bytes = { 1 } })->path.kind = PATH_NONE;
+                expect_error(methods[i], "{\"state\":\"happy\"}", SD_VARLINK_ERROR_INVALID_PARAMETER);
+                expect_error(methods[i], "{\"path\":7}", SD_VARLINK_ERROR_INVALID_PARAMETER);
+                expect_error(methods[i], "{\"link\":\"wg1\",\"state\":\"waiting\"}",
+                             AGENT_ERROR_NO_SUCH_LINK);
+        }
+        client_close(&c);
+}
+
+/* With 'more' there is one in each reply, and the last one says that it is. */
+static void observe_peers(Client *c, const char *method, const char *parameters, size_t n)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+
+        client_open(c);
+        cr_assert_geq(sd_json_parse(parameters, 0, &v, NULL, NULL), 0);
+        cr_assert_geq(sd_varlink_observe(c->link, method, v), 0);
+        RUN_UNTIL(event, ({
+                          answer_reads(0);
+                          c->finished;
+                  }));
+        cr_assert_null(c->error);
+        cr_assert_eq(c->n, n);
+}
+
+Test(agent_varlink, peers_one_by_one)
+{
+        static const char *const methods[] = { "org.icewire.Agent.ListPeers",
+                                               "org.icewire.Agent.DescribePeers",
+                                               "org.icewire.Agent.GetHistory" };
+        Client c;
+
+        for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
+                observe_peers(&c, methods[i], "{}", 2);
+                for (size_t k = 0; k < 2; k++)
+                        cr_assert_eq(sd_json_variant_elements(at(c.replies[k], "peers")), 1);
+                client_close(&c);
+        }
+        observe_peers(&c, "org.icewire.Agent.ListPeers", "{\"state\":\"failed\"}", 1);
+        cr_assert_eq(sd_json_variant_elements(at(c.replies[0], "peers")), 0);
+        client_close(&c);
 }
 
 /* Diagnosing: what is found out is test-diagnosis's business */
@@ -418,12 +475,46 @@ Test(agent_varlink, who_diagnoses_at_once_shares_the_answer)
         expect_error("org.icewire.Agent.Diagnose", "{\"link\":\"wg0\"}", SD_VARLINK_ERROR_INVALID_PARAMETER);
 }
 
+static void observe(Client *c, const char *method)
+{
+        client_open(c);
+        cr_assert_geq(sd_varlink_observe(c->link, method, NULL), 0);
+}
+
+/* With 'more' each reply has all that is known by then. */
+Test(agent_varlink, diagnosis_in_progress)
+{
+        SocketAddress local = address("127.0.0.1:0"), from;
+        int stun = udp_socket("127.0.0.1:0");
+        uint8_t request[128];
+        Client c;
+
+        manager->ice_servers = new0(IceServer, 1);
+        manager->n_ice_servers = 1;
+        manager->ice_servers[0] = (IceServer) { .kind = ICE_SERVER_STUN, .address = local_address(stun) };
+        manager_set_addresses(manager, &local, 1);
+        observe(&c, "org.icewire.Agent.Diagnose");
+        RUN_UNTIL(event, c.n > 0 && poll(&(struct pollfd) { .fd = stun, .events = POLLIN }, 1, 0) == 1);
+        cr_assert_not(c.finished);
+        cr_assert_gt(number_at(c.replies[0], "pending"), 0);
+        cr_assert_str_eq(string_at(c.replies[0], "broker"), "connecting");
+        cr_assert_eq(sd_json_variant_elements(at(c.replies[0], "mappings")), 1);
+        cr_assert_gt(stun_receive(stun, request, sizeof(request), &from), 0);
+        stun_answer(stun, request, &from, &from);
+        RUN_UNTIL(event, c.finished);
+        cr_assert_null(c.error);
+        cr_assert_eq(number_at(c.replies[c.n - 1], "pending"), 0);
+        cr_assert_str_eq(string_at(sd_json_variant_by_index(at(c.replies[c.n - 1], "mappings"), 0), "kind"),
+                         "none");
+        client_close(&c);
+        close(stun);
+}
+
 /* Watching */
 
 static void watch(Client *c)
 {
-        client_open(c);
-        cr_assert_geq(sd_varlink_observe(c->link, "org.icewire.Agent.Watch", NULL), 0);
+        observe(c, "org.icewire.Agent.Watch");
 }
 
 static void expect_event(sd_json_variant *v, const char *event_name, const char *object)

@@ -21,8 +21,8 @@ struct BrokerCall {
 static sd_event *event;
 static Manager *manager;
 static Diagnosis *diagnosis;
-static sd_json_variant *reply; /* a reference */
-static unsigned n_replies;
+static sd_json_variant *reply, *progress; /* references */
+static unsigned n_replies, n_told;
 static int servers[2];
 static SocketAddress addresses[2];
 
@@ -77,9 +77,15 @@ static Broker broker = { .ops = &broker_ops, .connected = true };
 
 /* ---- Two STUN servers, one of them dead unless a test answers for it ---- */
 
-static void on_diagnosis(Diagnosis *d, sd_json_variant *v, void *userdata)
+static void on_diagnosis(Diagnosis *d, sd_json_variant *v, bool finished, void *userdata)
 {
         cr_assert_not_null(v);
+        if (!finished) {
+                n_told++;
+                sd_json_variant_unref(progress);
+                progress = sd_json_variant_ref(v);
+                return;
+        }
         n_replies++;
         sd_json_variant_unref(reply);
         reply = sd_json_variant_ref(v);
@@ -120,6 +126,7 @@ static void stop(void)
         diagnosis = diagnosis_free(diagnosis);
         manager = manager_free(manager);
         reply = sd_json_variant_unref(reply);
+        progress = sd_json_variant_unref(progress);
         close(servers[0]);
         close(servers[1]);
         event = sd_event_unref(event);
@@ -281,6 +288,36 @@ Test(diagnosis, ipv6)
         cr_assert(sd_json_variant_boolean(at(reply, "ipv6Answered")));
         cr_assert_str_eq(string_at(element("mappings", 0), "kind"), "none");
         cr_assert_str_eq(string_at(element("mappings", 0), "hairpin"), "unknown");
+}
+
+static sd_json_variant *server_so_far(size_t i)
+{
+        sd_json_variant *mapping = sd_json_variant_by_index(at(progress, "mappings"), 0);
+
+        return sd_json_variant_by_index(at(mapping, "servers"), i);
+}
+
+/* Who has not answered yet is not said to be silent. */
+Test(diagnosis, tells_what_is_known_so_far)
+{
+        SocketAddress local = address("127.0.0.1:0");
+        uint64_t pending;
+
+        set_servers();
+        manager_set_addresses(manager, &local, 1);
+        run();
+        RUN_UNTIL(event, n_told);
+        pending = number_at(progress, "pending");
+        cr_assert_geq(pending, 2);
+        cr_assert(!has(server_so_far(0), "mapped") && !has(server_so_far(0), "error"));
+        answer(0, OUT);
+        RUN_UNTIL(event, has(server_so_far(0), "mapped"));
+        cr_assert_lt(number_at(progress, "pending"), pending);
+        cr_assert(!has(server_so_far(1), "mapped") && !has(server_so_far(1), "error"));
+        cr_assert_eq(n_replies, 0);
+        RUN_UNTIL(event, n_replies);
+        cr_assert_eq(number_at(reply, "pending"), 0);
+        cr_assert(has(sd_json_variant_by_index(at(element("mappings", 0), "servers"), 1), "error"));
 }
 
 /* Whoever asks all the time learns nothing new by that. */

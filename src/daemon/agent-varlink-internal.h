@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "agent-varlink.h"
+#include "varlink-util.h"
+
+/* What the server (agent-varlink.c), its methods (agent-methods.c) and Watch (agent-watch.c) share. */
+
+/* Somebody who is connected: the userdata of every method. sd-varlink keeps connections beyond the end of
+ * their server, so we know them. There is one call at a time on each. */
+typedef struct Connection Connection;
+struct Connection {
+        AgentVarlink *server;
+        sd_varlink *link; /* a reference */
+        VerbsWait *wait;  /* for what the call that is under way needs; NULL: nothing */
+        bool more;        /* that call takes several replies */
+        verbs_peer_t add; /* what it wants of each peer, into a JsonArray */
+        Connection *prev, *next;
+};
+
+struct AgentVarlink {
+        Verbs *verbs; /* borrowed */
+        sd_varlink_server *server;
+        VerbsListener listener;
+        VarlinkWatchers watchers;
+        Connection *connections;
+};
+
+/* Binds all methods of org.icewire.Agent. */
+int agent_methods_bind(sd_varlink_server *server);
+
+/* Watch. */
+int agent_method_watch(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                       void *userdata);
+
+/* A VerbsListener that tells those who watch; its userdata is to be the server. */
+extern const VerbsListener agent_watch_listener;
