@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "agent-bus.h"
 #include "agent-varlink.h"
 #include "authority.h"
 #include "logind.h"
@@ -16,6 +17,7 @@ typedef struct Daemon {
         AgentVarlink *varlink;
         SystemBus *bus;
         Authority *authority;
+        AgentBus *agent_bus;
         Logind *logind;            /* NULL: sleep goes unnoticed */
         Config *rendezvous_config; /* what the rendezvous were made from, and borrow from */
         sd_event_source *status;   /* tells systemd how we are, once per turn */

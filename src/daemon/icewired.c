@@ -240,6 +240,8 @@ static int set_up_bus(Daemon *d)
         if (r < 0)
                 return log_error_errno(r, "Failed to set up the connection to the system bus: %m");
         r = authority_new(d->bus, &d->authority);
+        if (r >= 0)
+                r = agent_bus_new(d->event, d->bus, d->verbs, d->authority, &d->agent_bus);
         return r < 0 ? log_oom() : 0;
 }
 
@@ -291,6 +293,7 @@ static void daemon_done(Daemon *d)
 {
         d->logind = logind_free(d->logind);
         d->varlink = agent_varlink_free(d->varlink);
+        d->agent_bus = agent_bus_free(d->agent_bus);
         d->authority = authority_free(d->authority);
         if (d->verbs)
                 verbs_remove_listener(d->verbs, &d->listener);
