@@ -400,6 +400,25 @@ static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varli
                                   SD_JSON_BUILD_PAIR_STRING("message", message ?: strerror(-r)));
 }
 
+/* What systemd calls the same, for tools that know no more of a service; polkit cannot ask anybody. */
+static int method_service_reload(sd_varlink *link, sd_json_variant *parameters,
+                                 sd_varlink_method_flags_t flags, void *userdata)
+{
+        _cleanup_free_ char *message = NULL;
+        Connection *c = userdata;
+        unsigned n_problems = 0;
+        int r;
+
+        r = sd_varlink_dispatch(link, parameters, no_parameters, /* userdata= */ NULL);
+        if (r != 0)
+                return r;
+        r = authorise(c, /* interactive= */ false);
+        if (r != 0)
+                return r;
+        r = verbs_reload(c->server->verbs, &n_problems, &message);
+        return r < 0 ? sd_varlink_error_errno(link, r) : sd_varlink_reply(link, /* parameters= */ NULL);
+}
+
 int agent_methods_bind(sd_varlink_server *server)
 {
         return sd_varlink_server_bind_method_many(
@@ -408,5 +427,6 @@ int agent_methods_bind(sd_varlink_server *server)
                 "org.icewire.Agent.DescribePeers", method_describe_peers, "org.icewire.Agent.GetHistory",
                 method_get_history, "org.icewire.Agent.Diagnose", method_diagnose, "org.icewire.Agent.Watch",
                 agent_method_watch, "org.icewire.Agent.Reconnect", method_reconnect,
-                "org.icewire.Agent.SetPolicy", method_set_policy, "org.icewire.Agent.Reload", method_reload);
+                "org.icewire.Agent.SetPolicy", method_set_policy, "org.icewire.Agent.Reload", method_reload,
+                "io.systemd.service.Reload", method_service_reload);
 }

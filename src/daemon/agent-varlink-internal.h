@@ -26,7 +26,7 @@ struct AgentVarlink {
         Connection *connections;
 };
 
-/* Binds all methods of org.icewire.Agent. */
+/* Binds all methods of org.icewire.Agent, and io.systemd.service's Reload. */
 int agent_methods_bind(sd_varlink_server *server);
 
 /* Watch. */

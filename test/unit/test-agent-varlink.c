@@ -3,9 +3,12 @@
 /* The real server and real clients on one loop, around a model that a fake broker fills. */
 
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -33,6 +36,7 @@ typedef struct Client {
         size_t n;
         char *error;
         bool finished; /* that was the last reply */
+        bool counts;   /* `n` is of peers, and no reply is kept */
 } Client;
 
 static sd_event *event;
@@ -162,6 +166,17 @@ TestSuite(agent_varlink, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* Clients */
 
+static int on_counted(Client *c, sd_json_variant *parameters)
+{
+        sd_json_variant *event_name = sd_json_variant_by_key(parameters, "event");
+
+        c->n += sd_json_variant_elements(sd_json_variant_by_key(parameters, "peers"));
+        c->n += sd_json_variant_by_key(parameters, "peer") != NULL;
+        if (event_name && streq(sd_json_variant_string(event_name), "ready"))
+                c->finished = true;
+        return 0;
+}
+
 static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *error,
                     sd_varlink_reply_flags_t flags, void *userdata)
 {
@@ -170,6 +185,8 @@ static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *e
         if (error)
                 c->error = strdup(error);
         c->finished = !(flags & SD_VARLINK_REPLY_CONTINUES);
+        if (c->counts)
+                return on_counted(c, parameters);
         cr_assert_lt(c->n, ELEMENTSOF(c->replies));
         c->replies[c->n++] = sd_json_variant_ref(parameters);
         return 0;
@@ -583,6 +600,95 @@ Test(agent_varlink, a_watcher_that_goes_is_forgotten)
         client_close(&b);
 }
 
+/* Many peers */
+
+#define MANY 1000
+
+static void add_many_peers(void)
+{
+        for (unsigned i = 0; i < MANY; i++) {
+                WireguardKey key = { .bytes = { 7, (uint8_t) (i >> 8), (uint8_t) i } };
+                WireguardPeer *peer;
+
+                cr_assert_eq(wireguard_device_add_peer(device, &key, &peer), 0);
+        }
+        broker.callbacks->link_changed(&broker, device, manager);
+        run_pending(event);
+}
+
+static size_t count_peers(const char *method, bool more)
+{
+        Client c;
+        size_t n;
+
+        client_open(&c);
+        c.counts = true;
+        cr_assert_geq((more ? sd_varlink_observe : sd_varlink_invoke)(c.link, method, NULL), 0);
+        RUN_UNTIL(event, ({
+                          answer_reads(0);
+                          c.finished;
+                  }));
+        n = c.n;
+        c.n = 0;
+        client_close(&c);
+        return n;
+}
+
+Test(agent_varlink, many_peers)
+{
+        add_many_peers();
+        cr_assert_eq(count_peers("org.icewire.Agent.ListPeers", false), MANY + 2);
+        cr_assert_eq(count_peers("org.icewire.Agent.ListPeers", true), MANY + 2);
+        cr_assert_eq(count_peers("org.icewire.Agent.DescribePeers", true), MANY + 2);
+        cr_assert_eq(count_peers("org.icewire.Agent.Watch", true), MANY + 2);
+}
+
+/* A client that asks and never reads. */
+static int connect_deaf(const char *call)
+{
+        struct sockaddr_un sun = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+        strcpy(sun.sun_path, socket_path);
+        cr_assert_geq(fd, 0);
+        cr_assert_eq(connect(fd, (struct sockaddr *) &sun, sizeof(sun)), 0);
+        cr_assert_eq(write(fd, call, strlen(call) + 1), (ssize_t) strlen(call) + 1);
+        return fd;
+}
+
+static bool is_hung_up(int fd)
+{
+        struct pollfd p = { .fd = fd };
+
+        return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
+/* Who does not read what it watches is let go, and the others hear on. */
+Test(agent_varlink, a_watcher_that_does_not_read)
+{
+        int deaf = connect_deaf("{\"method\":\"org.icewire.Agent.Watch\",\"more\":true}");
+        Client c;
+
+        add_many_peers();
+        watch(&c);
+        c.counts = true;
+        RUN_UNTIL(event, c.finished);
+        cr_assert_not(is_hung_up(deaf));
+        while (!is_hung_up(deaf)) {
+                for (Peer *peer = manager->links->peers; peer; peer = peer->hh.next)
+                        peer->dirty = true;
+                manager_schedule_flush(manager);
+                run_pending(event);
+                uptime_leaps += USEC_PER_SEC;
+        }
+        c.n = 0;
+        peer_changed(manager->links->peers);
+        RUN_UNTIL(event, c.n > 0);
+        c.n = 0;
+        client_close(&c);
+        close(deaf);
+}
+
 /* Changing */
 
 Test(agent_varlink, reload)
@@ -613,6 +719,52 @@ Test(agent_varlink, service)
         ask(&c, "io.systemd.service.SetLogLevel", "{\"level\":8}");
         cr_assert_str_eq(c.error, SD_VARLINK_ERROR_INVALID_PARAMETER);
         client_close(&c);
+        expect_error("io.systemd.service.SetLogLevel", NULL, SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error("io.systemd.service.SetLogLevel", "{\"level\":null}",
+                     SD_VARLINK_ERROR_INVALID_PARAMETER);
+}
+
+Test(agent_varlink, service_reload)
+{
+        Client c;
+
+        client_open(&c);
+        ask(&c, "io.systemd.service.Reload", NULL);
+        cr_assert_null(c.error);
+        cr_assert_eq(n_reloads, 1);
+        reload_result = -EIO;
+        ask(&c, "io.systemd.service.Reload", NULL);
+        cr_assert_str_eq(c.error, SD_VARLINK_ERROR_SYSTEM);
+        client_close(&c);
+}
+
+static bool has_string(sd_json_variant *array, const char *s)
+{
+        for (size_t i = 0; i < sd_json_variant_elements(array); i++)
+                if (streq(sd_json_variant_string(sd_json_variant_by_index(array, i)), s))
+                        return true;
+        return false;
+}
+
+Test(agent_varlink, service_environment)
+{
+        static char bad[32] = "no assignment", *broken[] = { bad, NULL };
+        char **saved;
+        Client c;
+
+        cr_assert_eq(setenv("ICEWIRE_TEST", "ä = b", 1), 0);
+        saved = environ;
+        client_open(&c);
+        cr_assert(has_string(at(ask(&c, "io.systemd.service.GetEnvironment", NULL), "environment"),
+                             "ICEWIRE_TEST=ä = b"));
+        environ = broken;
+        ask(&c, "io.systemd.service.GetEnvironment", NULL);
+        cr_assert_str_eq(c.error, "io.systemd.service.InconsistentEnvironment");
+        strcpy(bad, "A=\xff");
+        ask(&c, "io.systemd.service.GetEnvironment", NULL);
+        cr_assert_str_eq(c.error, "io.systemd.service.InconsistentEnvironment");
+        environ = saved;
+        client_close(&c);
 }
 
 /* As somebody else: what each method says to that user, by the exit status. */
@@ -633,6 +785,9 @@ static int run_as_nobody(void)
                   SD_VARLINK_ERROR_PERMISSION_DENIED },
                 { "io.systemd.service.Ping", NULL, NULL },
                 { "io.systemd.service.SetLogLevel", "{\"level\":7}", SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "io.systemd.service.GetEnvironment", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "io.systemd.service.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "org.icewire.Agent.DescribePeers", NULL, NULL },
         };
         sd_varlink *link = NULL;
 

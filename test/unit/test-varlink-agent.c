@@ -10,6 +10,7 @@
 #include "peer.h"
 #include "string-util.h"
 #include "varlink-agent.h"
+#include "varlink-service.h"
 
 /* With ICEWIRE_UPDATE=1 the printed form is written instead of compared. */
 Test(varlink_agent, printed_form_is_up_to_date)
@@ -111,4 +112,10 @@ Test(varlink_agent, is_consistent)
 Test(varlink_agent, everything_has_a_comment)
 {
         idl_is_commented(&vl_interface_org_icewire_Agent);
+}
+
+Test(varlink_agent, the_service_interface_too)
+{
+        idl_is_consistent(&vl_interface_io_systemd_service);
+        idl_is_commented(&vl_interface_io_systemd_service);
 }
