@@ -6,10 +6,14 @@
 #include <string.h>
 
 #include "alloc-util.h"
+#include "ctl-mapping.h"
+#include "ctl-pager.h"
 #include "ctl-status.h"
 #include "format-table.h"
 #include "log.h"
 #include "string-util.h"
+#include "terminal-util.h"
+#include "text-util.h"
 
 typedef struct Diagnosis {
         const char *version;
@@ -23,84 +27,6 @@ typedef struct Diagnosis {
 
 #define STRING(name, type, member, flags)                                                                   \
         { name, SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(type, member), flags }
-
-static int parse_stun_server(sd_json_variant *v, CtlStunServer *ret)
-{
-        static const sd_json_dispatch_field table[] = {
-                STRING("address", CtlStunServer, address, SD_JSON_MANDATORY),
-                STRING("mapped", CtlStunServer, mapped, SD_JSON_NULLABLE),
-                STRING("error", CtlStunServer, error, SD_JSON_NULLABLE),
-                { "roundTripTimeUSec", SD_JSON_VARIANT_UNSIGNED, sd_json_dispatch_uint64,
-                  offsetof(CtlStunServer, round_trip_time), 0 },
-                {},
-        };
-
-        *ret = (CtlStunServer) { .round_trip_time = USEC_INFINITY };
-        return sd_json_dispatch(v, table, SD_JSON_ALLOW_EXTENSIONS, ret) < 0 ? -EINVAL : 0;
-}
-
-static int dispatch_stun_servers(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
-                                 void *userdata)
-{
-        CtlMapping *m = userdata;
-        size_t n = sd_json_variant_elements(v);
-
-        free(m->servers);
-        m->n_servers = 0;
-        m->servers = new0(CtlStunServer, n + 1);
-        if (!m->servers)
-                return -ENOMEM;
-        for (; m->n_servers < n; m->n_servers++) {
-                int r = parse_stun_server(sd_json_variant_by_index(v, m->n_servers),
-                                          &m->servers[m->n_servers]);
-
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static int dispatch_tristate(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
-                             void *userdata)
-{
-        int *i = userdata;
-
-        if (!sd_json_variant_is_null(v))
-                *i = sd_json_variant_boolean(v);
-        return 0;
-}
-
-int ctl_mapping_parse(sd_json_variant *v, CtlMapping *ret)
-{
-        static const sd_json_dispatch_field table[] = {
-                STRING("link", CtlMapping, link, SD_JSON_NULLABLE),
-                STRING("local", CtlMapping, local, SD_JSON_MANDATORY),
-                STRING("mapped", CtlMapping, mapped, SD_JSON_NULLABLE),
-                STRING("kind", CtlMapping, kind, SD_JSON_MANDATORY),
-                { "portKept", SD_JSON_VARIANT_BOOLEAN, dispatch_tristate, offsetof(CtlMapping, port_kept),
-                  SD_JSON_NULLABLE },
-                STRING("hairpin", CtlMapping, hairpin, SD_JSON_MANDATORY),
-                STRING("error", CtlMapping, error, SD_JSON_NULLABLE),
-                { "servers", SD_JSON_VARIANT_ARRAY, dispatch_stun_servers, 0, SD_JSON_MANDATORY },
-                {},
-        };
-        CtlMapping m = { .port_kept = -1 };
-        int r;
-
-        r = sd_json_dispatch(v, table, SD_JSON_ALLOW_EXTENSIONS, &m);
-        if (r < 0) {
-                ctl_mapping_done(&m);
-                return r == -ENOMEM ? r : -EINVAL;
-        }
-        *ret = m;
-        return 0;
-}
-
-void ctl_mapping_done(CtlMapping *m)
-{
-        m->servers = mfree(m->servers);
-        m->n_servers = 0;
-}
 
 static int dispatch_mappings(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
                              void *userdata)
@@ -210,7 +136,7 @@ static void print_environment(const Ctl *ctl, sd_json_variant *reply, const Diag
         size_t n = sd_json_variant_elements(d->servers);
 
         printf("icewired %s\n", strna(version));
-        ctl_status_print_services(ctl, reply);
+        (void) ctl_status_print_services(ctl, reply, /* max= */ 0);
         printf("  IPv6        %s\n", describe_ipv6(d));
         for (size_t i = 0; i < n; i++)
                 print_server(sd_json_variant_by_index(d->servers, i));
@@ -221,8 +147,8 @@ static void print_environment(const Ctl *ctl, sd_json_variant *reply, const Diag
 static const char *kind_colour(const char *kind)
 {
         if (streq(kind, "none") || streq(kind, "endpoint_independent"))
-                return "green";
-        return streq(kind, "single") ? "yellow" : "red";
+                return ANSI_GREEN;
+        return streq(kind, "single") ? ANSI_YELLOW : ANSI_RED;
 }
 
 /* As RFC 4787 writes it. */
@@ -266,7 +192,7 @@ static int add_answer(Table *table, const CtlMapping *m, const CtlStunServer *se
         int r = table_add_row(table);
 
         for (unsigned i = 0; i < ELEMENTSOF(cells) && r >= 0; i++)
-                r = table_set_cell(table, i, cells[i], i == 3 && !server->mapped ? "red" : NULL);
+                r = table_set_cell(table, i, cells[i], i == 3 && !server->mapped ? ANSI_RED : NULL);
         return r;
 }
 
@@ -277,7 +203,7 @@ typedef struct Column {
 
 static int make_table(const Ctl *ctl, const Column *columns, size_t n, Table **ret)
 {
-        int r = table_new(ctl->legend, ctl->colour, ret);
+        int r = table_new(ctl->width, ctl->legend, ctl->colour, ret);
 
         for (size_t i = 0; i < n && r >= 0; i++)
                 r = table_add_column(*ret, columns[i].name, columns[i].flags);
@@ -316,24 +242,6 @@ static int print_answers(const Ctl *ctl, const Diagnosis *d)
                 return r;
         putchar('\n');
         return table_print(table);
-}
-
-char *ctl_mapping_advice(const CtlMapping *m)
-{
-        if (streq(m->kind, "varies"))
-                return asprintf_safe(
-                        "%s: the NAT shows another address or port to each server. A direct path is "
-                        "found only to peers that can be reached from anywhere.",
-                        m->local);
-        if (streq(m->kind, "unknown") && m->n_servers > 0 && !m->error)
-                return asprintf_safe(
-                        "%s: no server answered. Something on the way blocks UDP, or the servers "
-                        "are down.",
-                        m->local);
-        if (streq(m->kind, "single") && m->n_servers < 2)
-                return asprintf_safe("%s: with a second STUN server the kind of NAT could be told.",
-                                     m->local);
-        return NULL;
 }
 
 static void print_advice(const Diagnosis *d)
@@ -381,5 +289,6 @@ int verb_diagnose(const Ctl *ctl, int argc, char *argv[])
         r = ctl_call(link, "org.icewire.Agent.Diagnose", /* parameters= */ NULL, &reply);
         if (r < 0)
                 return r;
+        pager_open(ctl->pager);
         return sd_json_format_enabled(ctl->json) ? ctl_print_json(ctl, reply) : print(ctl, reply);
 }

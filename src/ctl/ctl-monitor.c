@@ -7,9 +7,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "ctl-peers.h"
+#include "ctl-peer.h"
 #include "log.h"
 #include "string-util.h"
+#include "terminal-util.h"
+#include "text-util.h"
 
 #define KEY_LENGTH 12
 
@@ -47,20 +49,22 @@ static void print_line(const char *line)
 
 static void print_peer_event(sd_json_variant *v, bool removed)
 {
-        _cleanup_free_ char *line = NULL, *via = NULL;
+        _cleanup_free_ char *line = NULL, *via = NULL, *key = NULL, *path = NULL;
         CtlPeer peer;
 
         if (ctl_peer_parse(v, &peer) < 0)
                 return;
+        key = ctl_short_key(peer.public_key, KEY_LENGTH);
         via = ctl_peer_via(&peer);
+        path = ctl_peer_path(&peer);
         if (removed)
-                line = asprintf_safe("%s peer %.*s…: removed", peer.link, KEY_LENGTH, peer.public_key);
+                line = asprintf_safe("%s peer %s: removed", peer.link, strna(key));
         else if (streq(peer.path, "none"))
-                line = asprintf_safe("%s peer %.*s…: %s%s%s", peer.link, KEY_LENGTH, peer.public_key,
-                                     peer.state, peer.reason_text ? ": " : "", strempty(peer.reason_text));
+                line = asprintf_safe("%s peer %s: %s%s%s", peer.link, strna(key), peer.state,
+                                     peer.reason_text ? ": " : "", strempty(peer.reason_text));
         else
-                line = asprintf_safe("%s peer %.*s…: %s, %s by %s", peer.link, KEY_LENGTH, peer.public_key,
-                                     peer.state, peer.path, strna(via));
+                line = asprintf_safe("%s peer %s: %s, %s by %s", peer.link, strna(key), peer.state,
+                                     strna(path), strna(via));
         print_line(line);
 }
 

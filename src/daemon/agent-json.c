@@ -450,10 +450,32 @@ const char *manager_broker_state(const Manager *m)
         return m->broker_ready ? "ready" : "connecting";
 }
 
-int manager_build_json(const Manager *m, sd_json_variant **ret)
+/* Those of the links: what was found out when there was a need. */
+static int build_mappings(const Manager *m, sd_json_variant **ret)
 {
         _cleanup_(json_array_done) JsonArray array = {};
-        _cleanup_json_ sd_json_variant *rendezvous = NULL;
+        Link *link, *next;
+        int r;
+
+        HASH_ITER(hh, m->links, link, next)
+        {
+                for (size_t i = 0; i < link->n_mappings; i++) {
+                        sd_json_variant *item = NULL;
+
+                        r = mapping_build_json(link->mappings[i], link->name, /* asking= */ true, &item);
+                        if (r < 0)
+                                return r;
+                        r = json_array_add(&array, item);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return json_array_build(&array, ret);
+}
+
+static int build_rendezvous(const Manager *m, sd_json_variant **ret)
+{
+        _cleanup_(json_array_done) JsonArray array = {};
         int r;
 
         for (size_t i = 0; i < m->n_rendezvous; i++) {
@@ -466,7 +488,17 @@ int manager_build_json(const Manager *m, sd_json_variant **ret)
                 if (r < 0)
                         return r;
         }
-        r = json_array_build(&array, &rendezvous);
+        return json_array_build(&array, ret);
+}
+
+int manager_build_json(const Manager *m, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *rendezvous = NULL, *mappings = NULL;
+        int r;
+
+        r = build_rendezvous(m, &rendezvous);
+        if (r >= 0)
+                r = build_mappings(m, &mappings);
         if (r < 0)
                 return r;
         return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("version", PROJECT_VERSION),
@@ -477,5 +509,6 @@ int manager_build_json(const Manager *m, sd_json_variant **ret)
                               SD_JSON_BUILD_PAIR_CONDITION(m->redirect_settled && m->redirect_reason,
                                                            "redirectReason",
                                                            SD_JSON_BUILD_STRING(m->redirect_reason)),
-                              SD_JSON_BUILD_PAIR_VARIANT("rendezvous", rendezvous));
+                              SD_JSON_BUILD_PAIR_VARIANT("rendezvous", rendezvous),
+                              SD_JSON_BUILD_PAIR_VARIANT("mappings", mappings));
 }

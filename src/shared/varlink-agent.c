@@ -418,21 +418,6 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(RedirectKind,
         COMMENT("Shared by eBPF programs at the uplinks"),
         VALUE(ebpf));
 
-#define DESCRIPTION                                                                                         \
-        COMMENT("Of icewired"),                                                                             \
-        SD_VARLINK_DEFINE_OUTPUT(version, SD_VARLINK_STRING, 0),                                            \
-        COMMENT("Whether icewire-broker is there, and has told of all links"),                              \
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(broker, BrokerState, 0),                                           \
-        COMMENT("How ICE shares WireGuard's ports; absent while icewire-broker has not said so"),           \
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(redirect, RedirectKind, SD_VARLINK_NULLABLE),                      \
-        COMMENT("Why it is nothing better, and what does not work with it"),                                \
-        SD_VARLINK_DEFINE_OUTPUT(redirectReason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),                   \
-        COMMENT("Those that are configured"),                                                               \
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_ARRAY)
-
-static SD_VARLINK_DEFINE_METHOD(Describe,
-        DESCRIPTION);
-
 static SD_VARLINK_DEFINE_ENUM_TYPE(MappingKind,
         COMMENT("No server answered"),
         VALUE(unknown),
@@ -482,6 +467,23 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(Mapping,
         OPTIONAL(error, STRING),
         COMMENT("What each server said"),
         SD_VARLINK_DEFINE_FIELD_BY_TYPE(servers, StunServer, SD_VARLINK_ARRAY));
+
+#define DESCRIPTION                                                                                         \
+        COMMENT("Of icewired"),                                                                             \
+        SD_VARLINK_DEFINE_OUTPUT(version, SD_VARLINK_STRING, 0),                                            \
+        COMMENT("Whether icewire-broker is there, and has told of all links"),                              \
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(broker, BrokerState, 0),                                           \
+        COMMENT("How ICE shares WireGuard's ports; absent while icewire-broker has not said so"),           \
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(redirect, RedirectKind, SD_VARLINK_NULLABLE),                      \
+        COMMENT("Why it is nothing better, and what does not work with it"),                                \
+        SD_VARLINK_DEFINE_OUTPUT(redirectReason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),                   \
+        COMMENT("Those that are configured"),                                                               \
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_ARRAY)
+
+static SD_VARLINK_DEFINE_METHOD(Describe,
+        DESCRIPTION,
+        COMMENT("What is known of the links' ports without asking anew, as Diagnose does"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(mappings, Mapping, SD_VARLINK_ARRAY));
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(ServerKind,
         COMMENT("Tells us our mapped address"),

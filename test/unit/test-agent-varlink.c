@@ -15,6 +15,7 @@
 
 #include "agent-varlink.h"
 #include "event-util.h"
+#include "host-network.h"
 #include "json.h"
 #include "log.h"
 #include "sandbox.h"

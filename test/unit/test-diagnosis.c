@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "agent-json.h"
 #include "diagnosis.h"
 
 #include "event-util.h"
+#include "host-network.h"
 #include "json.h"
 #include "link-mappings.h"
 #include "log.h"
@@ -242,7 +244,7 @@ Test(diagnosis, by_ports_of_its_own)
 Test(diagnosis, by_the_ports_of_links)
 {
         SocketAddress local = address("127.0.0.1:0");
-        sd_json_variant *v;
+        sd_json_variant *v = NULL, *mapping;
         Link *link;
 
         set_servers();
@@ -256,6 +258,15 @@ Test(diagnosis, by_the_ports_of_links)
         answer(0, "127.0.0.1:51820");
         answer(1, "127.0.0.1:51820");
         RUN_UNTIL(event, link_mappings_are_settled(link));
+
+        /* Whoever does not want to wait gets what is known. */
+        cr_assert_eq(manager_build_json(manager, &v), 0);
+        cr_assert_eq(sd_json_variant_elements(at(v, "mappings")), 1);
+        mapping = sd_json_variant_by_index(at(v, "mappings"), 0);
+        cr_assert_str_eq(string_at(mapping, "link"), "wg0");
+        cr_assert_str_eq(string_at(mapping, "mapped"), "127.0.0.1:51820");
+        cr_assert_str_eq(string_at(mapping, "kind"), "none");
+        sd_json_variant_unref(v);
 
         /* What it was an hour ago is not what is asked for. */
         run();
