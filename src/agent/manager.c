@@ -237,8 +237,8 @@ static void on_broker_ready(Broker *b, void *userdata)
         if (!link->present)
                 link_free(link);
         m->broker_ready = true;
-        log_event(LOG_INFO, 0, LOG_EVENT_BROKER_READY, (), "icewire-broker has told of all links.");
         mark_dirty(m);
+        log_event(LOG_INFO, 0, LOG_EVENT_BROKER_READY, (), "icewire-broker has told of all links.");
         sharing_update(m);
         manager_for_each_peer(m, start_peer);
 }

@@ -267,7 +267,7 @@ static int set_up_varlink(Daemon *d)
 {
         int r;
 
-        r = agent_varlink_new(d->event, d->verbs, d->varlink_path, &d->varlink);
+        r = agent_varlink_new(d->event, d->verbs, d->authority, d->varlink_path, &d->varlink);
         if (r < 0)
                 return log_error_errno(r, "Failed to listen at %s: %m", d->varlink_path);
         return 0;
