@@ -4,6 +4,7 @@
 #include "diagnosis.h"
 
 #include "event-util.h"
+#include "host-network.h"
 #include "json.h"
 #include "link-mappings.h"
 #include "log.h"
