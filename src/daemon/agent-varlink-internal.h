@@ -14,6 +14,7 @@ struct Connection {
         sd_varlink *link; /* a reference */
         VerbsWait *wait;  /* for what the call that is under way needs; NULL: nothing */
         bool more;        /* that call takes several replies */
+        verbs_peer_t add; /* what it wants of each peer, into a JsonArray */
         Connection *prev, *next;
 };
 
@@ -25,8 +26,15 @@ struct AgentVarlink {
         Connection *connections;
 };
 
-/* Binds all methods of org.icewire.Agent. */
+/* Binds all methods of org.icewire.Agent, and io.systemd.service's Reload. */
 int agent_methods_bind(sd_varlink_server *server);
+
+/* … and those of io.systemd.Metrics. */
+int agent_metrics_bind(sd_varlink_server *server);
+
+/* What went wrong while the client waited, unless it has been told already. One that does not read what it
+ * asked for (16 MiB of it are kept) is disconnected. */
+void agent_connection_fail(Connection *c, int error);
 
 /* Watch. */
 int agent_method_watch(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,

@@ -3,7 +3,7 @@
 
 #include "verbs.h"
 
-/* org.icewire.Agent and io.systemd.service over Varlink. Everyone may read; root and our own user may
+/* org.icewire.Agent, io.systemd.service and io.systemd.Metrics over Varlink. Everyone may read; root and our own user may
  * change. */
 
 typedef struct AgentVarlink AgentVarlink;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <systemd/sd-varlink-idl.h>
 #include <systemd/sd-varlink.h>
 
-/* The interface io.systemd.service, which any service may have: Ping, GetLogLevel, and SetLogLevel for root
- * and for the user that the service runs as. Not together with bound methods of that name. */
+/* The interface io.systemd.service, which any service may have: Ping, GetLogLevel, and for root and the user
+ * that the service runs as SetLogLevel and GetEnvironment. A service that has something to reload binds
+ * Reload itself. */
+extern const sd_varlink_interface vl_interface_io_systemd_service;
 int varlink_service_add(sd_varlink_server *server);
 
 /* May whoever is at the other end of this connection change something? Root and our own user may. 0;
