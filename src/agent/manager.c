@@ -61,6 +61,9 @@ static int on_flush(sd_event_source *source, void *userdata)
         Manager *m = userdata;
         Link *link, *next;
 
+        if (m->dirty)
+                m->callbacks->manager_changed(m, m->userdata);
+        m->dirty = false;
         HASH_ITER(hh, m->links, link, next)
         flush_link(m, link);
         return 0;
@@ -75,6 +78,12 @@ void manager_schedule_flush(Manager *m)
         r = event_defer_once(m->event, &m->flush, on_flush, m, "manager-flush");
         if (r < 0)
                 log_warning_errno(r, "Failed to schedule what is to be told, ignoring: %m");
+}
+
+static void mark_dirty(Manager *m)
+{
+        m->dirty = true;
+        manager_schedule_flush(m);
 }
 
 static int on_trim_timer(sd_event_source *source, uint64_t t, void *userdata)
@@ -228,6 +237,7 @@ static void on_broker_ready(Broker *b, void *userdata)
         if (!link->present)
                 link_free(link);
         m->broker_ready = true;
+        mark_dirty(m);
         log_event(LOG_INFO, 0, LOG_EVENT_BROKER_READY, (), "icewire-broker has told of all links.");
         sharing_update(m);
         manager_for_each_peer(m, start_peer);
@@ -241,6 +251,7 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
         log_event(LOG_WARNING, error, LOG_EVENT_BROKER_LOST, (),
                   "Lost icewire-broker, paths stay as they are: %m");
         m->broker_ready = false;
+        mark_dirty(m);
         sharing_lost(m);
         HASH_ITER(hh, m->links, link, next)
         {
@@ -309,6 +320,7 @@ void manager_sharing_settled(Manager *m, bool forgotten)
         bool again = TAKE_GENERIC(m->mappings_doubted, false) || forgotten;
         Link *link, *next;
 
+        mark_dirty(m);
         if (forgotten)
                 manager_for_each_peer(m, share_again);
         HASH_ITER(hh, m->links, link, next)
@@ -526,14 +538,14 @@ static int on_stop_timer(sd_event_source *source, uint64_t t, void *userdata)
 {
         Manager *m = userdata;
 
-        m->on_stopped(m, m->stopped_userdata);
+        m->on_stopped(m, m->stop_userdata);
         return 0;
 }
 
 static void arm_stop_timer(Manager *m, usec_t delay)
 {
         if (event_arm_timer(m->event, &m->stop_timer, delay, on_stop_timer, m, "manager-stop") < 0)
-                m->on_stopped(m, m->stopped_userdata);
+                m->on_stopped(m, m->stop_userdata);
 }
 
 void manager_check_stopped(Manager *m)
@@ -548,7 +560,7 @@ void manager_stop(Manager *m, void (*on_stopped)(Manager *m, void *userdata), vo
         if (m->on_stopped)
                 return;
         m->on_stopped = on_stopped;
-        m->stopped_userdata = userdata;
+        m->stop_userdata = userdata;
         manager_for_each_peer(m, try_cancel);
         manager_for_each_peer(m, say_goodbye);
         arm_stop_timer(m, is_busy(m) ? STOP_TIMEOUT : 0);

@@ -455,7 +455,7 @@ static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varli
 
 int broker_methods_bind(sd_varlink_server *server)
 {
-        int r = varlink_service_add(server);
+        int r = varlink_service_add(server, /* set_log_level= */ NULL);
 
         if (r < 0)
                 return r;

@@ -224,14 +224,12 @@ static int set_device_data(sd_json_variant **v, const Peer *peer)
         return r < 0 ? r : sd_json_variant_set_field_unsigned(v, "txBytes", peer->tx_bytes);
 }
 
-static int set_counters(sd_json_variant **v, const Peer *peer)
+int peer_counters_build_json(const Peer *peer, sd_json_variant **ret)
 {
-        _cleanup_json_ sd_json_variant *item = NULL;
         const uint64_t *n = peer->signalling.counters;
-        int r;
 
-        r = sd_json_buildo(
-                &item, SD_JSON_BUILD_PAIR_UNSIGNED("sessions", peer->counters.sessions),
+        return sd_json_buildo(
+                ret, SD_JSON_BUILD_PAIR_UNSIGNED("sessions", peer->counters.sessions),
                 SD_JSON_BUILD_PAIR_UNSIGNED("paths", peer->counters.paths),
                 SD_JSON_BUILD_PAIR_UNSIGNED("envelopesSent", peer->counters.envelopes_sent),
                 SD_JSON_BUILD_PAIR_UNSIGNED("envelopesReceived", peer->counters.envelopes_received),
@@ -246,6 +244,13 @@ static int set_counters(sd_json_variant **v, const Peer *peer)
                 SD_JSON_BUILD_PAIR_UNSIGNED("messagesStale", n[SIGNALLING_DROP_STALE]),
                 SD_JSON_BUILD_PAIR_UNSIGNED("messagesFlooded", n[SIGNALLING_DROP_FLOOD]),
                 SD_JSON_BUILD_PAIR_UNSIGNED("messagesWrongRole", n[SIGNALLING_DROP_ROLE]));
+}
+
+static int set_counters(sd_json_variant **v, const Peer *peer)
+{
+        _cleanup_json_ sd_json_variant *item = NULL;
+        int r = peer_counters_build_json(peer, &item);
+
         return r < 0 ? r : sd_json_variant_set_field(v, "counters", item);
 }
 
@@ -443,7 +448,7 @@ int mapping_build_json(const Mapping *mapping, const char *link, bool asking, sd
                 SD_JSON_BUILD_PAIR_VARIANT("servers", servers));
 }
 
-static const char *broker_state(const Manager *m)
+const char *manager_broker_state(const Manager *m)
 {
         if (!m->broker || !m->broker->connected)
                 return "lost";
@@ -502,7 +507,7 @@ int manager_build_json(const Manager *m, sd_json_variant **ret)
         if (r < 0)
                 return r;
         return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("version", PROJECT_VERSION),
-                              SD_JSON_BUILD_PAIR_STRING("broker", broker_state(m)),
+                              SD_JSON_BUILD_PAIR_STRING("broker", manager_broker_state(m)),
                               SD_JSON_BUILD_PAIR_CONDITION(
                                       m->redirect_settled, "redirect",
                                       SD_JSON_BUILD_STRING(redirect_kind_to_string(m->redirect_kind))),

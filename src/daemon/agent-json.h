@@ -17,6 +17,9 @@ size_t link_n_connected(const Link *link);
 /* Type Peer. */
 int peer_build_json(const Peer *peer, sd_json_variant **ret);
 
+/* Type PeerCounters. */
+int peer_counters_build_json(const Peer *peer, sd_json_variant **ret);
+
 /* Type PeerDetails. */
 int peer_details_build_json(const Peer *peer, sd_json_variant **ret);
 
@@ -37,6 +40,9 @@ int rendezvous_build_json(const Rendezvous *r, sd_json_variant **ret);
 
 /* Type Mapping. link: NULL for icewired's own port. asking: who has not answered is still waited for. */
 int mapping_build_json(const Mapping *mapping, const char *link, bool asking, sd_json_variant **ret);
+
+/* "lost", "connecting", "ready". */
+const char *manager_broker_state(const Manager *m);
 
 /* The reply of Describe. */
 int manager_build_json(const Manager *m, sd_json_variant **ret);

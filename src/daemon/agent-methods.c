@@ -2,25 +2,26 @@
 
 #include "agent-json.h"
 #include "agent-varlink-internal.h"
+#include "log.h"
 #include "string-util.h"
 #include "varlink-agent.h"
 #include "varlink-service.h"
 
 static const sd_json_dispatch_field no_parameters[] = { {} };
 
+/* A bool alone. */
+static const sd_json_dispatch_field interactive_table[] = {
+        { "allowInteractiveAuthentication", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool, 0,
+          SD_JSON_NULLABLE },
+        {},
+};
+
 /* Which peers a call is about, and what about them. */
 typedef struct Call {
         PeerSelection selection;
         Policy policy;    /* SetPolicy alone */
-        bool interactive; /* for polkit, one day */
+        bool interactive; /* polkit may ask a person */
 } Call;
-
-/* Who may change something. polkit's answer will come here: it has to be called before anything with an
- * effect, and the method returns what it returned; after the answer the method runs again, from the top. */
-static int authorise(Connection *c, bool interactive)
-{
-        return varlink_require_privilege(c->link);
-}
 
 static int dispatch_state(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
                           void *userdata)
@@ -304,9 +305,13 @@ static int method_diagnose(sd_varlink *link, sd_json_variant *parameters, sd_var
                            void *userdata)
 {
         Connection *c = userdata;
+        bool interactive = false;
         int r;
 
-        r = sd_varlink_dispatch(link, parameters, no_parameters, /* userdata= */ NULL);
+        r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
+        if (r != 0)
+                return r;
+        r = agent_authorise(c, AUTHORITY_DIAGNOSE, interactive);
         if (r != 0)
                 return r;
         c->more = flags & SD_VARLINK_METHOD_MORE;
@@ -323,7 +328,7 @@ static int method_reconnect(sd_varlink *link, sd_json_variant *parameters, sd_va
         r = parse_call(link, parameters, &call);
         if (r != 0)
                 return r;
-        r = authorise(c, call.interactive);
+        r = agent_authorise(c, AUTHORITY_RECONNECT, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_reconnect(c->server->verbs, &call.selection);
@@ -363,7 +368,7 @@ static int method_set_policy(sd_varlink *link, sd_json_variant *parameters, sd_v
         r = sd_varlink_dispatch(link, parameters, table, &call);
         if (r != 0)
                 return r;
-        r = authorise(c, call.interactive);
+        r = agent_authorise(c, AUTHORITY_SET_POLICY, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_set_policy(c->server->verbs, &call.selection, call.policy);
@@ -374,21 +379,16 @@ static int method_set_policy(sd_varlink *link, sd_json_variant *parameters, sd_v
 static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                          void *userdata)
 {
-        static const sd_json_dispatch_field table[] = {
-                { "allowInteractiveAuthentication", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool, 0,
-                  SD_JSON_NULLABLE },
-                {},
-        };
         _cleanup_free_ char *message = NULL;
         Connection *c = userdata;
         unsigned n_problems = 0;
         bool interactive = false;
         int r;
 
-        r = sd_varlink_dispatch(link, parameters, table, &interactive);
+        r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
         if (r != 0)
                 return r;
-        r = authorise(c, interactive);
+        r = agent_authorise(c, AUTHORITY_RELOAD, interactive);
         if (r != 0)
                 return r;
         r = verbs_reload(c->server->verbs, &n_problems, &message);
@@ -410,11 +410,27 @@ static int method_service_reload(sd_varlink *link, sd_json_variant *parameters,
         r = sd_varlink_dispatch(link, parameters, no_parameters, /* userdata= */ NULL);
         if (r != 0)
                 return r;
-        r = authorise(c, /* interactive= */ false);
+        r = agent_authorise(c, AUTHORITY_RELOAD, /* interactive= */ false);
         if (r != 0)
                 return r;
         r = verbs_reload(c->server->verbs, &n_problems, &message);
         return r < 0 ? sd_varlink_error_errno(link, r) : sd_varlink_reply(link, /* parameters= */ NULL);
+}
+
+/* Its IDL has no word for polkit, which so cannot ask anybody. */
+int agent_method_set_log_level(sd_varlink *link, sd_json_variant *parameters,
+                               sd_varlink_method_flags_t flags, void *userdata)
+{
+        int level, r;
+
+        r = varlink_service_read_log_level(link, parameters, &level);
+        if (r != 0)
+                return r;
+        r = agent_authorise(userdata, AUTHORITY_SET_LOG_LEVEL, /* interactive= */ false);
+        if (r != 0)
+                return r;
+        log_set_max_level(level);
+        return sd_varlink_reply(link, /* parameters= */ NULL);
 }
 
 int agent_methods_bind(sd_varlink_server *server)

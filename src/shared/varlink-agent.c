@@ -523,7 +523,13 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(Server,
         COMMENT("Why it does not, for people"),
         OPTIONAL(relayError, STRING));
 
+#define INTERACTIVE                                                                                         \
+        COMMENT("Whether the caller can wait for a person to authenticate"),                                \
+                SD_VARLINK_DEFINE_INPUT(allowInteractiveAuthentication, SD_VARLINK_BOOL,                    \
+                                        SD_VARLINK_NULLABLE)
+
 static SD_VARLINK_DEFINE_METHOD_FULL(Diagnose, SD_VARLINK_SUPPORTS_MORE,
+        INTERACTIVE,
         DESCRIPTION,
         COMMENT("How many questions nobody has answered yet; 0 in the last reply"),
         SD_VARLINK_DEFINE_OUTPUT(pending, SD_VARLINK_INT, 0),
@@ -578,11 +584,6 @@ static SD_VARLINK_DEFINE_METHOD_FULL(Watch, SD_VARLINK_REQUIRES_MORE,
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(peer, Peer, SD_VARLINK_NULLABLE),
         COMMENT("With rendezvous_changed and rendezvous_removed"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_NULLABLE));
-
-#define INTERACTIVE                                                                                         \
-        COMMENT("Whether the caller can wait for a person to authenticate"),                                \
-                SD_VARLINK_DEFINE_INPUT(allowInteractiveAuthentication, SD_VARLINK_BOOL,                    \
-                                        SD_VARLINK_NULLABLE)
 
 static SD_VARLINK_DEFINE_METHOD(Reconnect,
         SELECTION,
@@ -684,7 +685,7 @@ SD_VARLINK_DEFINE_INTERFACE(org_icewire_Agent, "org.icewire.Agent",
         &vl_type_RelayState,
         SD_VARLINK_SYMBOL_COMMENT("A STUN or TURN server of the configuration"),
         &vl_type_Server,
-        SD_VARLINK_SYMBOL_COMMENT("What the network is like: asks all servers anew, which takes some seconds. With 'more' there is a reply each time that more is known, and all of it is in each"),
+        SD_VARLINK_SYMBOL_COMMENT("What the network is like: asks all servers anew, which takes some seconds. With 'more' there is a reply each time that more is known, and all of it is in each. polkit: org.icewire1.diagnose"),
         &vl_method_Diagnose,
         SD_VARLINK_SYMBOL_COMMENT("The WireGuard links"),
         &vl_method_ListLinks,
@@ -696,11 +697,11 @@ SD_VARLINK_DEFINE_INTERFACE(org_icewire_Agent, "org.icewire.Agent",
         &vl_method_GetHistory,
         SD_VARLINK_SYMBOL_COMMENT("First everything that exists, then \"ready\", then what changes; who does not keep up is disconnected"),
         &vl_method_Watch,
-        SD_VARLINK_SYMBOL_COMMENT("Looks for a path anew, from the start; the one in use stays until there is another. Needs a privilege"),
+        SD_VARLINK_SYMBOL_COMMENT("Looks for a path anew, from the start; the one in use stays until there is another. polkit: org.icewire1.reconnect"),
         &vl_method_Reconnect,
-        SD_VARLINK_SYMBOL_COMMENT("Which paths a peer may have, until the configuration is read again or icewired starts anew. Needs a privilege"),
+        SD_VARLINK_SYMBOL_COMMENT("Which paths a peer may have, until the configuration is read again or icewired starts anew. polkit: org.icewire1.set-policy"),
         &vl_method_SetPolicy,
-        SD_VARLINK_SYMBOL_COMMENT("Reads the configuration again; the answer comes when it is in force. Needs a privilege"),
+        SD_VARLINK_SYMBOL_COMMENT("Reads the configuration again; the answer comes when it is in force. polkit: org.icewire1.reload"),
         &vl_method_Reload,
         SD_VARLINK_SYMBOL_COMMENT("There is no such WireGuard link, or it is not ours to look after"),
         &vl_error_NoSuchLink,

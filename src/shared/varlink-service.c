@@ -79,8 +79,7 @@ static int on_get_log_level(sd_varlink *link, sd_json_variant *parameters, sd_va
                       : sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_INTEGER("level", log_get_max_level()));
 }
 
-static int on_set_log_level(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-                            void *userdata)
+int varlink_service_read_log_level(sd_varlink *link, sd_json_variant *parameters, int *ret)
 {
         static const sd_json_dispatch_field table[] = {
                 { "level", SD_JSON_VARIANT_INTEGER, sd_json_dispatch_int, 0, SD_JSON_MANDATORY },
@@ -93,6 +92,18 @@ static int on_set_log_level(sd_varlink *link, sd_json_variant *parameters, sd_va
                 return r;
         if (!log_level_to_string(level))
                 return sd_varlink_error_invalid_parameter_name(link, "level");
+        *ret = level;
+        return 0;
+}
+
+static int on_set_log_level(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                            void *userdata)
+{
+        int level, r;
+
+        r = varlink_service_read_log_level(link, parameters, &level);
+        if (r != 0)
+                return r;
         r = varlink_require_privilege(link);
         if (r < 0)
                 return r;
@@ -132,13 +143,14 @@ static int on_get_environment(sd_varlink *link, sd_json_variant *parameters, sd_
         return r < 0 ? r : sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("environment", list));
 }
 
-int varlink_service_add(sd_varlink_server *server)
+int varlink_service_add(sd_varlink_server *server, sd_varlink_method_t set_log_level)
 {
         int r = sd_varlink_server_add_interface(server, &vl_interface_io_systemd_service);
 
         return r < 0 ? r
                      : sd_varlink_server_bind_method_many(
                                server, "io.systemd.service.Ping", on_ping, "io.systemd.service.GetLogLevel",
-                               on_get_log_level, "io.systemd.service.SetLogLevel", on_set_log_level,
-                               "io.systemd.service.GetEnvironment", on_get_environment);
+                               on_get_log_level, "io.systemd.service.SetLogLevel",
+                               set_log_level ?: on_set_log_level, "io.systemd.service.GetEnvironment",
+                               on_get_environment);
 }

@@ -86,7 +86,9 @@ static bool on_stopped_called(World *w)
 
 static void on_stopped(Manager *m, void *userdata)
 {
-        ((World *) userdata)->stopped = true;
+        World *w = userdata;
+
+        w->stopped = true;
 }
 
 void stop_politely(Side *side)
