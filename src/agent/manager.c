@@ -61,6 +61,9 @@ static int on_flush(sd_event_source *source, void *userdata)
         Manager *m = userdata;
         Link *link, *next;
 
+        if (m->dirty)
+                m->callbacks->manager_changed(m, m->userdata);
+        m->dirty = false;
         HASH_ITER(hh, m->links, link, next)
         flush_link(m, link);
         return 0;
@@ -75,6 +78,12 @@ void manager_schedule_flush(Manager *m)
         r = event_defer_once(m->event, &m->flush, on_flush, m, "manager-flush");
         if (r < 0)
                 log_warning_errno(r, "Failed to schedule what is to be told, ignoring: %m");
+}
+
+static void mark_dirty(Manager *m)
+{
+        m->dirty = true;
+        manager_schedule_flush(m);
 }
 
 static int on_trim_timer(sd_event_source *source, uint64_t t, void *userdata)
@@ -228,6 +237,7 @@ static void on_broker_ready(Broker *b, void *userdata)
         if (!link->present)
                 link_free(link);
         m->broker_ready = true;
+        mark_dirty(m);
         log_event(LOG_INFO, 0, LOG_EVENT_BROKER_READY, (), "icewire-broker has told of all links.");
         sharing_update(m);
         manager_for_each_peer(m, start_peer);
@@ -241,6 +251,7 @@ static void on_broker_lost(Broker *b, int error, void *userdata)
         log_event(LOG_WARNING, error, LOG_EVENT_BROKER_LOST, (),
                   "Lost icewire-broker, paths stay as they are: %m");
         m->broker_ready = false;
+        mark_dirty(m);
         sharing_lost(m);
         HASH_ITER(hh, m->links, link, next)
         {
@@ -309,6 +320,7 @@ void manager_sharing_settled(Manager *m, bool forgotten)
         bool again = TAKE_GENERIC(m->mappings_doubted, false) || forgotten;
         Link *link, *next;
 
+        mark_dirty(m);
         if (forgotten)
                 manager_for_each_peer(m, share_again);
         HASH_ITER(hh, m->links, link, next)

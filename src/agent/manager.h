@@ -17,6 +17,8 @@ typedef struct ManagerCallbacks {
         void (*link_changed)(Manager *m, Link *link, bool removed, void *userdata);
         void (*peer_changed)(Manager *m, Peer *peer, bool removed, void *userdata);
         void (*rendezvous_changed)(Manager *m, Rendezvous *r, void *userdata);
+        /* The broker has come or gone, or ports are shared in another way. */
+        void (*manager_changed)(Manager *m, void *userdata);
 } ManagerCallbacks;
 
 #define MANAGER_ADDRESSES_MAX 16
@@ -40,6 +42,7 @@ struct Manager {
         const ManagerCallbacks *callbacks; /* NULL: nobody listens */
         void *userdata;
         bool broker_ready; /* every link was told */
+        bool dirty;        /* to be told to the API at the end of this turn */
         size_t opening;    /* bytes of envelopes that are being opened, of all peers */
 
         /* sharing.c: which data path shares WireGuard's ports with ICE */

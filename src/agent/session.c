@@ -41,25 +41,29 @@
 static int on_timer(sd_event_source *source, uint64_t t, void *userdata);
 static int arm_timer(Session *s, usec_t delay);
 
-static void fill_description(const Session *s, SdpDescription *d)
+size_t session_candidates(const Session *s, IceCandidate ret[static SDP_CANDIDATES_MAX], bool *ret_complete)
 {
         const Link *link = s->peer->link;
 
+        *ret_complete = s->gathering_done && (!s->shared || link_mappings_are_settled(link));
+        if (s->shared)
+                return shared_candidates_build(link, s->candidates, s->n_candidates, ret,
+                                               SDP_CANDIDATES_MAX);
+        memcpy(ret, s->candidates, sizeof(IceCandidate) * s->n_candidates);
+        return s->n_candidates;
+}
+
+static void fill_description(const Session *s, SdpDescription *d)
+{
         *d = (SdpDescription) {
                 .trickle = true,
                 .ice2 = true,
-                .end_of_candidates = s->gathering_done && (!s->shared || link_mappings_are_settled(link)),
                 .session_id = s->id >> 1, /* RFC 8866 wants what fits a signed number (RFC 3264 section 5) */
                 .session_version = 1,
-                .n_candidates = s->n_candidates,
         };
         strcpy(d->ufrag, ice_agent_ufrag(s->ice));
         strcpy(d->pwd, ice_agent_pwd(s->ice));
-        if (s->shared)
-                d->n_candidates = shared_candidates_build(link, s->candidates, s->n_candidates,
-                                                          d->candidates, ELEMENTSOF(d->candidates));
-        else
-                memcpy(d->candidates, s->candidates, sizeof(IceCandidate) * s->n_candidates);
+        d->n_candidates = session_candidates(s, d->candidates, &d->end_of_candidates);
 }
 
 /* Each message has all candidates so far: one that is lost costs nothing then, and what is known already is

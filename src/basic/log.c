@@ -47,7 +47,7 @@ void log_set_max_level(int level)
 
 /* $JOURNAL_STREAM names the device and inode of the stream that systemd gave us as stderr: if stderr still
  * is that one, its reader is the journal, and we may speak its native protocol instead (systemd.exec(5)). */
-static bool stderr_is_journal(void)
+bool log_goes_to_journal(void)
 {
         const char *e = getenv("JOURNAL_STREAM");
         uintmax_t device, inode;
@@ -69,7 +69,7 @@ static void open_journal(void)
         if (journal_tried)
                 return;
         journal_tried = true;
-        if (!stderr_is_journal())
+        if (!log_goes_to_journal())
                 return;
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)

@@ -20,6 +20,9 @@ int log_get_max_level(void);
 int log_level_from_string(const char *s);
 const char *log_level_to_string(int level);
 
+/* Is the journal stderr's reader? */
+bool log_goes_to_journal(void);
+
 /* fields: "NAME=value" strings that the journal keeps beside the message, ended by NULL; NULL itself is
  * none. A message is one line of at most 2047 bytes: what is longer is cut, control characters become '?'; a
  * field ends at its first newline. With an error there is a field ERRNO=. */

@@ -2,27 +2,75 @@
 
 #include "agent-json.h"
 #include "agent-varlink-internal.h"
+#include "log.h"
 #include "string-util.h"
 #include "varlink-agent.h"
 #include "varlink-service.h"
 
 static const sd_json_dispatch_field no_parameters[] = { {} };
 
+/* A bool alone. */
+static const sd_json_dispatch_field interactive_table[] = {
+        { "allowInteractiveAuthentication", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool, 0,
+          SD_JSON_NULLABLE },
+        {},
+};
+
 /* Which peers a call is about, and what about them. */
 typedef struct Call {
         PeerSelection selection;
         Policy policy;    /* SetPolicy alone */
-        bool interactive; /* for polkit, one day */
+        bool interactive; /* polkit may ask a person */
 } Call;
 
-/* Who may change something. polkit's answer will come here: it has to be called before anything with an
- * effect, and the method returns what it returned; after the answer the method runs again, from the top. */
-static int authorise(Connection *c, bool interactive)
+static int dispatch_state(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                          void *userdata)
 {
-        return varlink_require_privilege(c->link);
+        PeerState state;
+
+        if (sd_json_variant_is_null(v))
+                return 0;
+        state = peer_state_from_string(sd_json_variant_string(v));
+        if (state < 0)
+                return -EINVAL;
+        *(unsigned *) userdata = 1u << state;
+        return 0;
 }
 
-/* 0; otherwise the error was sent and is to be returned. */
+static int dispatch_path(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
+                         void *userdata)
+{
+        PathKind kind;
+
+        if (sd_json_variant_is_null(v))
+                return 0;
+        kind = path_kind_from_string(sd_json_variant_string(v));
+        if (kind < 0)
+                return -EINVAL;
+        *(unsigned *) userdata = 1u << kind;
+        return 0;
+}
+
+/* With a filter. 0; otherwise the error was sent and is to be returned. */
+static int parse_filter(sd_varlink *link, sd_json_variant *parameters, PeerSelection *ret)
+{
+        static const sd_json_dispatch_field table[] = {
+                { "link", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
+                  offsetof(PeerSelection, link), SD_JSON_NULLABLE },
+                { "peer", SD_JSON_VARIANT_STRING, varlink_dispatch_key, offsetof(PeerSelection, peer),
+                  SD_JSON_NULLABLE },
+                { "state", SD_JSON_VARIANT_STRING, dispatch_state, offsetof(PeerSelection, states),
+                  SD_JSON_NULLABLE },
+                { "path", SD_JSON_VARIANT_STRING, dispatch_path, offsetof(PeerSelection, paths),
+                  SD_JSON_NULLABLE },
+                {},
+        };
+
+        *ret = (PeerSelection) {};
+        return sd_varlink_dispatch(link, parameters, table, ret);
+}
+
+/* Likewise, without one. */
 static int parse_call(sd_varlink *link, sd_json_variant *parameters, Call *ret)
 {
         static const sd_json_dispatch_field table[] = {
@@ -53,6 +101,14 @@ static int selection_error(sd_varlink *link, const PeerSelection *selection, int
         default:
                 return error;
         }
+}
+
+void agent_connection_fail(Connection *c, int error)
+{
+        if (error == -ENOBUFS)
+                (void) sd_varlink_close(c->link);
+        else if (error == -ENOMEM)
+                (void) sd_varlink_error_errno(c->link, error);
 }
 
 static int method_describe(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
@@ -96,6 +152,25 @@ static int method_list_links(sd_varlink *link, sd_json_variant *parameters, sd_v
         return r < 0 ? r : sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("links", links));
 }
 
+/* One in each reply. */
+static int stream_peers(sd_varlink *link, const JsonArray *array)
+{
+        for (size_t i = 0; i < array->n; i++) {
+                _cleanup_json_ sd_json_variant *reply = NULL;
+                bool last = i + 1 == array->n;
+                int r;
+
+                r = sd_json_buildo(&reply,
+                                   SD_JSON_BUILD_PAIR("peers", SD_JSON_BUILD_ARRAY(SD_JSON_BUILD_VARIANT(
+                                                                       array->items[i]))));
+                if (r >= 0)
+                        r = last ? sd_varlink_reply(link, reply) : sd_varlink_notify(link, reply);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 /* One object for each selected peer. */
 static int reply_peers(Connection *c, const PeerSelection *selection, verbs_peer_t add)
 {
@@ -106,31 +181,24 @@ static int reply_peers(Connection *c, const PeerSelection *selection, verbs_peer
         r = verbs_for_each_peer(c->server->verbs, selection, add, &array);
         if (r < 0)
                 return selection_error(c->link, selection, r);
+        if (c->more && array.n > 0)
+                return stream_peers(c->link, &array);
         r = json_array_build(&array, &peers);
         return r < 0 ? r : sd_varlink_replybo(c->link, SD_JSON_BUILD_PAIR_VARIANT("peers", peers));
 }
 
-static int add_peer(Peer *peer, void *userdata)
-{
-        sd_json_variant *item = NULL;
-        int r;
-
-        r = peer_build_json(peer, &item);
-        return r < 0 ? r : json_array_add(userdata, item);
-}
-
 /* The call is as it was; only the model is fresher. */
-static int answer_list_peers(Connection *c)
+static int answer_fresh(Connection *c)
 {
         _cleanup_json_ sd_json_variant *parameters = NULL;
-        Call call;
+        PeerSelection selection;
         int r;
 
         r = sd_varlink_get_current_parameters(c->link, &parameters);
         if (r < 0)
                 return r;
-        r = parse_call(c->link, parameters, &call);
-        return r != 0 ? r : reply_peers(c, &call.selection, add_peer);
+        r = parse_filter(c->link, parameters, &selection);
+        return r != 0 ? r : reply_peers(c, &selection, c->add);
 }
 
 static void on_refreshed(void *userdata)
@@ -139,14 +207,70 @@ static void on_refreshed(void *userdata)
         int r;
 
         c->wait = NULL;
-        r = answer_list_peers(c);
-        if (r == -ENOMEM)
-                (void) sd_varlink_error_errno(c->link, r);
+        r = answer_fresh(c);
+        if (r < 0)
+                agent_connection_fail(c, r);
 }
 
-/* A method that returns 0 without a reply is pending. */
+/* With counters that are read for this call. A method that returns 0 without a reply is pending. */
+static int reply_fresh_peers(Connection *c, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                             verbs_peer_t add)
+{
+        PeerSelection selection;
+        int r;
+
+        r = parse_filter(c->link, parameters, &selection);
+        if (r != 0)
+                return r;
+        r = verbs_check_selection(c->server->verbs, &selection);
+        if (r < 0)
+                return selection_error(c->link, &selection, r);
+        c->more = flags & SD_VARLINK_METHOD_MORE;
+        c->add = add;
+        r = verbs_refresh(c->server->verbs, on_refreshed, c, &c->wait);
+        if (r != 0)
+                return MIN(r, 0);
+        return reply_peers(c, &selection, add);
+}
+
+static int add_peer(Peer *peer, void *userdata)
+{
+        sd_json_variant *item = NULL;
+        int r = peer_build_json(peer, &item);
+
+        return r < 0 ? r : json_array_add(userdata, item);
+}
+
 static int method_list_peers(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                              void *userdata)
+{
+        return reply_fresh_peers(userdata, parameters, flags, add_peer);
+}
+
+static int add_details(Peer *peer, void *userdata)
+{
+        sd_json_variant *item = NULL;
+        int r = peer_details_build_json(peer, &item);
+
+        return r < 0 ? r : json_array_add(userdata, item);
+}
+
+static int method_describe_peers(sd_varlink *link, sd_json_variant *parameters,
+                                 sd_varlink_method_flags_t flags, void *userdata)
+{
+        return reply_fresh_peers(userdata, parameters, flags, add_details);
+}
+
+static int add_history(Peer *peer, void *userdata)
+{
+        sd_json_variant *item = NULL;
+        int r = peer_history_build_json(peer, &item);
+
+        return r < 0 ? r : json_array_add(userdata, item);
+}
+
+static int method_get_history(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                              void *userdata)
 {
         Connection *c = userdata;
         Call call;
@@ -155,32 +279,8 @@ static int method_list_peers(sd_varlink *link, sd_json_variant *parameters, sd_v
         r = parse_call(link, parameters, &call);
         if (r != 0)
                 return r;
-        r = verbs_check_selection(c->server->verbs, &call.selection);
-        if (r < 0)
-                return selection_error(link, &call.selection, r);
-        r = verbs_refresh(c->server->verbs, on_refreshed, c, &c->wait);
-        if (r != 0)
-                return MIN(r, 0);
-        return reply_peers(c, &call.selection, add_peer);
-}
-
-static int add_history(Peer *peer, void *userdata)
-{
-        sd_json_variant *item = NULL;
-        int r;
-
-        r = peer_history_build_json(peer, &item);
-        return r < 0 ? r : json_array_add(userdata, item);
-}
-
-static int method_get_history(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-                              void *userdata)
-{
-        Call call;
-        int r;
-
-        r = parse_call(link, parameters, &call);
-        return r != 0 ? r : reply_peers(userdata, &call.selection, add_history);
+        c->more = flags & SD_VARLINK_METHOD_MORE;
+        return reply_peers(c, &call.selection, add_history);
 }
 
 static void on_report(sd_json_variant *report, bool finished, void *userdata)
@@ -188,8 +288,10 @@ static void on_report(sd_json_variant *report, bool finished, void *userdata)
         Connection *c = userdata;
 
         if (!finished) {
-                if (c->more)
-                        (void) sd_varlink_notify(c->link, report);
+                int r = c->more ? sd_varlink_notify(c->link, report) : 0;
+
+                if (r < 0)
+                        agent_connection_fail(c, r);
                 return;
         }
         c->wait = NULL;
@@ -203,9 +305,13 @@ static int method_diagnose(sd_varlink *link, sd_json_variant *parameters, sd_var
                            void *userdata)
 {
         Connection *c = userdata;
+        bool interactive = false;
         int r;
 
-        r = sd_varlink_dispatch(link, parameters, no_parameters, /* userdata= */ NULL);
+        r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
+        if (r != 0)
+                return r;
+        r = agent_authorise(c, AUTHORITY_DIAGNOSE, interactive);
         if (r != 0)
                 return r;
         c->more = flags & SD_VARLINK_METHOD_MORE;
@@ -222,7 +328,7 @@ static int method_reconnect(sd_varlink *link, sd_json_variant *parameters, sd_va
         r = parse_call(link, parameters, &call);
         if (r != 0)
                 return r;
-        r = authorise(c, call.interactive);
+        r = agent_authorise(c, AUTHORITY_RECONNECT, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_reconnect(c->server->verbs, &call.selection);
@@ -262,7 +368,7 @@ static int method_set_policy(sd_varlink *link, sd_json_variant *parameters, sd_v
         r = sd_varlink_dispatch(link, parameters, table, &call);
         if (r != 0)
                 return r;
-        r = authorise(c, call.interactive);
+        r = agent_authorise(c, AUTHORITY_SET_POLICY, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_set_policy(c->server->verbs, &call.selection, call.policy);
@@ -273,21 +379,16 @@ static int method_set_policy(sd_varlink *link, sd_json_variant *parameters, sd_v
 static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                          void *userdata)
 {
-        static const sd_json_dispatch_field table[] = {
-                { "allowInteractiveAuthentication", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool, 0,
-                  SD_JSON_NULLABLE },
-                {},
-        };
         _cleanup_free_ char *message = NULL;
         Connection *c = userdata;
         unsigned n_problems = 0;
         bool interactive = false;
         int r;
 
-        r = sd_varlink_dispatch(link, parameters, table, &interactive);
+        r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
         if (r != 0)
                 return r;
-        r = authorise(c, interactive);
+        r = agent_authorise(c, AUTHORITY_RELOAD, interactive);
         if (r != 0)
                 return r;
         r = verbs_reload(c->server->verbs, &n_problems, &message);
@@ -297,13 +398,49 @@ static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varli
                                   SD_JSON_BUILD_PAIR_STRING("message", message ?: strerror(-r)));
 }
 
+/* What systemd calls the same, for tools that know no more of a service; polkit cannot ask anybody. */
+static int method_service_reload(sd_varlink *link, sd_json_variant *parameters,
+                                 sd_varlink_method_flags_t flags, void *userdata)
+{
+        _cleanup_free_ char *message = NULL;
+        Connection *c = userdata;
+        unsigned n_problems = 0;
+        int r;
+
+        r = sd_varlink_dispatch(link, parameters, no_parameters, /* userdata= */ NULL);
+        if (r != 0)
+                return r;
+        r = agent_authorise(c, AUTHORITY_RELOAD, /* interactive= */ false);
+        if (r != 0)
+                return r;
+        r = verbs_reload(c->server->verbs, &n_problems, &message);
+        return r < 0 ? sd_varlink_error_errno(link, r) : sd_varlink_reply(link, /* parameters= */ NULL);
+}
+
+/* Its IDL has no word for polkit, which so cannot ask anybody. */
+int agent_method_set_log_level(sd_varlink *link, sd_json_variant *parameters,
+                               sd_varlink_method_flags_t flags, void *userdata)
+{
+        int level, r;
+
+        r = varlink_service_read_log_level(link, parameters, &level);
+        if (r != 0)
+                return r;
+        r = agent_authorise(userdata, AUTHORITY_SET_LOG_LEVEL, /* interactive= */ false);
+        if (r != 0)
+                return r;
+        log_set_max_level(level);
+        return sd_varlink_reply(link, /* parameters= */ NULL);
+}
+
 int agent_methods_bind(sd_varlink_server *server)
 {
         return sd_varlink_server_bind_method_many(
                 server, "org.icewire.Agent.Describe", method_describe, "org.icewire.Agent.ListLinks",
                 method_list_links, "org.icewire.Agent.ListPeers", method_list_peers,
-                "org.icewire.Agent.GetHistory", method_get_history, "org.icewire.Agent.Diagnose",
-                method_diagnose, "org.icewire.Agent.Watch", agent_method_watch,
-                "org.icewire.Agent.Reconnect", method_reconnect, "org.icewire.Agent.SetPolicy",
-                method_set_policy, "org.icewire.Agent.Reload", method_reload);
+                "org.icewire.Agent.DescribePeers", method_describe_peers, "org.icewire.Agent.GetHistory",
+                method_get_history, "org.icewire.Agent.Diagnose", method_diagnose, "org.icewire.Agent.Watch",
+                agent_method_watch, "org.icewire.Agent.Reconnect", method_reconnect,
+                "org.icewire.Agent.SetPolicy", method_set_policy, "org.icewire.Agent.Reload", method_reload,
+                "io.systemd.service.Reload", method_service_reload);
 }

@@ -17,7 +17,7 @@ static int on_connect(sd_varlink_server *s, sd_varlink *link, void *userdata)
 
         if (!c)
                 return -ENOMEM;
-        *c = (Connection) { .server = v, .link = sd_varlink_ref(link) };
+        *c = (Connection) { .server = v, .link = sd_varlink_ref(link), .verdict = AUTHORITY_PENDING };
         (void) sd_varlink_set_userdata(link, c);
         DL_APPEND(v->connections, c);
         return 0;
@@ -29,6 +29,7 @@ static void connection_free(Connection *c)
         varlink_watchers_remove(&c->server->watchers, c->link);
         DL_DELETE(c->server->connections, c);
         verbs_wait_free(c->wait);
+        authority_question_free(c->question);
         sd_varlink_unref(c->link);
         free(c);
 }
@@ -63,21 +64,25 @@ static int set_up_server(AgentVarlink *v)
         r = agent_methods_bind(v->server);
         if (r < 0)
                 return r;
+        r = agent_metrics_bind(v->server);
+        if (r < 0)
+                return r;
         r = sd_varlink_server_bind_connect(v->server, on_connect);
         if (r < 0)
                 return r;
         r = sd_varlink_server_bind_disconnect(v->server, on_disconnect);
-        return r < 0 ? r : varlink_service_add(v->server);
+        return r < 0 ? r : varlink_service_add(v->server, agent_method_set_log_level);
 }
 
-int agent_varlink_new(sd_event *event, Verbs *verbs, const char *address, AgentVarlink **ret)
+int agent_varlink_new(sd_event *event, Verbs *verbs, Authority *authority, const char *address,
+                      AgentVarlink **ret)
 {
         _cleanup_(agent_varlink_freep) AgentVarlink *v = new (AgentVarlink, 1);
         int r;
 
         if (!v)
                 return -ENOMEM;
-        *v = (AgentVarlink) { .verbs = verbs, .listener = agent_watch_listener };
+        *v = (AgentVarlink) { .verbs = verbs, .authority = authority, .listener = agent_watch_listener };
         v->listener.userdata = v;
         verbs_add_listener(verbs, &v->listener);
         r = varlink_server_start(event, &vl_interface_org_icewire_Agent, CONNECTIONS_MAX,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "agent-bus.h"
 #include "agent-varlink.h"
+#include "authority.h"
 #include "logind.h"
 #include "manager.h"
 #include "watchdog.h"
@@ -14,6 +16,9 @@ typedef struct Daemon {
         Verbs *verbs; /* what the APIs do with it */
         VerbsListener listener;
         AgentVarlink *varlink;
+        SystemBus *bus;
+        Authority *authority;
+        AgentBus *agent_bus;
         Logind *logind;            /* NULL: sleep goes unnoticed */
         Config *rendezvous_config; /* what the rendezvous were made from, and borrow from */
         Watchdog *watchdog;        /* NULL: there is none to feed */

@@ -250,11 +250,24 @@ static int set_up_broker(Daemon *d)
         return 0;
 }
 
+static int set_up_bus(Daemon *d)
+{
+        int r;
+
+        r = system_bus_new(d->event, "icewired", &d->bus);
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up the connection to the system bus: %m");
+        r = authority_new(d->bus, &d->authority);
+        if (r >= 0)
+                r = agent_bus_new(d->event, d->bus, d->verbs, d->authority, &d->agent_bus);
+        return r < 0 ? log_oom() : 0;
+}
+
 static int set_up_varlink(Daemon *d)
 {
         int r;
 
-        r = agent_varlink_new(d->event, d->verbs, d->varlink_path, &d->varlink);
+        r = agent_varlink_new(d->event, d->verbs, d->authority, d->varlink_path, &d->varlink);
         if (r < 0)
                 return log_error_errno(r, "Failed to listen at %s: %m", d->varlink_path);
         return 0;
@@ -270,8 +283,9 @@ static void on_resumed(Logind *logind, void *userdata)
 /* Hosts without logind do not sleep, or nobody tells. */
 static void set_up_logind(Daemon *d)
 {
-        int r = logind_new(d->event, on_resumed, d, &d->logind);
+        int r;
 
+        r = logind_new(d->bus, on_resumed, d, &d->logind);
         if (r < 0)
                 log_warning_errno(r, "Failed to listen to logind, ignoring: %m");
 }
@@ -303,12 +317,15 @@ static void daemon_done(Daemon *d)
         d->watchdog = watchdog_free(d->watchdog);
         d->logind = logind_free(d->logind);
         d->varlink = agent_varlink_free(d->varlink);
+        d->agent_bus = agent_bus_free(d->agent_bus);
+        d->authority = authority_free(d->authority);
         if (d->verbs)
                 verbs_remove_listener(d->verbs, &d->listener);
         d->verbs = verbs_free(d->verbs);
         d->manager = manager_free(d->manager);
         d->rendezvous_config = config_free(d->rendezvous_config);
         d->status = sd_event_source_disable_unref(d->status);
+        d->bus = system_bus_free(d->bus);
         d->event = sd_event_unref(d->event);
 }
 
@@ -330,6 +347,9 @@ static int run(Daemon *d)
         if (r < 0)
                 return r;
         r = set_up_broker(d);
+        if (r < 0)
+                return r;
+        r = set_up_bus(d);
         if (r < 0)
                 return r;
         r = set_up_varlink(d);

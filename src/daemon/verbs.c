@@ -275,10 +275,18 @@ static void on_rendezvous_changed(Manager *m, Rendezvous *r, void *userdata)
         verbs_tell_rendezvous(userdata, r, /* removed= */ false);
 }
 
+static void on_manager_changed(Manager *m, void *userdata)
+{
+        FOR_EACH_LISTENER((Verbs *) userdata, l)
+        if (l->manager_changed)
+                l->manager_changed(l->userdata);
+}
+
 static const ManagerCallbacks manager_callbacks = {
         .link_changed = on_link_changed,
         .peer_changed = on_peer_changed,
         .rendezvous_changed = on_rendezvous_changed,
+        .manager_changed = on_manager_changed,
 };
 
 int verbs_new(sd_event *event, Manager *manager, verbs_reload_t reload, void *userdata, Verbs **ret)

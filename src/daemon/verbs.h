@@ -86,6 +86,8 @@ struct VerbsListener {
         void (*link_changed)(Link *link, bool removed, void *userdata);
         void (*peer_changed)(Peer *peer, bool removed, void *userdata);
         void (*rendezvous_changed)(Rendezvous *rendezvous, bool removed, void *userdata);
+        /* icewire-broker, and how it shares ports */
+        void (*manager_changed)(void *userdata);
         void *userdata;
         VerbsListener *prev, *next; /* verbs.c's */
 };

@@ -608,6 +608,12 @@ int ice_agent_add_remote_candidate(IceAgent *agent, const IceCandidate *candidat
         return ice_engine_add_remote_candidate(agent->engine, candidate);
 }
 
+size_t ice_agent_remote_candidates(const IceAgent *agent, const IceCandidate **ret)
+{
+        *ret = agent->remote;
+        return agent->n_remote;
+}
+
 int ice_agent_end_of_candidates(IceAgent *agent)
 {
         agent->remote_end = true;
