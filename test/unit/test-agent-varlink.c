@@ -190,8 +190,10 @@ static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *e
 {
         Client *c = userdata;
 
-        if (error)
+        if (error) {
+                free(c->error);
                 c->error = strdup(error);
+        }
         c->finished = !(flags & SD_VARLINK_REPLY_CONTINUES);
         if (c->counts)
                 return on_counted(c, parameters);
