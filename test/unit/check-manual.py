@@ -301,6 +301,18 @@ class Varlink(Manual):
         self.assertEqual(self.more, found)
 
 
+    def test_actions(self):
+        """Of polkit, which the comments of the IDL name."""
+        idl = dict(reversed(pair) for pair in re.findall(r"polkit: (\S+)\n(?:#.*\n)?method (\w+)", read(SOURCE, "varlink/org.icewire.Agent.varlink")))
+        found = {}
+        for name, items in self.page.subsections["METHODS"].items():
+            action = re.search(r"The polkit action is (\S+)\.(?: |$)", " ".join(items[0][1]))
+            if action:
+                found[name] = action.group(1)
+        self.assertGreater(len(idl), 2)
+        self.assertEqual(idl, found)
+
+
 # D-Bus
 
 
