@@ -313,6 +313,12 @@ class Varlink(Manual):
         self.assertEqual(idl, found)
 
 
+    def test_metrics(self):
+        families = re.findall(r'FAMILY\("(\w+)",\s*METRIC_(\w+)', read(SOURCE, "src/daemon/metrics.c"))
+        self.assertGreater(len(families), 10)
+        self.assert_same([f"{name}: {kind.lower()}" for name, kind in families], self.page.tags("METRICS"), "metrics", self.page.name)
+
+
 # D-Bus
 
 
