@@ -16,6 +16,7 @@ from shell import END, READY, START, Shell
 
 BASH = os.path.join(SOURCE, "shell-completion", "bash", "icewirectl")
 ZSH = os.path.join(SOURCE, "shell-completion", "zsh", "_icewirectl")
+DRIVER = os.path.join(SOURCE, "test", "ctl", "complete.bash")
 POLICIES = {"auto", "direct", "relay", "off"}
 MODES = {"pretty", "short", "off"}
 
@@ -107,26 +108,12 @@ class Completion:
 
 @unittest.skipUnless(shutil.which("bash"), "no bash")
 class Bash(Completion, Test):
-    # As readline breaks the line into words.
-    DRIVER = """
-        shopt -s extglob
-        . "$1"
-        COMP_LINE=$2 COMP_POINT=${#2}
-        words=$2
-        for c in '=' ':'; do words=${words//"$c"/ "$c" }; done
-        read -ra COMP_WORDS <<<"$words"
-        [[ $2 != *' ' ]] || COMP_WORDS+=('')
-        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-        _icewirectl
-        printf '%s\\n' "${COMPREPLY[@]}"
-        """
-
     def setUp(self):
         super().setUp()
         self.env = environment(PATH=os.path.join(BUILD, "src") + ":" + os.environ["PATH"])
 
     def candidates(self, line):
-        done = subprocess.run(["bash", "--norc", "-c", self.DRIVER, "bash", BASH, line], env=self.env, cwd=self.folder,
+        done = subprocess.run(["bash", "--norc", DRIVER, BASH, line], env=self.env, cwd=self.folder,
                               capture_output=True, text=True, check=True)
         self.assertEqual(done.stderr, "")
         return set(done.stdout.split("\n")) - {""}
