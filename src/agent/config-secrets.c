@@ -11,6 +11,8 @@
 #include "string-util.h"
 
 #define SECRET_MAX 4096
+/* A chain of certificates and a key, as PEM. */
+#define IDENTITY_MAX (64 * 1024)
 
 static void secret_source_done(SecretSource *source)
 {
@@ -21,6 +23,7 @@ static void secret_source_done(SecretSource *source)
 void secret_sources_done(SecretSources *sources)
 {
         secret_source_done(&sources->mqtt_password);
+        secret_source_done(&sources->mqtt_identity);
         secret_source_done(&sources->turn_password);
         secret_source_done(&sources->turn_secret);
 }
@@ -37,23 +40,29 @@ int secret_source_set(SecretSource *source, const char *path, const char *file, 
         return r < 0 ? r : 0;
 }
 
-/* A secret is its file's first line: editors and echo(1) end it with a newline. */
-static int read_secret(const char *path, char **ret)
+typedef enum SecretForm {
+        SECRET_LINE, /* the file's first line: editors and echo(1) end it with a newline */
+        SECRET_PEM,  /* the file */
+} SecretForm;
+
+static int read_secret(const char *path, SecretForm form, char **ret)
 {
         char *text;
         int r;
 
-        r = read_full_file(path, SECRET_MAX, &text, /* ret_size= */ NULL);
+        r = read_full_file(path, form == SECRET_PEM ? IDENTITY_MAX : SECRET_MAX, &text,
+                           /* ret_size= */ NULL);
         if (r < 0)
                 return r;
-        erase(text + strcspn(text, "\r\n"), strlen(text + strcspn(text, "\r\n")));
+        if (form == SECRET_LINE)
+                erase(text + strcspn(text, "\r\n"), strlen(text + strcspn(text, "\r\n")));
         (void) erase_and_free_string(*ret);
         *ret = text;
         return 0;
 }
 
 /* systemd's LoadCredential= and its relatives. 1: there was one. */
-static int load_credential(const char *name, char **ret, unsigned *n_problems)
+static int load_credential(const char *name, SecretForm form, char **ret, unsigned *n_problems)
 {
         const char *folder = getenv("CREDENTIALS_DIRECTORY");
         _cleanup_free_ char *path = NULL;
@@ -64,7 +73,7 @@ static int load_credential(const char *name, char **ret, unsigned *n_problems)
         path = asprintf_safe("%s/%s", folder, name);
         if (!path)
                 return -ENOMEM;
-        r = read_secret(path, ret);
+        r = read_secret(path, form, ret);
         if (r == -ENOENT)
                 return 0;
         if (r == -ENOMEM)
@@ -79,7 +88,7 @@ static int load_credential(const char *name, char **ret, unsigned *n_problems)
         return 1;
 }
 
-static int load_secret_file(const SecretSource *source, char **ret, unsigned *n_problems)
+static int load_secret_file(const SecretSource *source, SecretForm form, char **ret, unsigned *n_problems)
 {
         struct stat st;
         int r;
@@ -94,7 +103,7 @@ static int load_secret_file(const SecretSource *source, char **ret, unsigned *n_
                           "%s:%u: Everybody on this host may read or write the secret in %s: chmod o= it.",
                           source->file, source->line, source->path);
         }
-        r = read_secret(source->path, ret);
+        r = read_secret(source->path, form, ret);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
@@ -108,22 +117,31 @@ static int load_secret_file(const SecretSource *source, char **ret, unsigned *n_
         return 0;
 }
 
-static int load_secret(const char *credential, const SecretSource *source, char **ret, unsigned *n_problems)
+static int load_secret(const char *credential, const SecretSource *source, SecretForm form, char **ret,
+                       unsigned *n_problems)
 {
-        int r = load_credential(credential, ret, n_problems);
+        int r = load_credential(credential, form, ret, n_problems);
 
-        return r != 0 ? r : load_secret_file(source, ret, n_problems);
+        return r != 0 ? r : load_secret_file(source, form, ret, n_problems);
 }
 
 int secrets_load(const SecretSources *sources, Config *config, unsigned *n_problems)
 {
-        int r;
+        const struct {
+                const char *credential;
+                const SecretSource *source;
+                SecretForm form;
+                char **ret;
+        } secrets[] = {
+                { "mqtt.password", &sources->mqtt_password, SECRET_LINE, &config->mqtt_password },
+                { "mqtt.identity", &sources->mqtt_identity, SECRET_PEM, &config->mqtt_identity },
+                { "turn.password", &sources->turn_password, SECRET_LINE, &config->turn_password },
+                { "turn.secret", &sources->turn_secret, SECRET_LINE, &config->turn_secret },
+        };
+        int r = 0;
 
-        r = load_secret("mqtt.password", &sources->mqtt_password, &config->mqtt_password, n_problems);
-        if (r < 0)
-                return r;
-        r = load_secret("turn.password", &sources->turn_password, &config->turn_password, n_problems);
-        if (r < 0)
-                return r;
-        return load_secret("turn.secret", &sources->turn_secret, &config->turn_secret, n_problems);
+        for (size_t i = 0; i < ELEMENTSOF(secrets) && r >= 0; i++)
+                r = load_secret(secrets[i].credential, secrets[i].source, secrets[i].form, secrets[i].ret,
+                                n_problems);
+        return MIN(r, 0);
 }

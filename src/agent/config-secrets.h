@@ -14,6 +14,7 @@ typedef struct SecretSource {
 
 typedef struct SecretSources {
         SecretSource mqtt_password;
+        SecretSource mqtt_identity;
         SecretSource turn_password;
         SecretSource turn_secret;
 } SecretSources;
@@ -23,7 +24,8 @@ void secret_sources_done(SecretSources *sources);
 /* path: empty is none. file, line: where that stands, for messages. -ENOMEM. */
 int secret_source_set(SecretSource *source, const char *path, const char *file, unsigned line);
 
-/* Fills the secrets of *config from $CREDENTIALS_DIRECTORY ("mqtt.password", "turn.password", "turn.secret")
- * or else from the files. What cannot be read, or can be read by everybody, is logged and counted. -ENOMEM.
+/* Fills the secrets of *config from $CREDENTIALS_DIRECTORY ("mqtt.password", "mqtt.identity",
+ * "turn.password", "turn.secret") or else from the files. What cannot be read, or can be read by everybody,
+ * is logged and counted. -ENOMEM.
  */
 int secrets_load(const SecretSources *sources, Config *config, unsigned *n_problems);

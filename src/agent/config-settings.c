@@ -258,6 +258,8 @@ static SecretSource *secret_source(Context *c)
 
         if (streq(c->key, "MQTTPasswordFile"))
                 return &sources->mqtt_password;
+        if (streq(c->key, "MQTTIdentityFile"))
+                return &sources->mqtt_identity;
         return streq(c->key, "TURNSecretFile") ? &sources->turn_secret : &sources->turn_password;
 }
 
@@ -328,6 +330,7 @@ static const ConfigSetting settings[] = {
         { "Rendezvous", "MQTT", MQTT_SERVER_FORM, LIST, "", config_mqtt },
         { "Rendezvous", "MQTTUser", USER, ONE, "", config_user },
         { "Rendezvous", "MQTTPasswordFile", PATH, ONE, "", config_secret_file },
+        { "Rendezvous", "MQTTIdentityFile", PATH, ONE, "", config_secret_file },
         { "Rendezvous", "MQTTCAFile", PATH, ONE, "", config_ca_file },
         { "Rendezvous", "Multicast", "yes or no", ONE, "yes", config_multicast },
         { "ICE", "Redirect", "auto, ebpf, nftables or proxy", ONE, "auto", config_redirect },

@@ -186,6 +186,7 @@ Config *config_free(Config *config)
         free(config->turn_user);
         free(config->turn_ca_file);
         (void) erase_and_free_string(config->mqtt_password);
+        (void) erase_and_free_string(config->mqtt_identity);
         (void) erase_and_free_string(config->turn_password);
         (void) erase_and_free_string(config->turn_secret);
         return mfree(config);
@@ -231,6 +232,7 @@ static int copy_strings(Config *copy, const Config *config)
                 { &copy->mqtt_user, config->mqtt_user },
                 { &copy->mqtt_ca_file, config->mqtt_ca_file },
                 { &copy->mqtt_password, config->mqtt_password },
+                { &copy->mqtt_identity, config->mqtt_identity },
                 { &copy->turn_user, config->turn_user },
                 { &copy->turn_password, config->turn_password },
                 { &copy->turn_secret, config->turn_secret },
@@ -290,6 +292,7 @@ bool config_rendezvous_equal(const Config *a, const Config *b)
 {
         return mqtt_servers_equal(a, b) && streq_ptr(a->mqtt_user, b->mqtt_user) &&
                streq_ptr(a->mqtt_password, b->mqtt_password) &&
+               streq_ptr(a->mqtt_identity, b->mqtt_identity) &&
                streq_ptr(a->mqtt_ca_file, b->mqtt_ca_file) && a->multicast == b->multicast &&
                strv_equal(a->addresses.interfaces, b->addresses.interfaces) &&
                strv_equal(a->addresses.exclude_interfaces, b->addresses.exclude_interfaces);

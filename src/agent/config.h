@@ -30,6 +30,9 @@ typedef struct Config {
         size_t n_mqtt_servers;
         char *mqtt_user;
         char *mqtt_password; /* secret: from the credential mqtt.password or MQTTPasswordFile= */
+        char *mqtt_identity; /* secret: PEM, who we are to the servers: a certificate, what vouches for it,
+                                and its key; from the credential mqtt.identity or MQTTIdentityFile=; NULL:
+                                none */
         char *mqtt_ca_file;  /* PEM; NULL: the system's */
         bool multicast;
 

@@ -538,14 +538,14 @@ static int on_stop_timer(sd_event_source *source, uint64_t t, void *userdata)
 {
         Manager *m = userdata;
 
-        m->on_stopped(m, m->userdata);
+        m->on_stopped(m, m->stop_userdata);
         return 0;
 }
 
 static void arm_stop_timer(Manager *m, usec_t delay)
 {
         if (event_arm_timer(m->event, &m->stop_timer, delay, on_stop_timer, m, "manager-stop") < 0)
-                m->on_stopped(m, m->userdata);
+                m->on_stopped(m, m->stop_userdata);
 }
 
 void manager_check_stopped(Manager *m)
@@ -555,11 +555,12 @@ void manager_check_stopped(Manager *m)
                 arm_stop_timer(m, 0);
 }
 
-void manager_stop(Manager *m, void (*on_stopped)(Manager *m, void *userdata))
+void manager_stop(Manager *m, void (*on_stopped)(Manager *m, void *userdata), void *userdata)
 {
         if (m->on_stopped)
                 return;
         m->on_stopped = on_stopped;
+        m->stop_userdata = userdata;
         manager_for_each_peer(m, try_cancel);
         manager_for_each_peer(m, say_goodbye);
         arm_stop_timer(m, is_busy(m) ? STOP_TIMEOUT : 0);

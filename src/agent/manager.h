@@ -82,6 +82,7 @@ struct Manager {
         sd_event_source *trim_timer;
         sd_event_source *stop_timer;
         void (*on_stopped)(Manager *m, void *userdata);
+        void *stop_userdata;
 };
 
 /* Takes ownership of config. Then: manager_set_broker(), manager_add_rendezvous()…, manager_start(). */
@@ -102,7 +103,7 @@ int manager_start(Manager *m);
 
 /* Says goodbye to every peer and calls back when that is said, or after a second. Paths are left as they
  * are. */
-void manager_stop(Manager *m, void (*on_stopped)(Manager *m, void *userdata));
+void manager_stop(Manager *m, void (*on_stopped)(Manager *m, void *userdata), void *userdata);
 
 /* The new configuration (ownership moves) is in force: servers are resolved again, links that are no longer
  * ours are let go, every peer that has no good path tries again. The rendezvous are the caller's to rebuild:

@@ -348,6 +348,11 @@ static void mqtt_give_up_start(RendezvousMqtt *rm, int error)
 
         if (error == -EINVAL)
                 mqtt_give_up(rm, "the host name, user or password has a form that TLS or MQTT cannot carry");
+        else if (error == -ENOKEY)
+                mqtt_give_up(
+                        rm,
+                        "the credential mqtt.identity, or MQTTIdentityFile=, is not a certificate with its "
+                        "key, as PEM without a passphrase");
         else if (rm->server->tls && rm->config->mqtt_ca_file && error != -ENOMEM) {
                 reason = asprintf_safe("cannot use the CA file %s: %s", rm->config->mqtt_ca_file,
                                        error == -EBADMSG ? "it holds no certificate" : strerror(-error));
@@ -363,6 +368,7 @@ static void mqtt_try_next_address(RendezvousMqtt *rm)
                 .address = rm->addresses[rm->next_address++],
                 .tls_name = rm->server->tls ? rm->server->host : NULL,
                 .ca_file = rm->config->mqtt_ca_file,
+                .identity = rm->config->mqtt_identity,
                 .user = rm->config->mqtt_user,
                 .password = rm->config->mqtt_password,
                 .payload_max = RENDEZVOUS_ENVELOPE_MAX,

@@ -145,11 +145,37 @@ static void restart_with_tcp(Session *s)
         (void) arm_timer(s, 0);
 }
 
-/* The checks over UDP lead nowhere. */
+/* A relay was quicker than the news that UDP leads nowhere directly: what TCP can do is not left to the next
+ * look for a better path. Once. */
+static void look_beyond_relay(Session *s)
+{
+        bool relayed = s->local.type == ICE_CANDIDATE_RELAY || s->remote.type == ICE_CANDIDATE_RELAY;
+
+        if (s->tcp || s->restart || !s->selected || !relayed || s != carrier_session(s->peer) ||
+            s->peer->state != PEER_STATE_CONNECTED || s->peer->policy == POLICY_RELAY ||
+            s->peer->link->manager->config->tcp != TCP_MODE_AUTO)
+                return;
+        s->restart = true;
+        (void) arm_timer(s, 0);
+}
+
+static bool udp_is_blocked(const Peer *peer)
+{
+        Network here;
+        NetworkObstacle obstacle;
+
+        peer_describe_network(peer, &here);
+        obstacle = network_obstacle(&here, &peer->network);
+        return obstacle == NETWORK_BLOCKED_HERE || obstacle == NETWORK_BLOCKED_THERE;
+}
+
 static void consider_tcp(Session *s)
 {
+        /* The checks over UDP lead nowhere. */
         if (link_udp_is_silent(s->peer->link))
                 restart_with_tcp(s);
+        if (udp_is_blocked(s->peer))
+                look_beyond_relay(s);
 }
 
 void session_mapping_changed(Session *s)
@@ -541,7 +567,10 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
 
         if (s->restart) {
                 s->peer->needs_tcp = true;
-                try_again(s->peer);
+                if (s->selected)
+                        try_now(s->peer);
+                else
+                        try_again(s->peer);
                 return 0;
         }
         if (!s->answered && s->n_offers < OFFERS_MAX) {
@@ -603,6 +632,7 @@ static void take_candidates(Session *s, const SdpDescription *sdp)
                 (void) ice_agent_end_of_candidates(s->ice);
         }
         consider_peers_tcp(s, sdp);
+        consider_tcp(s); /* what the peer tells of its network may be news, too */
 }
 
 static int take_description(Session *s, const SdpDescription *sdp)

@@ -53,7 +53,7 @@ static int call(Change *c, const char *method, sd_json_variant *parameters, sd_j
         sd_json_variant *reply = NULL;
         int r;
 
-        r = try_call(c, method, parameters, /* interactive= */ false, &reply);
+        r = try_call(c, method, parameters, /* interactive= */ c->agent.pid > 0, &reply);
         if (r > 0) {
                 if (!c->ctl->ask_password || polkit_agent_start(&c->agent) < 0)
                         return ctl_explain_error(SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED,

@@ -16,6 +16,9 @@
 #define COLUMN_PEER 2
 #define COLUMN_TO 4
 
+/* "relayed srflx → relay 192.0.2.1:4500" */
+#define PATH_LENGTH 36
+
 typedef struct Changes {
         CtlPathChange *items; /* strings are lent by the JSON */
         size_t n, allocated;
@@ -139,6 +142,7 @@ static int add_change(Table *table, const CtlPathChange *change, usec_t t)
         return r;
 }
 
+/* Where a path came from is what the line above says. */
 static int make_table(const Ctl *ctl, size_t key_length, Table **ret)
 {
         static const struct {
@@ -146,15 +150,19 @@ static int make_table(const Ctl *ctl, size_t key_length, Table **ret)
                 TableColumnFlags flags;
         } columns[] = {
                 { "AGE", TABLE_RIGHT },     { "LINK", 0 },
-                { "PEER", TABLE_TRUNCATE }, { "FROM", TABLE_TRUNCATE },
+                { "PEER", TABLE_TRUNCATE }, { "FROM", TABLE_TRUNCATE | TABLE_LUXURY },
                 { "TO", TABLE_TRUNCATE },   { "CAUSE", 0 },
         };
         int r = table_new(ctl->width, ctl->legend, ctl->colour, ret);
 
         for (size_t i = 0; i < ELEMENTSOF(columns) && r >= 0; i++) {
                 r = table_add_column(*ret, columns[i].name, columns[i].flags);
-                if (i == COLUMN_PEER && r >= 0)
+                if (r < 0)
+                        return r;
+                if (i == COLUMN_PEER)
                         table_set_least(*ret, key_length + 1, /* head= */ key_length);
+                else if (columns[i].flags & TABLE_TRUNCATE)
+                        table_set_least(*ret, PATH_LENGTH, /* head= */ 0);
         }
         return r;
 }

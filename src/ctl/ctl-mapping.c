@@ -131,36 +131,33 @@ CtlReach ctl_mapping_reach(const CtlMapping *m)
 const char *ctl_reach_to_string(CtlReach reach)
 {
         static const char *const table[_CTL_REACH_MAX] = {
-                [CTL_REACH_UNKNOWN] = "reachable or not is unknown",
-                [CTL_REACH_LAN] = "reachable on this network",
-                [CTL_REACH_NO] = "not reachable by UDP",
-                [CTL_REACH_HARDLY] = "hard to reach",
-                [CTL_REACH_MAYBE] = "perhaps reachable",
-                [CTL_REACH_NAT] = "reachable",
+                [CTL_REACH_UNKNOWN] = "not known",       [CTL_REACH_LAN] = "reachable on this network",
+                [CTL_REACH_NO] = "not reachable by UDP", [CTL_REACH_HARDLY] = "hard to reach",
+                [CTL_REACH_MAYBE] = "perhaps reachable", [CTL_REACH_NAT] = "reachable",
                 [CTL_REACH_YES] = "reachable",
         };
 
         return table[reach];
 }
 
-char *ctl_mapping_explain(const CtlMapping *m)
+char *ctl_mapping_explain(const CtlMapping *m, const char *what)
 {
         const char *mapped = m->mapped ?: m->local;
 
         switch (ctl_mapping_reach(m)) {
         case CTL_REACH_YES:
-                return asprintf_safe("at %s", mapped);
+                return asprintf_safe("%s at %s", what, mapped);
         case CTL_REACH_NAT:
-                return asprintf_safe("at %s through a NAT", mapped);
+                return asprintf_safe("%s at %s through a NAT", what, mapped);
         case CTL_REACH_MAYBE:
-                return asprintf_safe("at %s: one STUN server has seen us there", mapped);
+                return asprintf_safe("%s at %s, where one STUN server has seen it", what, mapped);
         case CTL_REACH_HARDLY:
-                return asprintf_safe("behind a NAT that changes ports");
+                return asprintf_safe("%s behind a NAT that changes ports", what);
         case CTL_REACH_NO:
-                return strdup("since no STUN server answers");
+                return asprintf_safe("%s, since no STUN server answers", what);
         case CTL_REACH_LAN:
-                return strdup("and no STUN server is there to ask about the rest");
+                return asprintf_safe("%s, with no STUN server to ask about the rest", what);
         default:
-                return asprintf_safe("(%s)", m->error ?: "nobody has answered yet");
+                return asprintf_safe("%s (%s)", what, m->error ?: "nobody has answered yet");
         }
 }

@@ -52,5 +52,6 @@ CtlReach ctl_mapping_reach(const CtlMapping *mapping);
 /* "reachable", "hard to reach", … */
 const char *ctl_reach_to_string(CtlReach reach);
 
-/* What follows that: "at 192.0.2.1:51820 through a NAT". Not escaped; the caller owns it. */
-char *ctl_mapping_explain(const CtlMapping *mapping);
+/* "wg0 at 192.0.2.1:51820 through a NAT": that about `what` in more words. Not escaped; the caller owns it.
+ */
+char *ctl_mapping_explain(const CtlMapping *mapping, const char *what);

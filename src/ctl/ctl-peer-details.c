@@ -10,29 +10,22 @@
 #include "ctl-pager.h"
 #include "ctl-peers.h"
 #include "string-util.h"
-#include "terminal-util.h"
-#include "text-util.h"
 
-#define INDENT 16
-
-/* One that is longer than the line goes on below itself. An empty name: it belongs to the one above. */
+/* An empty name: it belongs to the one above. */
 static void print_field(const Ctl *ctl, const char *name, const char *format, ...) _printf_(3, 4);
 
 static void print_field(const Ctl *ctl, const char *name, const char *format, ...)
 {
-        _cleanup_free_ char *value = NULL, *escaped = NULL, *wrapped = NULL;
+        _cleanup_free_ char *head = asprintf_safe("%14s%s ", name, *name ? ":" : " "), *value = NULL;
         va_list ap;
         int r;
 
         va_start(ap, format);
         r = vasprintf(&value, format, ap);
         va_end(ap);
+        ctl_print_text(ctl, strempty(head), "%s", r < 0 ? "" : value);
         if (r < 0)
                 value = NULL;
-        escaped = value ? terminal_escape(value) : NULL;
-        wrapped = escaped ? text_wrap(escaped, ctl->width, INDENT, /* max= */ 0, "") : NULL;
-        printf("%*s%c %s\n", INDENT - 2, name, *name ? ':' : ' ',
-               wrapped && strlen(wrapped) > INDENT ? wrapped + INDENT : "");
 }
 
 static void print_text(const Ctl *ctl, const char *name, const char *value)

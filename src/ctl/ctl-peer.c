@@ -65,6 +65,7 @@ int ctl_peer_parse(sd_json_variant *v, CtlPeer *ret)
                 STRING("publicKey", public_key, SD_JSON_MANDATORY),
                 STRING("state", state, SD_JSON_MANDATORY),
                 STRING("path", path, SD_JSON_MANDATORY),
+                STRING("transport", transport, SD_JSON_NULLABLE),
                 STRING("reason", reason, SD_JSON_MANDATORY),
                 STRING("reasonText", reason_text, SD_JSON_NULLABLE),
                 STRING("reasonDetail", reason_detail, SD_JSON_NULLABLE),
@@ -128,9 +129,13 @@ char *ctl_peer_via(const CtlPeer *peer)
 
 char *ctl_peer_path(const CtlPeer *peer)
 {
-        const char *transport = peer->remote.transport ?: "udp";
+        const char *transport = peer->transport;
 
-        return streq(transport, "udp") ? strdup(peer->path) : asprintf_safe("%s/tcp", peer->path);
+        /* An icewired that does not say it leaves it to the candidate. */
+        if (!transport && peer->remote.transport)
+                transport = streq(peer->remote.transport, "udp") ? "udp" : "tcp";
+        return transport && !streq(transport, "udp") ? asprintf_safe("%s/%s", peer->path, transport)
+                                                     : strdup(peer->path);
 }
 
 bool ctl_peer_is_connected(const CtlPeer *peer)

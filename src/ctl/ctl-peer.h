@@ -38,6 +38,7 @@ typedef struct CtlPeer {
         const char *public_key;
         const char *state;
         const char *path;
+        const char *transport;
         const char *reason;
         const char *reason_text;
         const char *reason_detail;
@@ -66,7 +67,7 @@ char *ctl_peer_remote(const CtlPeer *peer);
 /* Both: "host 10.0.0.1:4000 → srflx 192.0.2.1:4500", or what there is of it. */
 char *ctl_peer_via(const CtlPeer *peer);
 
-/* "direct", "relayed/tcp": the kind of its path, and the transport where it is not UDP. */
+/* "direct", "relayed/tls": the kind of its path, and what carries it from here where that is not UDP. */
 char *ctl_peer_path(const CtlPeer *peer);
 
 /* "Abcdefgh…": as much of the key as it takes to name the peer. */

@@ -2,6 +2,7 @@
 
 #include "ctl-peers.h"
 
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,7 +116,7 @@ static const struct {
         TableColumnFlags flags;
         bool brief;
 } columns[_COLUMN_MAX] = {
-        [COLUMN_LINK] = { "LINK", 0, true },
+        [COLUMN_LINK] = { "LINK", TABLE_TRUNCATE, true },
         [COLUMN_PEER] = { "PEER", TABLE_TRUNCATE, true },
         [COLUMN_STATE] = { "STATE", 0, true },
         [COLUMN_PATH] = { "PATH", 0, true },
@@ -158,7 +159,8 @@ static int make_table(const Ctl *ctl, const CtlPeers *peers, bool brief, const b
                 if (c == COLUMN_PEER)
                         table_set_least(t->table, peers->key_length + 1 + KEY_TAIL, peers->key_length);
                 else if (columns[c].flags & TABLE_TRUNCATE)
-                        table_set_least(t->table, ADDRESS_LENGTH, /* head= */ 0);
+                        table_set_least(t->table, c == COLUMN_LINK ? IFNAMSIZ - 1 : ADDRESS_LENGTH,
+                                        /* head= */ 0);
         }
         return r;
 }
@@ -170,11 +172,19 @@ static const char *state_colour(const CtlPeer *peer)
         return streq(peer->state, "failed") ? ANSI_RED : ANSI_YELLOW;
 }
 
-static int add_peer(PeerTable *t, const CtlPeer *peer)
+/* Where there is little room, the type of the candidate is left out. */
+static char *format_remote(const CtlPeer *peer, bool brief)
+{
+        if (brief && peer->remote.address && !streq(peer->path, "none"))
+                return strdup(peer->remote.address);
+        return ctl_peer_remote(peer);
+}
+
+static int add_peer(PeerTable *t, const CtlPeer *peer, bool brief)
 {
         char age[SIZE_STRLEN], rtt[SIZE_STRLEN], rx[SIZE_STRLEN], tx[SIZE_STRLEN];
         _cleanup_free_ char *path = ctl_peer_path(peer), *local = ctl_peer_local(peer),
-                            *remote = ctl_peer_remote(peer);
+                            *remote = format_remote(peer, brief);
         const char *cells[_COLUMN_MAX] = {
                 [COLUMN_LINK] = peer->link,
                 [COLUMN_PEER] = peer->public_key,
@@ -208,7 +218,7 @@ int ctl_peers_print_table(const Ctl *ctl, const CtlPeers *peers, bool brief, con
 
         for (size_t i = 0; i < peers->n && r >= 0; i++)
                 if (!chosen || chosen[i])
-                        r = add_peer(&t, &peers->items[i]);
+                        r = add_peer(&t, &peers->items[i], brief);
         if (r >= 0 && !table_is_empty(t.table))
                 r = table_print(t.table);
         table_free(t.table);
@@ -249,12 +259,12 @@ static void print_reason(const Ctl *ctl, const CtlPeers *peers, size_t first)
         _cleanup_free_ char *keys = ctl_peers_with_reason(peers, first);
 
         putchar('\n');
-        ctl_print_text(ctl, /* indent= */ 0, "%s:", strna(keys));
-        ctl_print_text(ctl, 2, "%s", peers->items[first].reason_text);
+        ctl_print_text(ctl, "", "%s:", strna(keys));
+        ctl_print_text(ctl, "  ", "%s", peers->items[first].reason_text);
         for (size_t i = first; i < peers->n; i++)
                 if (streq(peers->items[i].reason, peers->items[first].reason) &&
                     peers->items[i].reason_detail)
-                        ctl_print_text(ctl, 2, "%s", peers->items[i].reason_detail);
+                        ctl_print_text(ctl, "  ", "%s", peers->items[i].reason_detail);
 }
 
 /* ---- The verb ---- */
@@ -291,7 +301,7 @@ static int print(const Ctl *ctl, const CtlPeers *peers)
                 if (ctl_peers_is_new_reason(peers, i))
                         print_reason(ctl, peers, i);
         if (r >= 0 && ctl->legend)
-                printf("%s%zu peers listed.\n", peers->n > 0 ? "\n" : "", peers->n);
+                printf("%s%zu peer%s listed.\n", peers->n > 0 ? "\n" : "", peers->n, plural(peers->n));
         return r;
 }
 

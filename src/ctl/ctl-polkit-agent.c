@@ -4,15 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "fd-util.h"
 
 static void use_terminal(int fd)
 {
@@ -25,10 +22,11 @@ static void use_terminal(int fd)
                 (void) dup2(tty, fd);
 }
 
-/* notify: closed by the agent once it is registered. */
+/* notify: closed by the agent once it is registered. If there is no agent, why not is written there. */
 static _Noreturn void become_agent(int notify)
 {
         char number[16];
+        int error;
 
         (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
         use_terminal(STDOUT_FILENO);
@@ -36,20 +34,25 @@ static _Noreturn void become_agent(int notify)
         (void) fcntl(notify, F_SETFD, 0);
         snprintf(number, sizeof(number), "%d", notify);
         (void) execlp("pkttyagent", "pkttyagent", "--notify-fd", number, "--fallback", NULL);
-        _exit(127);
+        error = errno;
+        _exit(write(notify, &error, sizeof(error)) == sizeof(error) ? 127 : 126);
 }
 
-static void wait_for_end(int fd)
+/* 0: it has registered, or ended; the next answer will tell. */
+static int wait_for_agent(int fd)
 {
-        struct pollfd p = { .fd = fd };
+        int error = 0;
+        ssize_t n;
 
-        while (poll(&p, 1, /* timeout= */ -1) < 0 && errno == EINTR)
-                ;
+        do
+                n = read(fd, &error, sizeof(error));
+        while (n < 0 && errno == EINTR);
+        return n == (ssize_t) sizeof(error) ? -error : 0;
 }
 
 int polkit_agent_start(PolkitAgent *agent)
 {
-        int fds[2];
+        int fds[2], r;
 
         if (agent->pid > 0)
                 return 0;
@@ -60,29 +63,23 @@ int polkit_agent_start(PolkitAgent *agent)
         agent->pid = fork();
         if (agent->pid == 0)
                 become_agent(fds[1]);
+        r = agent->pid < 0 ? -errno : 0;
         close(fds[1]);
-        if (agent->pid < 0) {
-                int r = -errno;
-
-                close(fds[0]);
-                agent->pid = 0;
-                return r;
-        }
-        wait_for_end(fds[0]);
+        if (r >= 0)
+                r = wait_for_agent(fds[0]);
         close(fds[0]);
-        if (waitpid(agent->pid, NULL, WNOHANG) == 0)
-                return 0;
-        agent->pid = 0;
-        return -ENOENT;
+        if (r < 0)
+                polkit_agent_stop(agent);
+        return r;
 }
 
 void polkit_agent_stop(PolkitAgent *agent)
 {
-        if (agent->pid <= 0)
-                return;
-        (void) kill(agent->pid, SIGTERM);
-        (void) kill(agent->pid, SIGCONT);
-        while (waitpid(agent->pid, NULL, 0) < 0 && errno == EINTR)
-                ;
+        if (agent->pid > 0) {
+                (void) kill(agent->pid, SIGTERM);
+                (void) kill(agent->pid, SIGCONT);
+                while (waitpid(agent->pid, NULL, 0) < 0 && errno == EINTR)
+                        ;
+        }
         agent->pid = 0;
 }

@@ -11,7 +11,7 @@ typedef struct PolkitAgent {
 } PolkitAgent;
 
 /* Starts it and waits until polkit knows of it. Needs a terminal as stdin: -ENOTTY. -ENOENT: there is no
- * pkttyagent, or it ended at once. Otherwise the errors of pipe(2) and fork(2). */
+ * pkttyagent. Otherwise the errors of pipe(2), fork(2) and exec(3). */
 int polkit_agent_start(PolkitAgent *agent);
 
 void polkit_agent_stop(PolkitAgent *agent);

@@ -14,30 +14,13 @@
 #include "terminal-util.h"
 #include "text-util.h"
 
-#define LABEL_WIDTH 14
-
 /* On a screen that has no room for everything: of rendezvous and links, and of peers and reasons at least.
  */
 #define SERVICES_MAX 2
 #define PEERS_MIN 3
 #define REASONS_MIN 2
 
-/* ---- Lines ---- */
-
-void ctl_print_field(const Ctl *ctl, const char *label, const char *state, const char *colour,
-                     const char *rest)
-{
-        _cleanup_free_ char *first = terminal_escape(state), *second = terminal_escape(rest ?: ""),
-                            *cut = NULL, *cut_rest = NULL;
-        size_t room = ctl->width > LABEL_WIDTH ? ctl->width - LABEL_WIDTH : 1, used;
-
-        cut = first ? text_cut_end(first, room, glyph_ellipsis()) : NULL;
-        used = cut ? text_width(cut) : 0;
-        cut_rest = second ? text_cut_end(second, room - used, glyph_ellipsis()) : NULL;
-        colour = ctl->colour ? colour : NULL;
-        printf("  %-*s%s%s%s%s\n", LABEL_WIDTH - 2, label, strempty(colour), strna(cut),
-               colour ? ANSI_NORMAL : "", strna(cut_rest));
-}
+/* ---- Services ---- */
 
 static const char *state_colour(const char *state)
 {
@@ -51,63 +34,65 @@ static bool is_up(sd_json_variant *rendezvous)
         return streq_ptr(ctl_member_string(rendezvous, "state"), "up");
 }
 
-static void print_rendezvous(const Ctl *ctl, sd_json_variant *v)
+static void print_rendezvous(const Ctl *ctl, sd_json_variant *v, bool brief)
 {
         const char *state = strna(ctl_member_string(v, "state")), *error = ctl_member_string(v, "error");
-        _cleanup_free_ char *rest = asprintf_safe(": %s%s%s%s", strna(ctl_member_string(v, "name")),
+        _cleanup_free_ char *rest = asprintf_safe("%s%s%s%s", strna(ctl_member_string(v, "name")),
                                                   error ? " (" : "", strempty(error), error ? ")" : "");
 
-        ctl_print_field(ctl, "Rendezvous", state, state_colour(state), rest);
+        ctl_print_state(ctl, "Rendezvous", state, state_colour(state), rest, /* max= */ brief);
 }
 
 /* Those that are down and those that are up, in two passes. */
-static size_t print_all_rendezvous(const Ctl *ctl, sd_json_variant *list, size_t n, size_t max)
+static size_t print_all_rendezvous(const Ctl *ctl, sd_json_variant *list, size_t n, bool brief)
 {
         _cleanup_free_ char *more = NULL;
         size_t printed = 0;
 
+        if (n == 0) {
+                ctl_print_state(ctl, "Rendezvous", "none configured", ANSI_RED, /* rest= */ NULL, 1);
+                return 1;
+        }
         for (int up = 0; up <= 1; up++)
-                for (size_t i = 0; i < n && (max == 0 || printed < max); i++) {
+                for (size_t i = 0; i < n && (!brief || printed < SERVICES_MAX); i++) {
                         sd_json_variant *v = sd_json_variant_by_index(list, i);
 
                         if (is_up(v) != up)
                                 continue;
-                        print_rendezvous(ctl, v);
+                        print_rendezvous(ctl, v, brief);
                         printed++;
                 }
-        if (n == 0)
-                ctl_print_field(ctl, "Rendezvous", "none configured", ANSI_RED, /* rest= */ NULL);
-        if (n <= printed)
-                return MAX(printed, (size_t) 1);
+        if (n == printed)
+                return n;
         more = asprintf_safe("%zu more: icewirectl diagnose", n - printed);
-        ctl_print_field(ctl, "", strna(more), /* colour= */ NULL, /* rest= */ NULL);
+        ctl_print_state(ctl, "", strna(more), /* colour= */ NULL, /* rest= */ NULL, 1);
         return printed + 1;
 }
 
-static size_t print_redirect(const Ctl *ctl, sd_json_variant *description)
+static size_t print_redirect(const Ctl *ctl, sd_json_variant *description, bool brief)
 {
-        const char *kind = ctl_member_string(description, "redirect"),
-                   *reason = ctl_member_string(description, "redirectReason");
-        _cleanup_free_ char *rest = reason ? asprintf_safe(" (%s)", reason) : NULL;
+        const char *kind = ctl_member_string(description, "redirect");
 
         if (!kind)
                 return 0;
-        ctl_print_field(ctl, "Redirect", kind, streq(kind, "proxy") ? ANSI_YELLOW : NULL, rest);
+        ctl_print_state(ctl, "Redirect", kind, streq(kind, "proxy") ? ANSI_YELLOW : ANSI_GREEN,
+                        ctl_member_string(description, "redirectReason"), /* max= */ brief);
         return 1;
 }
 
-size_t ctl_status_print_services(const Ctl *ctl, sd_json_variant *description, size_t max)
+size_t ctl_status_print_services(const Ctl *ctl, sd_json_variant *description, bool brief)
 {
         const char *broker = strna(ctl_member_string(description, "broker"));
         size_t n, lines = 1;
         sd_json_variant *rendezvous = ctl_member_array(description, "rendezvous", &n);
 
-        ctl_print_field(ctl, "Broker", broker, state_colour(broker),
+        ctl_print_state(ctl, "Broker", broker, state_colour(broker),
                         streq(broker, "lost")
-                                ? " (it reads and writes the links: systemctl start icewire-broker)"
-                                : NULL);
-        lines += print_redirect(ctl, description);
-        return lines + print_all_rendezvous(ctl, rendezvous, n, max);
+                                ? "systemctl start icewire-broker, which reads and writes the links"
+                                : NULL,
+                        /* max= */ brief);
+        lines += print_redirect(ctl, description, brief);
+        return lines + print_all_rendezvous(ctl, rendezvous, n, brief);
 }
 
 /* ---- Can peers reach us? ---- */
@@ -167,90 +152,112 @@ static bool can_be_asked(sd_json_variant *description)
         return false;
 }
 
-/* With a separator behind it; "" if nothing is known. */
-static void print_reach(const Ctl *ctl, sd_json_variant *description)
+/* In a few words; NULL: nothing is known. */
+static const char *describe_reach(sd_json_variant *description, const char **ret_colour)
 {
         _cleanup_(ctl_mapping_done) CtlMapping m = {};
-        const char *text = "not reachable", *colour = ANSI_RED;
+        CtlReach reach;
 
-        if (can_be_asked(description)) {
-                if (find_mapping(description, /* link= */ NULL, &m) == 0 ||
-                    ctl_mapping_reach(&m) == CTL_REACH_UNKNOWN)
-                        return;
-                text = ctl_reach_to_string(ctl_mapping_reach(&m));
-                colour = reach_colour(ctl_mapping_reach(&m));
-        }
-        printf("%s%s%s, ", ctl->colour ? colour : "", text, ctl->colour ? ANSI_NORMAL : "");
+        *ret_colour = ANSI_RED;
+        if (!can_be_asked(description))
+                return "not reachable";
+        if (find_mapping(description, /* link= */ NULL, &m) == 0)
+                return NULL;
+        reach = ctl_mapping_reach(&m);
+        *ret_colour = reach_colour(reach);
+        return reach == CTL_REACH_UNKNOWN ? NULL : ctl_reach_to_string(reach);
 }
 
-static void print_daemon(const Ctl *ctl, sd_json_variant *description, const CtlPeers *peers)
+static void print_cut(size_t *room, const char *text, const char *colour)
 {
-        _cleanup_free_ char *version = terminal_escape(strna(ctl_member_string(description, "version")));
-        size_t connected = 0, direct = 0;
+        _cleanup_free_ char *cut = text_cut_end(text, *room, glyph_ellipsis());
+
+        printf("%s%s%s", strempty(colour), strna(cut), colour ? ANSI_NORMAL : "");
+        *room -= cut ? text_width(cut) : 0;
+}
+
+static void print_title(const Ctl *ctl, sd_json_variant *description, const CtlPeers *peers)
+{
+        _cleanup_free_ char *version = terminal_escape(strna(ctl_member_string(description, "version"))),
+                            *name = asprintf_safe("icewired %s: ", strna(version)), *sum = NULL,
+                            *direct = NULL;
+        const char *colour, *reach = describe_reach(description, &colour);
+        size_t n_connected = 0, n_direct = 0, room = ctl->width;
 
         for (size_t i = 0; i < peers->n; i++) {
-                connected += ctl_peer_is_connected(&peers->items[i]);
-                direct += ctl_peer_is_direct(&peers->items[i]);
+                n_connected += ctl_peer_is_connected(&peers->items[i]);
+                n_direct += ctl_peer_is_direct(&peers->items[i]);
         }
-        printf("icewired %s: ", strna(version));
-        print_reach(ctl, description);
-        printf("%zu of %zu peers connected", connected, peers->n);
-        if (connected > 0)
-                printf(", %zu directly", direct);
+        direct = n_connected > 0 ? asprintf_safe(", %zu directly", n_direct) : strdup("");
+        if (peers->n == 0)
+                sum = asprintf_safe("%sno peers", reach ? ", " : "");
+        else
+                sum = asprintf_safe("%s%zu of %zu peer%s connected%s", reach ? ", " : "", n_connected,
+                                    peers->n, plural(peers->n), strempty(direct));
+        print_cut(&room, strna(name), /* colour= */ NULL);
+        if (reach)
+                print_cut(&room, reach, ctl->colour ? colour : NULL);
+        print_cut(&room, strna(sum), /* colour= */ NULL);
         putchar('\n');
 }
 
 /* ---- Links ---- */
 
-static void print_link(const Ctl *ctl, sd_json_variant *v, sd_json_variant *description)
+static void print_link(const Ctl *ctl, sd_json_variant *v, sd_json_variant *description, bool brief)
 {
         _cleanup_(ctl_mapping_done) CtlMapping m = {};
-        const char *name = strna(ctl_member_string(v, "name")), *key = ctl_member_string(v, "publicKey");
-        bool mapped = find_mapping(description, name, &m);
-        _cleanup_free_ char *explained = mapped ? ctl_mapping_explain(&m) : NULL, *port = NULL, *rest = NULL;
+        const char *name = strna(ctl_member_string(v, "name"));
+        uint64_t port = ctl_member_unsigned(v, "listenPort");
+        bool mapped = port > 0 && find_mapping(description, name, &m);
+        _cleanup_free_ char *explained = mapped ? ctl_mapping_explain(&m, name) : strdup(name),
+                            *bound = port > 0 ? asprintf_safe(", port %" PRIu64, port) : strdup(""),
+                            *rest = NULL;
 
-        port = ctl_member_unsigned(v, "listenPort") > 0
-                       ? asprintf_safe("port %" PRIu64, ctl_member_unsigned(v, "listenPort"))
-                       : strdup("not bound to a port");
-        rest = asprintf_safe("%s%s%s%s, %s, %s", mapped ? ", " : ": ",
-                             mapped ? ctl_reach_to_string(ctl_mapping_reach(&m)) : "", mapped ? " " : "",
-                             mapped ? strna(explained) : strna(ctl_member_string(v, "kind")), strna(port),
-                             key ?: "no key");
-        ctl_print_field(ctl, "Link", name, mapped ? reach_colour(ctl_mapping_reach(&m)) : NULL, rest);
+        rest = asprintf_safe("%s%s, %s, %s", strna(explained), strempty(bound),
+                             strna(ctl_member_string(v, "kind")),
+                             ctl_member_string(v, "publicKey") ?: "no key");
+        ctl_print_state(ctl, "Link",
+                        mapped     ? ctl_reach_to_string(ctl_mapping_reach(&m))
+                        : port > 0 ? "not known"
+                                   : "not bound to a port",
+                        mapped ? reach_colour(ctl_mapping_reach(&m)) : ANSI_YELLOW, rest, /* max= */ brief);
 }
 
-static size_t print_links(const Ctl *ctl, sd_json_variant *reply, sd_json_variant *description, size_t max)
+static size_t print_links(const Ctl *ctl, sd_json_variant *reply, sd_json_variant *description, bool brief)
 {
         bool ready = streq_ptr(ctl_member_string(description, "broker"), "ready");
+        _cleanup_free_ char *more = NULL;
         size_t n, printed;
         sd_json_variant *links = ctl_member_array(reply, "links", &n);
 
-        printed = max > 0 ? MIN(n, max) : n;
+        printed = brief ? MIN(n, (size_t) SERVICES_MAX) : n;
         for (size_t i = 0; i < printed; i++)
-                print_link(ctl, sd_json_variant_by_index(links, i), description);
-        if (n == 0) {
-                ctl_print_field(ctl, "Link", ready ? "no WireGuard link" : "not known yet",
-                                /* colour= */ NULL, /* rest= */ NULL);
-                return 1;
-        }
-        if (n > printed)
-                printf("  %-*s%zu more links\n", LABEL_WIDTH - 2, "", n - printed);
-        return printed + (n > printed);
+                print_link(ctl, sd_json_variant_by_index(links, i), description, brief);
+        if (n == 0)
+                more = strdup(ready ? "no WireGuard link" : "not known yet");
+        else if (n > printed)
+                more = asprintf_safe("%zu more link%s", n - printed, plural(n - printed));
+        else
+                return n;
+        ctl_print_state(ctl, n == 0 ? "Link" : "", strna(more), /* colour= */ NULL, /* rest= */ NULL, 1);
+        return printed + 1;
 }
 
 /* ---- Peers ---- */
 
 /* How urgently somebody wants to see it: those that do not work, then those that might work better. */
+#define URGENCY_MAX 2
+
 static int urgency(const CtlPeer *peer)
 {
-        return ctl_peer_is_direct(peer) ? 0 : ctl_peer_is_connected(peer) ? 1 : 2;
+        return ctl_peer_is_direct(peer) ? 0 : ctl_peer_is_connected(peer) ? 1 : URGENCY_MAX;
 }
 
 static void choose_peers(const CtlPeers *peers, size_t max, bool *chosen)
 {
         size_t n = 0;
 
-        for (int u = 2; u >= 0; u--)
+        for (int u = URGENCY_MAX; u >= 0; u--)
                 for (size_t i = 0; i < peers->n && n < max; i++)
                         if (urgency(&peers->items[i]) == u) {
                                 chosen[i] = true;
@@ -302,26 +309,35 @@ static size_t print_reason(const Ctl *ctl, const CtlPeers *peers, size_t i, size
         return wrapped ? count_lines(wrapped) : 1;
 }
 
+/* Of the peers of one urgency. Returns how many lines are left. */
+static size_t print_reasons_of(const Ctl *ctl, const CtlPeers *peers, int u, size_t lines, size_t *left)
+{
+        for (size_t i = 0; i < peers->n && lines > 0; i++) {
+                size_t share = *left > 0 ? MAX(lines / *left, (size_t) 1) : 1;
+
+                if (urgency(&peers->items[i]) != u || !ctl_peers_is_new_reason(peers, i))
+                        continue;
+                if (lines == 1 && *left > 1) {
+                        printf("%s %zu more reasons: icewirectl peers\n", glyph_ellipsis(), *left);
+                        return 0;
+                }
+                lines -= print_reason(ctl, peers, i, share);
+                (*left)--;
+        }
+        return lines;
+}
+
+/* Those of peers that have no path come first. */
 static void print_reasons(const Ctl *ctl, const CtlPeers *peers, size_t lines)
 {
-        size_t n = count_reasons(peers);
+        size_t left = count_reasons(peers);
 
-        if (n == 0 || lines < 2)
+        if (left == 0 || lines < 2)
                 return;
         putchar('\n');
         lines--;
-        for (size_t i = 0; i < peers->n && lines > 0; i++) {
-                size_t share = lines / n;
-
-                if (!ctl_peers_is_new_reason(peers, i))
-                        continue;
-                if (lines == 1 && n > 1) {
-                        printf("%s %zu more reasons: icewirectl peers\n", glyph_ellipsis(), n);
-                        return;
-                }
-                lines -= print_reason(ctl, peers, i, MAX(share, (size_t) 1));
-                n--;
-        }
+        for (int u = URGENCY_MAX; u >= 0; u--)
+                lines = print_reasons_of(ctl, peers, u, lines, &left);
 }
 
 /* used: lines of the screen that are taken already, the prompt's included. */
@@ -367,13 +383,14 @@ static int print_json(const Ctl *ctl, sd_json_variant *description, sd_json_vari
 
 static int print(const Ctl *ctl, sd_json_variant *description, sd_json_variant *links, const CtlPeers *peers)
 {
-        size_t max = ctl->height == SIZE_MAX ? 0 : SERVICES_MAX, used = 2; /* the title, the prompt */
+        bool brief = ctl->height != SIZE_MAX;
+        size_t used = 2; /* the title, the prompt */
 
         if (sd_json_format_enabled(ctl->json))
                 return print_json(ctl, description, links, peers);
-        print_daemon(ctl, description, peers);
-        used += ctl_status_print_services(ctl, description, max);
-        used += print_links(ctl, links, description, max);
+        print_title(ctl, description, peers);
+        used += ctl_status_print_services(ctl, description, brief);
+        used += print_links(ctl, links, description, brief);
         return peers->n > 0 ? print_peers(ctl, peers, used) : 0;
 }
 

@@ -3,14 +3,10 @@
 
 #include "ctl-util.h"
 
-/* What connects us, line by line, as Describe and Diagnose say: the broker, the redirect, the rendezvous. Of
- * many rendezvous at most `max`, those with a problem first (0: all). Returns how many lines these are. */
-size_t ctl_status_print_services(const Ctl *ctl, sd_json_variant *description, size_t max);
-
-/* "  Label       state rest", cut where the line ends. state: coloured; colour and rest: NULL: none. All is
- * escaped. */
-void ctl_print_field(const Ctl *ctl, const char *label, const char *state, const char *colour,
-                     const char *rest);
+/* What connects us, as Describe and Diagnose say: the broker, the redirect, the rendezvous. brief: a line
+ * for each, and of many rendezvous only some, those with a problem first. Returns how many lines these are
+ * then. */
+size_t ctl_status_print_services(const Ctl *ctl, sd_json_variant *description, bool brief);
 
 /* One screen: whether peers can reach us, the broker, the rendezvous, the links, the peers, and why some
  * have no direct path. */

@@ -11,8 +11,12 @@
 #include "alloc-util.h"
 #include "log.h"
 #include "string-util.h"
+#include "terminal-util.h"
 #include "text-util.h"
 #include "varlink-agent.h"
+
+/* Of ctl_print_state(). */
+#define LABEL_WIDTH 14
 
 int ctl_connect(const Ctl *ctl, sd_varlink **ret)
 {
@@ -82,6 +86,47 @@ int ctl_call(sd_varlink *link, const char *method, sd_json_variant *parameters, 
         return 0;
 }
 
+typedef struct Stream {
+        ctl_reply_t callback;
+        void *userdata;
+        int result; /* 1: go on */
+} Stream;
+
+static int on_reply(sd_varlink *link, sd_json_variant *reply, const char *error,
+                    sd_varlink_reply_flags_t flags, void *userdata)
+{
+        bool last = !(flags & SD_VARLINK_REPLY_CONTINUES);
+        Stream *s = userdata;
+        int r;
+
+        if (error)
+                s->result = ctl_explain_error(error, reply);
+        else {
+                r = s->callback(reply, last, s->userdata);
+                s->result = r < 0 ? r : !last;
+        }
+        return 0;
+}
+
+int ctl_stream(sd_varlink *link, const char *method, usec_t timeout, ctl_reply_t callback, void *userdata)
+{
+        Stream s = { .callback = callback, .userdata = userdata, .result = 1 };
+        int r;
+
+        (void) sd_varlink_set_userdata(link, &s);
+        (void) sd_varlink_set_relative_timeout(link, timeout);
+        r = sd_varlink_bind_reply(link, on_reply);
+        if (r >= 0)
+                r = sd_varlink_observe(link, method, /* parameters= */ NULL);
+        while (r >= 0 && s.result > 0) {
+                r = sd_varlink_process(link);
+                if (r == 0)
+                        r = sd_varlink_wait(link, USEC_INFINITY);
+        }
+        (void) sd_varlink_bind_reply(link, NULL);
+        return s.result <= 0 ? s.result : log_error_errno(r, "Lost the connection to icewired: %m");
+}
+
 const char *ctl_member_string(sd_json_variant *v, const char *name)
 {
         sd_json_variant *member = sd_json_variant_by_key(v, name);
@@ -123,9 +168,10 @@ int ctl_print_json(const Ctl *ctl, sd_json_variant *v)
         return r < 0 ? log_error_errno(r, "Failed to write: %m") : 0;
 }
 
-void ctl_print_text(const Ctl *ctl, size_t indent, const char *format, ...)
+void ctl_print_text(const Ctl *ctl, const char *head, const char *format, ...)
 {
         _cleanup_free_ char *text = NULL, *escaped = NULL, *wrapped = NULL;
+        size_t indent = text_width(head);
         va_list ap;
         int r;
 
@@ -136,7 +182,28 @@ void ctl_print_text(const Ctl *ctl, size_t indent, const char *format, ...)
                 text = NULL;
         escaped = text ? terminal_escape(text) : NULL;
         wrapped = escaped ? text_wrap(escaped, ctl->width, indent, /* max= */ 0, "") : NULL;
-        puts(strna(wrapped));
+        printf("%s%s\n", head, wrapped && *wrapped ? wrapped + indent : "");
+}
+
+void ctl_print_state(const Ctl *ctl, const char *label, const char *state, const char *colour,
+                     const char *rest, size_t max)
+{
+        _cleanup_free_ char *first = terminal_escape(state), *second = terminal_escape(rest ?: ""),
+                            *text = NULL, *wrapped = NULL;
+        const char *line;
+        size_t n;
+
+        text = first && second ? asprintf_safe("%s%s%s", first, *second ? ": " : "", second) : NULL;
+        wrapped = text ? text_wrap(text, ctl->width, LABEL_WIDTH, max, glyph_ellipsis()) : NULL;
+        line = wrapped && *wrapped ? wrapped + LABEL_WIDTH : "";
+        n = ctl->colour && colour && first && startswith(line, first) ? strlen(first) : 0;
+        printf("  %-*s%s%.*s%s%s\n", LABEL_WIDTH - 2, label, n > 0 ? colour : "", (int) n, line,
+               n > 0 ? ANSI_NORMAL : "", line + n);
+}
+
+const char *plural(size_t n)
+{
+        return n == 1 ? "" : "s";
 }
 
 char *format_size(uint64_t bytes, char buf[static SIZE_STRLEN])

@@ -29,6 +29,12 @@ int ctl_connect(const Ctl *ctl, sd_varlink **ret);
 int ctl_call(sd_varlink *link, const char *method, sd_json_variant *parameters, sd_json_variant **ret);
 int ctl_explain_error(const char *error, sd_json_variant *parameters);
 
+/* Calls a method with "more" and hands over each reply, lent; last: there will be none after it. The
+ * callback returns 0, or an error, of which it has told the user and which ends it all. timeout: for which
+ * time nothing may come. Returns when the last one is there. */
+typedef int (*ctl_reply_t)(sd_json_variant *reply, bool last, void *userdata);
+int ctl_stream(sd_varlink *link, const char *method, usec_t timeout, ctl_reply_t callback, void *userdata);
+
 /* A string member, lent; NULL if there is none. */
 const char *ctl_member_string(sd_json_variant *v, const char *name);
 /* 0 if there is none. */
@@ -42,8 +48,17 @@ char *ctl_enum_for_people(const char *s);
 
 int ctl_print_json(const Ctl *ctl, sd_json_variant *v);
 
-/* Text that others have a say in: escaped, in lines that fit, each begun with so many spaces. */
-void ctl_print_text(const Ctl *ctl, size_t indent, const char *format, ...) _printf_(3, 4);
+/* Text that others have a say in: escaped, in lines that fit. `head`, which is not, stands before the first
+ * one, and as many spaces before the others. */
+void ctl_print_text(const Ctl *ctl, const char *head, const char *format, ...) _printf_(3, 4);
+
+/* "  Label       state: rest" in at most `max` lines (0: as many as it takes), with the state in that colour
+ * (NULL: none). rest: may be NULL. Both are escaped. */
+void ctl_print_state(const Ctl *ctl, const char *label, const char *state, const char *colour,
+                     const char *rest, size_t max);
+
+/* "s" unless there is one. */
+const char *plural(size_t n);
 
 /* "999 B", "1.2 KiB", … */
 #define SIZE_STRLEN 32

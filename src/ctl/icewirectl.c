@@ -11,6 +11,7 @@
 #include "ctl-change.h"
 #include "ctl-diagnose.h"
 #include "ctl-history.h"
+#include "ctl-metrics.h"
 #include "ctl-monitor.h"
 #include "ctl-names.h"
 #include "ctl-options.h"
@@ -35,6 +36,7 @@ static const CtlVerb verbs[] = {
         { "peer", "[LINK] PEER", "Show all about one peer", 1, 2, verb_peer },
         { "history", "[LINK] [PEER]", "Show how paths have changed, when and why", 0, 2, verb_history },
         { "monitor", NULL, "Follow what changes", 0, 0, verb_monitor },
+        { "metrics", NULL, "Print what can be measured, as OpenMetrics text", 0, 0, verb_metrics },
         { "diagnose", NULL, "Find out what the network is like: NAT, IPv6,\nSTUN and TURN servers", 0, 0,
           verb_diagnose },
         { "reconnect", "[LINK] [PEER]", "Look for a path anew", 0, 2, verb_reconnect },

@@ -33,19 +33,24 @@ void json_array_done(JsonArray *array)
         array->n = array->allocated = 0;
 }
 
+const char *enum_for_api(const char *s, char buf[static 64])
+{
+        size_t i;
+
+        for (i = 0; s && s[i] && i < 63; i++)
+                buf[i] = s[i] == '-' ? '_' : s[i];
+        buf[i] = '\0';
+        return buf;
+}
+
 int enum_build_json(const char *s, sd_json_variant **ret)
 {
         char buf[64];
-        size_t i;
 
-        for (i = 0; s && s[i] && i < sizeof(buf) - 1; i++)
-                buf[i] = s[i] == '-' ? '_' : s[i];
-        buf[i] = '\0';
-        return sd_json_variant_new_string(ret, buf);
+        return sd_json_variant_new_string(ret, enum_for_api(s, buf));
 }
 
-/* Text that may hold what others said, and so perhaps no valid UTF-8, which JSON has to be. NULL: null. */
-static int build_text(const char *s, sd_json_variant **ret)
+int text_build_json(const char *s, sd_json_variant **ret)
 {
         _cleanup_free_ char *escaped = NULL;
         int r;
@@ -75,7 +80,7 @@ static int set_text(sd_json_variant **v, const char *name, const char *value)
 
         if (!value)
                 return 0;
-        r = build_text(value, &item);
+        r = text_build_json(value, &item);
         return r < 0 ? r : sd_json_variant_set_field(v, name, item);
 }
 
@@ -88,7 +93,7 @@ int enum_build_callback(sd_json_variant **ret, const char *name, void *userdata)
 
 static int build_text_callback(sd_json_variant **ret, const char *name, void *userdata)
 {
-        return build_text(userdata, ret);
+        return text_build_json(userdata, ret);
 }
 
 size_t link_n_connected(const Link *link)

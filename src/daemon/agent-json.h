@@ -49,6 +49,10 @@ int manager_build_json(const Manager *m, sd_json_variant **ret);
 
 /* A value of one of our string tables as Varlink's enums have it: "broker-lost" becomes "broker_lost". */
 int enum_build_json(const char *s, sd_json_variant **ret);
+const char *enum_for_api(const char *s, char buf[static 64]);
+
+/* Text that may hold what others said, and so perhaps no valid UTF-8, which JSON has to be. NULL: null. */
+int text_build_json(const char *s, sd_json_variant **ret);
 
 /* The same for sd_json_buildo(). */
 #define BUILD_PAIR_ENUM(name, value) SD_JSON_BUILD_PAIR_CALLBACK(name, enum_build_callback, (void *) (value))

@@ -103,9 +103,7 @@ static int selection_error(sd_varlink *link, const PeerSelection *selection, int
         }
 }
 
-/* What went wrong while the client waited, unless it has been told already. One that does not read what it
- * asked for (16 MiB of it are kept) is disconnected. */
-static void fail_pending(Connection *c, int error)
+void agent_connection_fail(Connection *c, int error)
 {
         if (error == -ENOBUFS)
                 (void) sd_varlink_close(c->link);
@@ -211,7 +209,7 @@ static void on_refreshed(void *userdata)
         c->wait = NULL;
         r = answer_fresh(c);
         if (r < 0)
-                fail_pending(c, r);
+                agent_connection_fail(c, r);
 }
 
 /* With counters that are read for this call. A method that returns 0 without a reply is pending. */
@@ -293,7 +291,7 @@ static void on_report(sd_json_variant *report, bool finished, void *userdata)
                 int r = c->more ? sd_varlink_notify(c->link, report) : 0;
 
                 if (r < 0)
-                        fail_pending(c, r);
+                        agent_connection_fail(c, r);
                 return;
         }
         c->wait = NULL;

@@ -37,6 +37,13 @@ int agent_authorise(Connection *c, const char *action, bool interactive);
 /* Binds all methods of org.icewire.Agent, and io.systemd.service's Reload. */
 int agent_methods_bind(sd_varlink_server *server);
 
+/* … and those of io.systemd.Metrics. */
+int agent_metrics_bind(sd_varlink_server *server);
+
+/* What went wrong while the client waited, unless it has been told already. One that does not read what it
+ * asked for (16 MiB of it are kept) is disconnected. */
+void agent_connection_fail(Connection *c, int error);
+
 /* Watch. */
 int agent_method_watch(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                        void *userdata);

@@ -64,6 +64,9 @@ static int set_up_server(AgentVarlink *v)
         r = agent_methods_bind(v->server);
         if (r < 0)
                 return r;
+        r = agent_metrics_bind(v->server);
+        if (r < 0)
+                return r;
         r = sd_varlink_server_bind_connect(v->server, on_connect);
         if (r < 0)
                 return r;

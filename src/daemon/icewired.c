@@ -168,7 +168,7 @@ static int on_terminate(sd_event_source *s, const struct signalfd_siginfo *info,
                 return sd_event_exit(d->event, 0);
         log_event(LOG_INFO, 0, LOG_EVENT_STOPPING, (), "Stopping; paths stay as they are.");
         (void) sd_notify(/* unset_environment= */ false, "STOPPING=1");
-        manager_stop(d->manager, on_stopped);
+        manager_stop(d->manager, on_stopped, d);
         return 0;
 }
 

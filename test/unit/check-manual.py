@@ -219,7 +219,9 @@ class Environment(Manual):
 
     def test_credentials(self):
         pairs = re.findall(r"^ImportCredential=(\S+):(\S+)$", read(SOURCE, "units/icewired.service"), re.M)
+        code = re.findall(r'"((?:mqtt|turn)\.\w+)"', read(SOURCE, "src/agent/config-secrets.c"))
         self.assertGreater(len(pairs), 2)
+        self.assert_same(code, [name for _, name in pairs], "credentials", "icewired.service")
         self.assertEqual([", ".join(pair) for pair in pairs], Page("icewire.conf.5").tags("CREDENTIALS"))
 
 
@@ -297,6 +299,57 @@ class Varlink(Manual):
             for line in says.keys() & set(items[0][1]):
                 found[name] = says[line]
         self.assertEqual(self.more, found)
+
+
+# D-Bus
+
+
+def signature(member):
+    """As it stands in a page: "Path: s", "GetPeer(s link, s public_key) -> o path"."""
+    if member.tag == "property":
+        return f"{member.get('name')}: {member.get('type')}" + ("" if member.get("access") == "read" else ", writable")
+    takes, returns = [], []
+    for arg in member.findall("arg"):
+        group = returns if arg.get("direction") == "out" and member.tag == "method" else takes
+        group.append(f"{arg.get('type')} {arg.get('name')}")
+    return f"{member.get('name')}({', '.join(takes)})" + (f" -> {', '.join(returns)}" if returns else "")
+
+
+class Bus(Manual):
+    page = Page("org.icewire1.5")
+    interfaces = [interface for path in glob.glob(os.path.join(SOURCE, "dbus", "*.xml"))
+                  for interface in xml.etree.ElementTree.parse(path).getroot().findall("interface")]
+
+    def test_members(self):
+        self.assertGreater(len(self.interfaces), 2)
+        for interface in self.interfaces:
+            for kind, heading in (("property", "Properties"), ("method", "Methods"), ("signal", "Signals")):
+                there_is = [signature(member) for member in interface.findall(kind)]
+                found = self.page.subsections[interface.get("name").upper()].get(heading, [])
+                self.assertEqual(there_is, [tag for tag, _ in found if tag], interface.get("name"))
+
+    def test_interfaces(self):
+        has = [heading for heading in self.page.sections if heading.startswith("ORG.")]
+        self.assert_same([interface.get("name").upper() for interface in self.interfaces], has, "interfaces", self.page.name)
+
+    def test_changes(self):
+        """Which properties tell of their changes."""
+        says = {"const": "It never changes.", "false": "No signal tells of changes."}
+        for interface in self.interfaces:
+            items = dict(self.page.items(interface.get("name").upper()))
+            for member in interface.findall("property"):
+                annotation = member.find("annotation[@name='org.freedesktop.DBus.Property.EmitsChangedSignal']")
+                kind = "true" if annotation is None else annotation.get("value")
+                for value, sentence in says.items():
+                    self.assertEqual(kind == value, items[signature(member)].endswith(sentence), signature(member))
+
+    def test_errors(self):
+        code = "".join(read(path) for path in glob.glob(os.path.join(SOURCE, "src/daemon/*.h")))
+        self.assert_same(re.findall(r'"(org\.icewire1\.Error\.\w+)"', code), self.page.tags("ERRORS"), "errors", self.page.name)
+
+    def test_actions(self):
+        actions = xml.etree.ElementTree.fromstring(read(SOURCE, "polkit/org.icewire1.policy.in").replace("<!DOCTYPE", "<!--", 1).replace('.dtd">', ".dtd -->", 1).encode())
+        self.assert_same([action.get("id") for action in actions.findall("action")], self.page.tags("ACTIONS"), "actions", self.page.name)
 
 
 # Rendering

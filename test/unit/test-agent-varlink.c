@@ -33,7 +33,7 @@ struct BrokerCall {
 
 typedef struct Client {
         sd_varlink *link;
-        sd_json_variant *replies[64]; /* references */
+        sd_json_variant *replies[128]; /* references */
         size_t n;
         char *error;
         bool finished; /* that was the last reply */
@@ -606,6 +606,48 @@ Test(agent_varlink, a_watcher_that_goes_is_forgotten)
         broker.callbacks->link_removed(&broker, "wg0", manager);
         wait_for_replies(&b, 7);
         client_close(&b);
+}
+
+/* Metrics: what there is to measure is test-metrics' business */
+
+Test(agent_varlink, metrics)
+{
+        Client c;
+
+        expect_error("io.systemd.Metrics.List", NULL, SD_VARLINK_ERROR_EXPECTED_MORE);
+        expect_error("io.systemd.Metrics.Describe", NULL, SD_VARLINK_ERROR_EXPECTED_MORE);
+        observe(&c, "io.systemd.Metrics.Describe");
+        RUN_UNTIL(event, c.finished);
+        cr_assert_null(c.error);
+        cr_assert_gt(c.n, 10);
+        cr_assert_not_null(startswith(string_at(c.replies[0], "name"), "org.icewire.Agent."));
+        client_close(&c);
+}
+
+/* With counters of now, and one in each reply. */
+Test(agent_varlink, metrics_are_fresh)
+{
+        unsigned before = n_reads;
+        bool found = false;
+        Client c;
+
+        device->peers[0].rx_bytes = 4711;
+        observe(&c, "io.systemd.Metrics.List");
+        RUN_UNTIL(event, ({
+                          answer_reads(0);
+                          c.finished;
+                  }));
+        cr_assert_null(c.error);
+        cr_assert_eq(n_reads, before + 1);
+        for (size_t i = 0; i < c.n; i++)
+                if (streq(string_at(c.replies[i], "name"), "org.icewire.Agent.PeerReceivedBytes") &&
+                    streq(string_at(c.replies[i], "object"), KEY_2)) {
+                        cr_assert_eq(number_at(c.replies[i], "value"), 4711);
+                        cr_assert_str_eq(string_at(at(c.replies[i], "fields"), "link"), "wg0");
+                        found = true;
+                }
+        cr_assert(found);
+        client_close(&c);
 }
 
 /* Many peers */

@@ -53,6 +53,28 @@ Test(config_secrets, secrets_from_files, .init = make_root, .fini = remove_root)
         config_free(config);
 }
 
+/* All of it, while a password is its file's first line. */
+Test(config_secrets, an_identity_is_a_whole_file, .init = make_root, .fini = remove_root)
+{
+        char path[512], text[1024];
+        Config *config, *copy = NULL;
+
+        put("/identity", "one\ntwo\n");
+        snprintf(path, sizeof(path), "%s/identity", config_root);
+        cr_assert_geq(chmod(path, 0600), 0);
+        snprintf(text, sizeof(text), "[Rendezvous]\nMQTTIdentityFile=%s\n", path);
+        put("/etc/icewire/icewire.conf", text);
+        config = load();
+        cr_assert_str_eq(config->mqtt_identity, "one\ntwo\n");
+        cr_assert_geq(config_copy(config, &copy), 0);
+        cr_assert_str_eq(copy->mqtt_identity, "one\ntwo\n");
+        cr_assert(config_rendezvous_equal(config, copy));
+        copy->mqtt_identity[0] = 'O';
+        cr_assert_not(config_rendezvous_equal(config, copy), "another one is a reason to connect anew");
+        config_free(copy);
+        config_free(config);
+}
+
 Test(config_secrets, an_open_secret_is_warned_of, .init = make_root, .fini = remove_root)
 {
         Config *config;

@@ -163,6 +163,9 @@ Test(ctl, a_path_names_its_transport_if_that_is_not_udp)
         expect_path(PEER_START "\"path\":\"relayed\",\"reason\":\"none\",\"remote\":" RELAY "}", "relayed");
         expect_path(PEER_START "\"path\":\"proxied\",\"reason\":\"none\",\"remote\":" HOST "}",
                     "proxied/tcp");
+        expect_path(PEER_START
+                    "\"path\":\"relayed\",\"transport\":\"tls\",\"reason\":\"none\",\"remote\":" RELAY "}",
+                    "relayed/tls");
         expect_path(PEER_START "\"path\":\"none\",\"reason\":\"none\"}", "none");
 }
 
@@ -318,28 +321,26 @@ Test(ctl, who_can_reach_a_mapping)
                 CtlReach reach;
                 const char *explained;
         } cases[] = {
-                { { .kind = "none", .mapped = "b:2" }, CTL_REACH_YES, "at b:2" },
+                { { .kind = "none", .mapped = "b:2" }, CTL_REACH_YES, "x at b:2" },
                 { { .kind = "endpoint_independent", .mapped = "b:2" },
                   CTL_REACH_NAT,
-                  "at b:2 through a NAT" },
+                  "x at b:2 through a NAT" },
                 { { .kind = "single", .mapped = "b:2" },
                   CTL_REACH_MAYBE,
-                  "at b:2: one STUN server has seen us there" },
+                  "x at b:2, where one STUN server has seen it" },
                 { { .kind = "varies", .mapped = "b:2" },
                   CTL_REACH_HARDLY,
-                  "behind a NAT that changes ports" },
+                  "x behind a NAT that changes ports" },
                 { { .kind = "unknown", .servers = &no_answer, .n_servers = 1 },
                   CTL_REACH_NO,
-                  "since no STUN server answers" },
+                  "x, since no STUN server answers" },
                 { { .kind = "unknown", .servers = &asked, .n_servers = 1 },
                   CTL_REACH_UNKNOWN,
-                  "(nobody has answered yet)" },
+                  "x (nobody has answered yet)" },
                 { { .kind = "unknown", .error = "the ports are not shared" },
                   CTL_REACH_UNKNOWN,
-                  "(the ports are not shared)" },
-                { { .kind = "unknown" },
-                  CTL_REACH_LAN,
-                  "and no STUN server is there to ask about the rest" },
+                  "x (the ports are not shared)" },
+                { { .kind = "unknown" }, CTL_REACH_LAN, "x, with no STUN server to ask about the rest" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -347,7 +348,7 @@ Test(ctl, who_can_reach_a_mapping)
                 CtlMapping m = cases[i].mapping;
 
                 m.local = "a:1";
-                explained = ctl_mapping_explain(&m);
+                explained = ctl_mapping_explain(&m, "x");
                 cr_assert_eq(ctl_mapping_reach(&m), cases[i].reach, "%zu", i);
                 cr_assert_str_eq(explained, cases[i].explained);
                 cr_assert_not_null(ctl_reach_to_string(cases[i].reach));
