@@ -200,7 +200,7 @@ static int reload(AgentBus *b, sd_bus_message *m, sd_bus_error *error)
         int r;
 
         r = verbs_reload(b->verbs, &n_problems, &message);
-        return r >= 0 ? sd_bus_reply_method_return(m, "u", (uint32_t) n_problems)
+        return r >= 0 ? sd_bus_reply_method_return(m, NULL)
                       : sd_bus_error_set(error, AGENT_BUS_ERROR_CONFIGURATION_INVALID,
                                          message ?: "The configuration cannot be read.");
 }
@@ -234,7 +234,7 @@ const sd_bus_vtable agent_bus_manager_vtable[] = {
                                 agent_bus_method_reconnect, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetPolicy", SD_BUS_ARGS("s", link, "s", public_key, "s", policy),
                                 SD_BUS_NO_RESULT, agent_bus_method_set_policy, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", problems), method_reload,
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Diagnose", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_diagnose,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

@@ -475,12 +475,8 @@ Test(agent_bus, reconnects)
 
 Test(agent_bus, reloads)
 {
-        uint32_t n;
-
         bus_client_call(&client, MANAGER_PATH, MANAGER, "Reload", NULL);
         EXPECT_BUS_SUCCESS(&client);
-        cr_assert_gt(sd_bus_message_read(client.answer, "u", &n), 0);
-        cr_assert_eq(n, 3);
         cr_assert_eq(n_reloads, 1);
         reload_result = -EIO;
         bus_client_call(&client, MANAGER_PATH, MANAGER, "Reload", NULL);
