@@ -5,7 +5,6 @@
 
 #include "agent-varlink-internal.h"
 #include "log.h"
-#include "varlink-agent.h"
 
 static void on_verdict(AuthorityQuestion *question, AuthorityVerdict verdict, void *userdata)
 {
@@ -22,7 +21,7 @@ static void on_verdict(AuthorityQuestion *question, AuthorityVerdict verdict, vo
 /* sd-varlink's errors are negative also when they were sent. */
 static int refuse(sd_varlink *link, AuthorityVerdict verdict)
 {
-        const char *name = verdict == AUTHORITY_NEEDS_INTERACTION ? AGENT_ERROR_INTERACTION_REQUIRED
+        const char *name = verdict == AUTHORITY_NEEDS_INTERACTION ? SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED
                                                                   : SD_VARLINK_ERROR_PERMISSION_DENIED;
 
         if (verdict == AUTHORITY_BUSY)
