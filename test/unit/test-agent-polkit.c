@@ -208,7 +208,8 @@ static const Expected expected[] = {
         { "org.icewire.Agent.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
         { "io.systemd.service.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
         { "org.icewire.Agent.Reconnect", NULL, SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED },
-        { "io.systemd.service.SetLogLevel", "{\"level\":7}", SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED },
+        { "io.systemd.service.SetLogLevel", "{\"level\":7}",
+          SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED },
         { "org.icewire.Agent.Diagnose", NULL, NULL },
         /* Each call is asked about. */
         { "org.icewire.Agent.SetPolicy", "{\"peer\":\"" PEER_1 "\",\"policy\":\"off\"}", NULL },
