@@ -140,6 +140,13 @@ uint64_t ctl_member_unsigned(sd_json_variant *v, const char *name)
         return member && sd_json_variant_is_unsigned(member) ? sd_json_variant_unsigned(member) : 0;
 }
 
+bool ctl_member_boolean(sd_json_variant *v, const char *name)
+{
+        sd_json_variant *member = sd_json_variant_by_key(v, name);
+
+        return member && sd_json_variant_is_boolean(member) && sd_json_variant_boolean(member);
+}
+
 sd_json_variant *ctl_member_array(sd_json_variant *v, const char *name, size_t *ret_n)
 {
         sd_json_variant *member = sd_json_variant_by_key(v, name);
