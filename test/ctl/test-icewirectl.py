@@ -65,8 +65,9 @@ class Errors(Test):
                 (DENIED, PERMISSION, "action org.icewire1.reload): try it with sudo"),
                 (AUTHENTICATION, PERMISSION, "needs authentication (polkit's action org.icewire1.reload)"),
                 ("org.icewire.Agent.ConfigurationInvalid", FAILURE, "line 7"),
-                ("org.varlink.service.MethodNotFound", FAILURE, "too old"), ("org.example.Odd", FAILURE, "org.example.Odd")):
-            with self.subTest(error=error), self.serve(world.ten(), Reload=refuse(error, message="line 7")):
+                ("org.varlink.service.MethodNotFound", FAILURE, "too old"),
+                ("org.varlink.service.InvalidParameter", FAILURE, "does not take \"x\""), ("org.example.Odd", FAILURE, "org.example.Odd")):
+            with self.subTest(error=error), self.serve(world.ten(), Reload=refuse(error, message="line 7", parameter="x")):
                 self.assertIn(words, self.fails(status, "reload"))
 
     def test_what_is_no_answer(self):
@@ -191,7 +192,9 @@ class Terminal(Test):
 
     def test_json(self):
         with self.serve(world.ten()):
-            self.assertIn("\n\t", self.terminal("--no-pager", "-j", "peers"))
+            self.assertIn("\n\t", self.terminal("--no-pager", "-j", "peers", NO_COLOR="1"))
+            self.assertIn("\033[", self.terminal("--no-pager", "-j", "peers"))
+            self.assertNotIn("\033[", self.terminal("--no-pager", "--json=short", "peers"))
 
     def test_progress_of_a_diagnosis(self):
         w = world.ten()
