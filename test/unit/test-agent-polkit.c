@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "agent-bus-internal.h"
 #include "agent-varlink-internal.h"
 #include "fd-util.h"
 #include "one-link.h"
-#include "varlink-agent.h"
 #include "varlink-util.h"
 
 #define POLKITD "/usr/lib/polkit-1/polkitd"
@@ -197,6 +197,34 @@ Test(agent_polkit, others_cannot_have_the_name)
         cr_assert_eq(sd_bus_request_name(client.bus, AGENT_BUS_NAME, 0), -EACCES);
 }
 
+Test(agent_polkit, who_leaves_the_bus_is_forgotten)
+{
+        cr_assert_eq(kill(polkit_pid, SIGSTOP), 0);
+        bus_client_send(&client, false, PEER_1_PATH, PEER, "SetPolicy", "s", "off");
+        RUN_UNTIL(event, agent_bus->calls);
+        bus_client_close(&client);
+        RUN_UNTIL(event, !agent_bus->calls);
+        cr_assert_eq(kill(polkit_pid, SIGCONT), 0);
+
+        bus_client_open(&client, event, BUS_NOBODY);
+        bus_client_call(&client, MANAGER_PATH, MANAGER, "Diagnose", NULL);
+        EXPECT_BUS_SUCCESS(&client);
+        cr_assert_eq(policy_of_peer(), POLICY_AUTO);
+}
+
+/* The peer is another one by the time that polkit has answered. */
+Test(agent_polkit, what_is_asked_about_may_go)
+{
+        cr_assert_eq(kill(polkit_pid, SIGSTOP), 0);
+        bus_client_send(&client, false, PEER_1_PATH, PEER, "SetPolicy", "s", "off");
+        RUN_UNTIL(event, agent_bus->calls);
+        broker.callbacks->link_removed(&broker, "wg0", manager);
+        run_pending(event);
+        cr_assert_eq(kill(polkit_pid, SIGCONT), 0);
+        RUN_UNTIL(event, client.n_answers == 1);
+        EXPECT_BUS_ERROR(&client, "org.icewire1.Error.NoSuchPeer");
+}
+
 /* ---- Varlink ---- */
 
 typedef struct Expected {
@@ -208,8 +236,9 @@ static const Expected expected[] = {
         { "org.icewire.Agent.SetPolicy", "{\"peer\":\"" PEER_1 "\",\"policy\":\"relay\"}", NULL },
         { "org.icewire.Agent.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
         { "io.systemd.service.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
-        { "org.icewire.Agent.Reconnect", NULL, AGENT_ERROR_INTERACTION_REQUIRED },
-        { "io.systemd.service.SetLogLevel", "{\"level\":7}", AGENT_ERROR_INTERACTION_REQUIRED },
+        { "org.icewire.Agent.Reconnect", NULL, SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED },
+        { "io.systemd.service.SetLogLevel", "{\"level\":7}",
+          SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED },
         { "org.icewire.Agent.Diagnose", NULL, NULL },
         /* Each call is asked about. */
         { "org.icewire.Agent.SetPolicy", "{\"peer\":\"" PEER_1 "\",\"policy\":\"off\"}", NULL },
