@@ -4,16 +4,11 @@
 
 #include <utlist.h>
 
-#include "event-util.h"
-#include "fd-util.h"
 #include "log.h"
 #include "manager.h"
 #include "sharing.h"
 #include "string-util.h"
-
-/* Datagrams looked at per wake-up, and how long one may be that is for us. */
-#define RECEIVE_MAX 16
-#define DATAGRAM_MAX 1500
+#include "stun-socket.h"
 
 /* Which of many peers are answered, when all of them ask at once. */
 #define SOCKET_REQUEST_INTERVAL (2 * USEC_PER_MSEC)
@@ -22,9 +17,7 @@
 struct ProbeSocket {
         Link *link;
         ProbeSocket *prev, *next; /* of the link */
-        SocketAddress local;
-        int fd;
-        sd_event_source *io;
+        StunSocket stun;
         char ufrag[ICE_LOCAL_UFRAG_SIZE + 1]; /* nobody's: the socket itself needs one */
         uint16_t port;                        /* the link's, when it was shared */
         BrokerCall *call;
@@ -60,7 +53,8 @@ static void answer_request(ProbeSocket *s, Probe *probe, const void *data, size_
         if (!ratelimit_ok(&probe->answer_limit, now(CLOCK_BOOTTIME)) ||
             stun_check_answer(&probe->credentials, data, size, from, answer, &n) <= 0)
                 return;
-        (void) sendto(s->fd, answer, n, MSG_NOSIGNAL | MSG_DONTWAIT, &from->sa, socket_address_length(from));
+        (void) sendto(s->stun.fd, answer, n, MSG_NOSIGNAL | MSG_DONTWAIT, &from->sa,
+                      socket_address_length(from));
 }
 
 static void receive_request(ProbeSocket *s, const char *ufrag, const void *data, size_t size,
@@ -77,9 +71,9 @@ static void receive_request(ProbeSocket *s, const char *ufrag, const void *data,
                 }
 }
 
-/* True if a callback was called, which may have closed the socket. */
-static bool receive(ProbeSocket *s, const void *data, size_t size, const SocketAddress *from)
+static bool on_received(uint8_t *data, size_t size, const SocketAddress *from, void *userdata)
 {
+        ProbeSocket *s = userdata;
         char ufrag[ICE_LOCAL_UFRAG_SIZE + 1];
         Probe *probe;
 
@@ -94,27 +88,6 @@ static bool receive(ProbeSocket *s, const void *data, size_t size, const SocketA
                         return true;
                 }
         return false;
-}
-
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-        ProbeSocket *s = userdata;
-
-        for (unsigned i = 0; i < RECEIVE_MAX; i++) {
-                struct sockaddr_storage storage;
-                socklen_t storage_size = sizeof(storage);
-                uint8_t data[DATAGRAM_MAX];
-                SocketAddress from;
-                ssize_t n;
-
-                n = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *) &storage, &storage_size);
-                if (n < 0)
-                        return 0; /* a pending error is told once, and says less than the silence */
-                if (socket_address_from_sockaddr(&storage, storage_size, &from) >= 0 &&
-                    receive(s, data, (size_t) n, &from))
-                        return 0;
-        }
-        return 0;
 }
 
 /* ---- Sharing the link's port ---- */
@@ -138,7 +111,7 @@ void link_probes_share_ufrag(Probe *probe)
         if (!b || !s->shared || probe->call || probe->answers || !probe->session_is_over)
                 return;
         r = b->ops->add_sockets(b, s->link->name, probe->credentials.local_ufrag, /* keeps_relays= */ false,
-                                &s->fd, 1, on_ufrag_shared, probe, &probe->call);
+                                &s->stun.fd, 1, on_ufrag_shared, probe, &probe->call);
         if (r < 0)
                 log_peer_full(probe->peer, LOG_DEBUG, r, "The peer's probes are not answered: %m");
 }
@@ -174,7 +147,7 @@ static void on_shared(Broker *b, int error, void *userdata)
                 set_shared(s, true);
         else
                 log_debug_errno(error, "%s: Paths are not probed from %s: %m", s->link->name,
-                                SOCKET_ADDRESS_IP_STR(&s->local));
+                                SOCKET_ADDRESS_IP_STR(&s->stun.local));
 }
 
 static int share(ProbeSocket *s)
@@ -184,7 +157,7 @@ static int share(ProbeSocket *s)
         if (!b)
                 return -ENOTCONN; /* done when it is back */
         s->port = s->link->listen_port;
-        return b->ops->add_sockets(b, s->link->name, s->ufrag, /* keeps_relays= */ false, &s->fd, 1,
+        return b->ops->add_sockets(b, s->link->name, s->ufrag, /* keeps_relays= */ false, &s->stun.fd, 1,
                                    on_shared, s, &s->call);
 }
 
@@ -231,19 +204,10 @@ static ProbeSocket *socket_free(ProbeSocket *s)
         if (!s)
                 return NULL;
         stop_sharing(s);
-        sd_event_source_disable_unref(s->io);
-        safe_close(s->fd);
+        stun_socket_close(&s->stun);
         return mfree(s);
 }
 DEFINE_TRIVIAL_CLEANUP_FUNC(ProbeSocket *, socket_free);
-
-static int open_socket(ProbeSocket *s)
-{
-        s->fd = socket(s->local.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (s->fd < 0 || bind(s->fd, &s->local.sa, socket_address_length(&s->local)) < 0)
-                return -errno;
-        return event_add_io(s->link->manager->event, &s->io, s->fd, EPOLLIN, on_io, s, "link-probes");
-}
 
 static int socket_new(Link *link, const SocketAddress *local, ProbeSocket **ret)
 {
@@ -254,13 +218,11 @@ static int socket_new(Link *link, const SocketAddress *local, ProbeSocket **ret)
                 return -ENOMEM;
         *s = (ProbeSocket) {
                 .link = link,
-                .local = *local,
-                .fd = -EBADF,
+                .stun = STUN_SOCKET_CLOSED,
                 .limit = { .interval = SOCKET_REQUEST_INTERVAL, .burst = SOCKET_REQUEST_BURST },
         };
-        socket_address_set_port(&s->local, 0);
         ice_credential_make(s->ufrag, ICE_LOCAL_UFRAG_SIZE);
-        r = open_socket(s);
+        r = stun_socket_open(&s->stun, link->manager->event, local, "link-probes", on_received, s);
         if (r < 0)
                 return r;
         (void) share(s);
@@ -273,7 +235,7 @@ static ProbeSocket *find_socket(const Link *link, const SocketAddress *local)
         ProbeSocket *s;
 
         DL_FOREACH (link->probe_sockets, s)
-                if (socket_address_ip_equal(&s->local, local))
+                if (socket_address_ip_equal(&s->stun.local, local))
                         return s;
         return NULL;
 }
@@ -313,5 +275,5 @@ void link_probes_remove(Probe *probe)
 
 int probe_socket_fd(const Probe *probe)
 {
-        return probe->socket->shared ? probe->socket->fd : -EBADF;
+        return probe->socket->shared ? probe->socket->stun.fd : -EBADF;
 }
