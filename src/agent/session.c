@@ -14,6 +14,7 @@
 #include "peer-policy.h"
 #include "random-util.h"
 #include "relays.h"
+#include "session-probes.h"
 #include "shared-candidates.h"
 #include "sharing.h"
 #include "try.h"
@@ -301,6 +302,7 @@ static void on_state(IceAgent *ice, IceState state, void *userdata)
          * own last (with TCP candidates those are few). The timer decides. */
         if (s != s->peer->session && s != s->peer->old_session)
                 return; /* still in the making: whoever makes it sees the error, or the timer does */
+        session_probes_state_changed(s);
         if (s->selected && (state == ICE_STATE_CONNECTED || state == ICE_STATE_READY))
                 try_session_revived(s);
         if (state == ICE_STATE_FAILED && s->selected) {
@@ -314,6 +316,8 @@ static void on_data(IceAgent *ice, const void *data, size_t size, void *userdata
         Session *s = userdata;
         bool in_use = carrier_session(s->peer) == s;
 
+        if (session_probes_take(s, data, size))
+                return;
         if (s->peer->proxy)
                 proxy_deliver(s->peer->proxy, data, size, /* late= */ !in_use);
         else
@@ -477,6 +481,7 @@ static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, const Me
         s->controlling = !offer;
         s->tcp = wants_tcp(peer, offer);
         s->started = now(CLOCK_BOOTTIME);
+        s->probe_limit = (RateLimit) { .interval = PROBE_REQUEST_INTERVAL, .burst = PROBE_REQUEST_BURST };
         s->shared = sharing_is_on(peer->link->manager) && peer->sharing_failures < SHARING_FAILURES_MAX;
         r = make_agent(s);
         if (r < 0)

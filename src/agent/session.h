@@ -26,6 +26,8 @@ struct Session {
         size_t n_refused_relays;
         IceAgent *ice;
         StunCheckCredentials credentials; /* of both, for probes of the path */
+        Probe *probe;                     /* session-probes.c: that goes through it, lent; NULL: none */
+        RateLimit probe_limit;            /* of what it answers */
         bool tcp;                         /* has TCP candidates as well */
         bool restart;                     /* with TCP candidates, as soon as nobody is in the midst of it */
         SocketAddress udp_relays[SESSION_RELAYS_MAX]; /* TURN servers that it may use over UDP */
