@@ -462,7 +462,8 @@ static bool wants_tcp(const Peer *peer, const Message *offer)
                 return false;
         default:
                 return (offer ? has_tcp_candidate(&offer->sdp)
-                              : peer->needs_tcp || (peer->wants_tcp && !peer->suspect)) ||
+                              : peer->needs_tcp ||
+                                        (peer->wants_tcp && !peer->suspect && !peer->path_is_dead)) ||
                        link_udp_is_silent(peer->link);
         }
 }
