@@ -450,6 +450,28 @@ Test(pulse, traffic_makes_the_link_be_read_and_its_end_ends_that)
         world_free(w);
 }
 
+Test(pulse, traffic_through_a_proxy_makes_the_link_be_read)
+{
+        World *w = connect_by_proxies();
+        const uint8_t data[48] = { 4 }, keepalive[32] = { 4 }, initiation[148] = { 1 };
+        const SocketAddress *to = proxy_endpoint(peer_of(&w->a)->proxy);
+
+        RUN_UNTIL(w->event, watch_due(&peer_of(&w->a)->link->watch) == USEC_INFINITY);
+        count_readings(&w->a);
+        cr_assert_eq(
+                sendto(w->a.wireguard, keepalive, sizeof(keepalive), 0, &to->sa, socket_address_length(to)),
+                (ssize_t) sizeof(keepalive));
+        cr_assert_eq(sendto(w->a.wireguard, initiation, sizeof(initiation), 0, &to->sa,
+                            socket_address_length(to)),
+                     (ssize_t) sizeof(initiation));
+        settle(w);
+        cr_assert_eq(n_readings, 0, "WireGuard does that by itself");
+        cr_assert_eq(sendto(w->a.wireguard, data, sizeof(data), 0, &to->sa, socket_address_length(to)),
+                     (ssize_t) sizeof(data));
+        RUN_UNTIL(w->event, n_readings > 0);
+        world_free(w);
+}
+
 Test(pulse, an_initiation_that_was_not_expected_makes_the_link_be_read)
 {
         World *w = connect_directly();
