@@ -468,6 +468,11 @@ static bool wants_tcp(const Peer *peer, const Message *offer)
         }
 }
 
+bool session_is_too_slow(const Session *s)
+{
+        return session_is_negotiating(s) && s->tcp && !wants_tcp(s->peer, /* offer= */ NULL);
+}
+
 static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, const Message *offer, Session **ret)
 {
         _cleanup_(session_freep) Session *s = NULL;

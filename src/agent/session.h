@@ -88,6 +88,10 @@ bool session_has_lost_its_relay(const Session *session);
 /* What the selected pair's packets leave this host by. */
 PathTransport session_transport(const Session *session);
 
+/* Still looking for a pair with TCP candidates, for which libnice takes long, when another one, begun now,
+ * would have none? */
+bool session_is_too_slow(const Session *session);
+
 /* Does the pair need nobody but WireGuard and the network on this side? */
 bool session_is_plain(const Session *session);
 
