@@ -360,6 +360,7 @@ static void client_retry_later(BrokerClient *c)
 static void client_lose(BrokerClient *c, int error)
 {
         c->error = error;
+        c->broker.active = now(CLOCK_MONOTONIC);
         client_close(c);
         for (size_t i = 0; i < _CHANNEL_MAX; i++)
                 while (c->channels[i].calls) {
@@ -431,6 +432,7 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
         BrokerClient *c = userdata;
         int r;
 
+        c->broker.active = now(CLOCK_MONOTONIC);
         r = client_connect(c);
         if (r < 0) {
                 log_debug_errno(r, "Failed to connect to icewire-broker at '%s', trying again: %m", c->path);
@@ -819,7 +821,10 @@ int broker_client_new(sd_event *event, const char *path, const BrokerCallbacks *
         if (!c)
                 return -ENOMEM;
         *c = (BrokerClient) {
-                .broker = { .ops = &client_ops, .callbacks = callbacks, .userdata = userdata },
+                .broker = { .ops = &client_ops,
+                            .callbacks = callbacks,
+                            .userdata = userdata,
+                            .active = now(CLOCK_MONOTONIC) },
                 .event = sd_event_ref(event),
                 .retry_delay = RETRY_MIN,
                 .error = -ENOENT,

@@ -97,6 +97,7 @@ struct Broker {
         const BrokerCallbacks *callbacks;
         void *userdata;
         bool connected;
+        usec_t active; /* CLOCK_MONOTONIC: when it last tried to connect, or lost the connection */
 };
 
 /* A pending call: freeing it makes sure that its callback does not come. It is gone by itself after its

@@ -4,7 +4,7 @@
 
 #include "event-util.h"
 #include "fd-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "manager.h"
 #include "path-switch.h"
 #include "peer-call.h"
@@ -331,8 +331,6 @@ int carrier_take_over(Session *s, bool nudge)
         peer->counters.paths++;
         peer_set_path(peer, &path);
         peer->follows_peer = has_our_endpoint(peer);
-        log_peer_full(peer, LOG_INFO, 0, "Path is %s: %s to %s.", path_kind_to_string(path.kind),
-                      ICE_CANDIDATE_STR(&s->local), ICE_CANDIDATE_STR(&s->remote));
         wait_for_handshake(s);
         if (!leaves_handshake_to_peer(peer) && (nudge || !endpoint_is_settled(peer)))
                 carrier_set_endpoint(peer, nudge);
@@ -352,8 +350,6 @@ int carrier_go_back(Peer *peer, const Path *path)
         }
         peer_set_path(peer, &back);
         peer->follows_peer = has_our_endpoint(peer);
-        log_peer_full(peer, LOG_INFO, 0, "Path is %s again: %s to %s.", path_kind_to_string(back.kind),
-                      ICE_CANDIDATE_STR(&back.local), ICE_CANDIDATE_STR(&back.remote));
         carrier_set_endpoint(peer, /* nudge= */ true);
         return 0;
 }
@@ -448,7 +444,8 @@ static void handshake_came(Peer *peer)
         stop_waiting_for_handshake(peer);
         peer->handshakes_missed = 0;
         peer->follows_peer = true;
-        log_peer_full(peer, LOG_INFO, 0, "Connected.");
+        log_peer_event(peer, LOG_INFO, 0, LOG_EVENT_PEER_CONNECTED,
+                       (LOG_FIELD("ICEWIRE_PATH=%s", path_kind_to_string(peer->path.kind))), "Connected.");
         peer_set_state(peer, PEER_STATE_CONNECTED);
         try_better_later(peer);
         follow_peer(peer);

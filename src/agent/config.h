@@ -3,22 +3,10 @@
 
 #include "addresses.h"
 #include "config-peers.h"
-#include "ice.h"
+#include "config-servers.h"
 #include "redirect-kind.h"
 
 /* What icewire.conf(5) and the credentials say, as plain data. Defaults need no file. */
-
-typedef struct MqttServerConfig {
-        char *host; /* name or literal */
-        uint16_t port;
-        bool tls; /* mqtts: */
-} MqttServerConfig;
-
-typedef struct IceServerConfig {
-        IceServerKind kind;
-        char *host; /* name or literal */
-        uint16_t port;
-} IceServerConfig;
 
 /* Whether sessions have TCP candidates (RFC 6544). */
 typedef enum TcpMode {
@@ -42,6 +30,9 @@ typedef struct Config {
         size_t n_mqtt_servers;
         char *mqtt_user;
         char *mqtt_password; /* secret: from the credential mqtt.password or MQTTPasswordFile= */
+        char *mqtt_identity; /* secret: PEM, who we are to the servers: a certificate, what vouches for it,
+                                and its key; from the credential mqtt.identity or MQTTIdentityFile=; NULL:
+                                none */
         char *mqtt_ca_file;  /* PEM; NULL: the system's */
         bool multicast;
 
@@ -76,6 +67,13 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Config *, config_free);
 
 /* A copy of everything, secrets included. */
 int config_copy(const Config *config, Config **ret);
+
+/* Lists of servers, for whoever reads them. Adding takes ownership of server->host; one that is there
+ * already is not added twice (MQTT). -ENOMEM. */
+int config_add_mqtt_server(Config *config, MqttServerConfig *server);
+int config_add_ice_server(Config *config, const IceServerConfig *server);
+void config_clear_mqtt_servers(Config *config);
+void config_clear_ice_servers(Config *config, bool stun);
 
 /* Do both have the same rendezvous in the same way? */
 bool config_rendezvous_equal(const Config *a, const Config *b);

@@ -2,7 +2,7 @@
 
 #include "exchange.h"
 
-#include "log.h"
+#include "log-event.h"
 #include "manager.h"
 #include "peer-call.h"
 #include "peer-policy.h"
@@ -40,8 +40,9 @@ static bool claim_topic(Peer *peer, const char *receive)
 
         HASH_FIND(hh_topic, m->peers_by_topic, receive, TOPIC_SIZE - 1, other);
         if (other) {
-                log_peer_full(peer, LOG_WARNING, 0, "%s has the same keys; this one is left alone.",
-                              peer_link_name(other));
+                log_peer_event(peer, LOG_WARNING, 0, LOG_EVENT_LINK_CONFLICT,
+                               (LOG_FIELD("ICEWIRE_OTHER_LINK=%s", peer_link_name(other))),
+                               "%s has the same keys; this one is left alone.", peer_link_name(other));
                 return false;
         }
         strcpy(peer->topic_receive, receive);

@@ -17,6 +17,8 @@ typedef struct ManagerCallbacks {
         void (*link_changed)(Manager *m, Link *link, bool removed, void *userdata);
         void (*peer_changed)(Manager *m, Peer *peer, bool removed, void *userdata);
         void (*rendezvous_changed)(Manager *m, Rendezvous *r, void *userdata);
+        /* The broker has come or gone, or ports are shared in another way. */
+        void (*manager_changed)(Manager *m, void *userdata);
 } ManagerCallbacks;
 
 #define MANAGER_ADDRESSES_MAX 16
@@ -40,6 +42,7 @@ struct Manager {
         const ManagerCallbacks *callbacks; /* NULL: nobody listens */
         void *userdata;
         bool broker_ready; /* every link was told */
+        bool dirty;        /* to be told to the API at the end of this turn */
         size_t opening;    /* bytes of envelopes that are being opened, of all peers */
 
         /* sharing.c: which data path shares WireGuard's ports with ICE */
@@ -52,7 +55,7 @@ struct Manager {
         bool mappings_doubted;     /* asked for anew when the redirect is settled */
         BrokerCall *redirect_call; /* in flight */
 
-        /* Our addresses that are worth offering. */
+        /* host-network.c: our addresses that are worth offering */
         RtnlMonitor *rtnl; /* owned; NULL in unit tests, that call manager_set_addresses() themselves */
         SocketAddress addresses[MANAGER_ADDRESSES_MAX];
         size_t n_addresses;
@@ -61,7 +64,7 @@ struct Manager {
         sd_event_source *addresses_timer;
         usec_t addresses_due; /* CLOCK_BOOTTIME: when it fires at the latest; 0: it is not armed */
 
-        /* STUN and TURN servers, resolved. */
+        /* servers.c: STUN and TURN servers, resolved */
         Resolver *resolver;     /* owned */
         ServerLookup *lookups;  /* in flight */
         IceServer *ice_servers; /* owned; without credentials, each session has its own (relays.h) */
@@ -79,6 +82,7 @@ struct Manager {
         sd_event_source *trim_timer;
         sd_event_source *stop_timer;
         void (*on_stopped)(Manager *m, void *userdata);
+        void *stop_userdata;
 };
 
 /* Takes ownership of config. Then: manager_set_broker(), manager_add_rendezvous()…, manager_start(). */
@@ -99,7 +103,7 @@ int manager_start(Manager *m);
 
 /* Says goodbye to every peer and calls back when that is said, or after a second. Paths are left as they
  * are. */
-void manager_stop(Manager *m, void (*on_stopped)(Manager *m, void *userdata));
+void manager_stop(Manager *m, void (*on_stopped)(Manager *m, void *userdata), void *userdata);
 
 /* The new configuration (ownership moves) is in force: servers are resolved again, links that are no longer
  * ours are let go, every peer that has no good path tries again. The rendezvous are the caller's to rebuild:
@@ -108,6 +112,10 @@ void manager_reload(Manager *m, Config *config);
 void manager_remove_rendezvous(Manager *m, Rendezvous *r);
 
 Link *manager_find_link(Manager *m, const char *name);
+
+/* Every peer of every link, in no order. */
+typedef void (*peer_verb_t)(Peer *peer);
+void manager_for_each_peer(Manager *m, peer_verb_t verb);
 
 size_t manager_n_rendezvous_up(const Manager *m);
 
@@ -125,23 +133,11 @@ size_t manager_n_rendezvous_up(const Manager *m);
  *   a link listens at another port         paths found for the port before are looked for again
  *   a preshared key is another one         who has no handshake tries at once; others notice nothing
  *
- * An event that comes to nothing, such as an address that is announced again, calls for nothing. */
-
-/* Our addresses and the default routes, of IPv4 and IPv6 (unset: the family has none), have become these. */
-void manager_set_network(Manager *m, const SocketAddress *addresses, size_t n,
-                         const RtnlDefaultRoute routes[static 2]);
-
-/* Likewise, and the routes are as they were. */
-void manager_set_addresses(Manager *m, const SocketAddress *addresses, size_t n);
-
-/* The host has slept, for who knows how long. */
-void manager_resumed(Manager *m);
+ * An event that comes to nothing, such as an address that is announced again, calls for nothing. What is
+ * about addresses, routes and sleep is in host-network.h. */
 
 /* Are addresses and servers known, so that a negotiation can begin? */
 bool manager_can_negotiate(const Manager *m);
-
-/* Would a packet to this address go into one of our tunnels? */
-bool manager_address_is_tunnelled(const Manager *m, const SocketAddress *a);
 
 /* For the model's own use: another link with the same keys may have the topics of this peer now. */
 void manager_topics_released(Manager *m, const Peer *peer);

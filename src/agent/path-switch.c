@@ -4,7 +4,7 @@
 
 #include "carrier.h"
 #include "event-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "manager.h"
 #include "peer-call.h"
 #include "try.h"
@@ -352,9 +352,13 @@ static void go_back(Peer *peer, bool refuted)
 
         if (refuted)
                 attempts_refused(&peer->attempts, &left, now(CLOCK_BOOTTIME));
-        log_peer_full(peer, refuted ? LOG_NOTICE : LOG_INFO, 0, "%s: back to the one before.",
-                      refuted ? "ICE gets through by the new path, WireGuard does not"
-                              : "The new path is lost");
+        if (refuted)
+                log_peer_event(
+                        peer, LOG_NOTICE, 0, LOG_EVENT_PATH_REFUTED, (PATH_LOG_FIELDS(&left)),
+                        "ICE gets through by the new path, WireGuard does not: back to the one before.");
+        else
+                log_peer_event(peer, LOG_INFO, 0, LOG_EVENT_PATH_DEAD, (PATH_LOG_FIELDS(&left)),
+                               "The new path is lost: back to the one before.");
         over(peer);
         end_move(peer);
         peer_because(peer, PATH_CAUSE_PATH_LOST);

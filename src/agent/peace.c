@@ -3,7 +3,7 @@
 #include "peace.h"
 
 #include "carrier.h"
-#include "log.h"
+#include "log-event.h"
 #include "manager.h"
 #include "try.h"
 
@@ -47,9 +47,11 @@ bool peace_restores(Peer *peer)
 
         if (!endpoint_trial_fail(&peer->peace.trial, now(CLOCK_BOOTTIME), &ours))
                 return false;
-        log_peer_full(peer, LOG_INFO, 0,
-                      "Nothing comes by endpoint %s, which others have set; setting %s again.",
-                      SOCKET_ADDRESS_STR(&peer->endpoint), SOCKET_ADDRESS_STR(&ours));
+        log_peer_event(peer, LOG_NOTICE, 0, LOG_EVENT_ENDPOINT_RESTORED,
+                       (LOG_FIELD("ICEWIRE_ENDPOINT=%s", SOCKET_ADDRESS_STR(&ours)),
+                        LOG_FIELD("ICEWIRE_ENDPOINT_BEFORE=%s", SOCKET_ADDRESS_STR(&peer->endpoint))),
+                       "Nothing comes by endpoint %s, which others have set; setting %s again.",
+                       SOCKET_ADDRESS_STR(&peer->endpoint), SOCKET_ADDRESS_STR(&ours));
         if (!socket_address_equal(&peer->path.endpoint, &ours)) {
                 peer_because(peer, PATH_CAUSE_ENDPOINT_RESTORED);
                 peer_set_path(peer, &peer->peace.before);

@@ -4,7 +4,7 @@
 
 #include "carrier.h"
 #include "link-mappings.h"
-#include "log.h"
+#include "log-event.h"
 #include "manager.h"
 #include "peer-policy.h"
 #include "peer-reason.h"
@@ -114,5 +114,9 @@ void peer_update_reason(Peer *peer)
         peer->reason = reason;
         peer_changed(peer);
         if (reason != PEER_REASON_NONE && reason != PEER_REASON_NEGOTIATING)
-                log_peer_full(peer, LOG_INFO, 0, "%s", peer_reason_explain(reason));
+                log_peer_event(peer, LOG_INFO, 0, LOG_EVENT_PEER_NOT_DIRECT,
+                               (LOG_FIELD("ICEWIRE_REASON=%s", peer_reason_to_string(reason)),
+                                LOG_FIELD("ICEWIRE_REASON_DETAIL=%s", strempty(peer->reason_detail)),
+                                LOG_FIELD("ICEWIRE_PATH=%s", path_kind_to_string(peer->path.kind))),
+                               "%s", peer_reason_explain(reason));
 }

@@ -5,7 +5,7 @@
 #include "event-util.h"
 #include "exchange.h"
 #include "link-mappings.h"
-#include "log.h"
+#include "log-event.h"
 #include "manager.h"
 #include "session.h"
 #include "try.h"
@@ -150,7 +150,10 @@ void peer_set_policy(Peer *peer, Policy policy, bool temporary, PathCause cause)
         }
         if (peer->policy == policy)
                 return;
-        log_peer_full(peer, LOG_INFO, 0, "Its policy is %s now.", policy_to_string(policy));
+        log_peer_event(peer, LOG_INFO, 0, LOG_EVENT_POLICY_CHANGED,
+                       (LOG_FIELD("ICEWIRE_POLICY=%s", policy_to_string(policy)),
+                        LOG_FIELD("ICEWIRE_POLICY_OF=here")),
+                       "Its policy is %s now.", policy_to_string(policy));
         peer->policy = policy;
         peer_changed(peer);
         peer_because(peer, cause);
@@ -173,8 +176,10 @@ static void take_network(Peer *peer, const Message *m)
         peer->said_goodbye = m->type == MESSAGE_BYE;
         peer->n_asked = 0;
         if (peer->network.policy != m->network.policy)
-                log_peer_full(peer, LOG_INFO, 0, "Its own policy for us is %s.",
-                              policy_to_string(m->network.policy));
+                log_peer_event(peer, LOG_INFO, 0, LOG_EVENT_POLICY_CHANGED,
+                               (LOG_FIELD("ICEWIRE_POLICY=%s", policy_to_string(m->network.policy)),
+                                LOG_FIELD("ICEWIRE_POLICY_OF=peer")),
+                               "Its own policy for us is %s.", policy_to_string(m->network.policy));
         peer->network = m->network;
         if (m->type != MESSAGE_BYE && !conflicted && !peer_policy_allows_session(peer)) {
                 peer_because(peer, PATH_CAUSE_POLICY);

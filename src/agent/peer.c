@@ -5,7 +5,7 @@
 #include "carrier.h"
 #include "exchange.h"
 #include "link-mappings.h"
-#include "log.h"
+#include "log-event.h"
 #include "manager.h"
 #include "path-switch.h"
 #include "peer-policy.h"
@@ -29,18 +29,6 @@ DEFINE_STRING_TABLE(peer_state, PeerState);
 const char *peer_link_name(const Peer *peer)
 {
         return peer->link->name;
-}
-
-const char *peer_log_field_link(const Peer *peer, char buf[static 64])
-{
-        snprintf(buf, 64, "ICEWIRE_LINK=%s", peer->link->name);
-        return buf;
-}
-
-const char *peer_log_field_peer(const Peer *peer, char buf[static 64])
-{
-        snprintf(buf, 64, "ICEWIRE_PEER=%s", WIREGUARD_KEY_STR(&peer->public_key));
-        return buf;
 }
 
 int peer_new(Link *link, const WireguardPeer *observed, Peer **ret)
@@ -210,15 +198,44 @@ static PathCause known_cause(const Peer *peer, usec_t t)
         return usec_sub(t, peer->because_since) < PEER_BECAUSE_MAX ? peer->because : PATH_CAUSE_UNKNOWN;
 }
 
+/* As the history has it: what is no change there is not worth a line. */
+static void log_path(Peer *peer)
+{
+        const Path *path = &peer->path;
+        HistoryChange change;
+        const char *cause;
+
+        history_get(&peer->history, history_count(&peer->history) - 1, &change);
+        cause = path_cause_to_string(change.cause);
+        if (path->kind == PATH_NONE) {
+                log_peer_event(peer, LOG_INFO, 0, LOG_EVENT_PATH_CHANGED,
+                               (LOG_FIELD("ICEWIRE_PATH=%s", path_kind_to_string(path->kind)),
+                                LOG_FIELD("ICEWIRE_PATH_BEFORE=%s", path_kind_to_string(change.from.kind)),
+                                LOG_FIELD("ICEWIRE_CAUSE=%s", cause)),
+                               "There is no path any more (%s).", cause);
+                return;
+        }
+        log_peer_event(peer, LOG_INFO, 0, LOG_EVENT_PATH_CHANGED,
+                       (PATH_LOG_FIELDS(path),
+                        LOG_FIELD("ICEWIRE_PATH_BEFORE=%s", path_kind_to_string(change.from.kind)),
+                        LOG_FIELD("ICEWIRE_CAUSE=%s", cause)),
+                       "Path is %s (%s): %s to %s.", path_kind_to_string(path->kind), cause,
+                       ICE_CANDIDATE_STR(&path->local), ICE_CANDIDATE_STR(&path->remote));
+}
+
 void peer_set_path(Peer *peer, const Path *path)
 {
         usec_t t = now(CLOCK_BOOTTIME);
         Path before = peer->path;
+        int r;
 
-        if (history_record(&peer->history, path, known_cause(peer, t), now(CLOCK_REALTIME), t) < 0)
-                log_oom();
+        r = history_record(&peer->history, path, known_cause(peer, t), now(CLOCK_REALTIME), t);
         peer->because = PATH_CAUSE_UNKNOWN;
         peer->path = *path;
+        if (r < 0)
+                log_oom();
+        else if (r > 0)
+                log_path(peer);
         peer_changed(peer);
         pulse_path_changed(peer, &before);
         peer_policy_path_changed(peer);

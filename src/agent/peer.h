@@ -8,6 +8,7 @@
 #include "broker.h"
 #include "handover.h"
 #include "history.h"
+#include "log-event.h"
 #include "network.h"
 #include "path.h"
 #include "peace.h"
@@ -232,12 +233,27 @@ void peer_because(Peer *peer, PathCause cause);
 /* The same for what may be a mere consequence of what somebody has named already. */
 void peer_because_unless_known(Peer *peer, PathCause cause);
 
+const char *peer_link_name(const Peer *peer);
+
+/* The fields that every message about a peer has in the journal. */
+#define PEER_LOG_FIELDS(peer)                                                                               \
+        LOG_FIELD("ICEWIRE_LINK=%s", peer_link_name(peer)),                                                 \
+                LOG_FIELD("ICEWIRE_PEER=%s", WIREGUARD_KEY_STR(&(peer)->public_key))
+
+/* Those that one about a path of its has besides. */
+#define PATH_LOG_FIELDS(path)                                                                               \
+        LOG_FIELD("ICEWIRE_PATH=%s", path_kind_to_string((path)->kind)),                                    \
+                LOG_FIELD("ICEWIRE_TRANSPORT=%s", path_transport_to_string((path)->transport)),             \
+                LOG_FIELD("ICEWIRE_LOCAL=%s", SOCKET_ADDRESS_STR(&(path)->local.address)),                  \
+                LOG_FIELD("ICEWIRE_REMOTE=%s", SOCKET_ADDRESS_STR(&(path)->remote.address))
+
 #define log_peer_full(peer, level, error, format, ...)                                                      \
-        log_full_fields(level, error,                                                                       \
-                        ((const char *const[]) { peer_log_field_link(peer, (char[64]) {}),                  \
-                                                 peer_log_field_peer(peer, (char[64]) {}), NULL }),         \
+        log_full_fields(level, error, ((const char *const[]) { PEER_LOG_FIELDS(peer), NULL }),              \
                         "%s: peer %.8s…: " format, peer_link_name(peer),                                    \
                         WIREGUARD_KEY_STR(&(peer)->public_key) __VA_OPT__(, ) __VA_ARGS__)
-const char *peer_log_field_link(const Peer *peer, char buf[static 64]);
-const char *peer_log_field_peer(const Peer *peer, char buf[static 64]);
-const char *peer_link_name(const Peer *peer);
+
+/* The same as an event; fields: as for log_event(). */
+#define log_peer_event(peer, level, error, event, fields, format, ...)                                      \
+        log_event(level, error, event, (PEER_LOG_FIELDS(peer), LOG_EVENT_FIELDS fields NULL),               \
+                  "%s: peer %.8s…: " format, peer_link_name(peer),                                          \
+                  WIREGUARD_KEY_STR(&(peer)->public_key) __VA_OPT__(, ) __VA_ARGS__)

@@ -4,7 +4,7 @@
 
 #include "carrier.h"
 #include "event-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "lost-path.h"
 #include "manager.h"
 #include "probe.h"
@@ -27,8 +27,8 @@ bool pulse_is_dead(const Peer *peer)
 
 static void path_is_dead(Peer *peer)
 {
-        log_peer_full(peer, LOG_INFO, 0, "Nothing comes from %s any more.",
-                      SOCKET_ADDRESS_STR(&peer->path.endpoint));
+        log_peer_event(peer, LOG_NOTICE, 0, LOG_EVENT_PATH_DEAD, (PATH_LOG_FIELDS(&peer->path)),
+                       "Nothing comes from %s any more.", SOCKET_ADDRESS_STR(&peer->path.endpoint));
         if (peace_restores(peer))
                 return;
         peer_because(peer, PATH_CAUSE_PATH_LOST);
@@ -38,7 +38,8 @@ static void path_is_dead(Peer *peer)
 
 static void path_is_back(Peer *peer)
 {
-        log_peer_full(peer, LOG_INFO, 0, "%s is heard again.", SOCKET_ADDRESS_STR(&peer->path.endpoint));
+        log_peer_event(peer, LOG_INFO, 0, LOG_EVENT_PATH_ALIVE, (PATH_LOG_FIELDS(&peer->path)),
+                       "%s is heard again.", SOCKET_ADDRESS_STR(&peer->path.endpoint));
         try_path_is_alive(peer);
         peer_changed(peer);
 }

@@ -5,7 +5,7 @@
 #include <utlist.h>
 
 #include "alloc-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "string-util.h"
 #include "tls-leg.h"
 #include "turn-credentials.h"
@@ -51,11 +51,23 @@ static void tell_peers(Manager *m)
 
 static void log_status(const RelayStatus *s, RelayState before)
 {
-        if (s->state == RELAY_STATE_OK && before != RELAY_STATE_UNKNOWN)
-                log_info("TURN server %s (%s): works now.", s->name, ice_server_kind_to_string(s->kind));
-        else if (s->state > RELAY_STATE_OK)
-                log_warning("TURN server %s (%s): %s.", s->name, ice_server_kind_to_string(s->kind),
-                            strna(s->text));
+        static const LogEvent events[_RELAY_STATE_MAX] = {
+                [RELAY_STATE_OK] = LOG_EVENT_RELAY_WORKS,
+                [RELAY_STATE_UNREACHABLE] = LOG_EVENT_RELAY_UNREACHABLE,
+                [RELAY_STATE_CERTIFICATE_REFUSED] = LOG_EVENT_CERTIFICATE_REFUSED,
+                [RELAY_STATE_CREDENTIALS_REFUSED] = LOG_EVENT_RELAY_REFUSED,
+                [RELAY_STATE_REFUSED] = LOG_EVENT_RELAY_REFUSED,
+        };
+        bool works = s->state == RELAY_STATE_OK;
+
+        if (s->state == RELAY_STATE_UNKNOWN || (works && before == RELAY_STATE_UNKNOWN))
+                return;
+        log_event(works ? LOG_INFO : LOG_WARNING, 0, events[s->state],
+                  (LOG_FIELD("ICEWIRE_SERVER=%s", s->name),
+                   LOG_FIELD("ICEWIRE_SERVER_KIND=%s", ice_server_kind_to_string(s->kind)),
+                   LOG_FIELD("ICEWIRE_ERROR=%s", works ? "" : strempty(s->text))),
+                  "TURN server %s (%s): %s.", s->name, ice_server_kind_to_string(s->kind),
+                  works ? "works now" : strna(s->text));
 }
 
 static void set_status(Manager *m, size_t number, RelayState state, const char *text)

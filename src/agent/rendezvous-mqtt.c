@@ -4,7 +4,7 @@
 
 #include "alloc-util.h"
 #include "event-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "mqtt.h"
 #include "random-util.h"
 #include "ratelimit.h"
@@ -107,16 +107,8 @@ static void mqtt_schedule_retry(RendezvousMqtt *rm)
 
 static void mqtt_change_state(RendezvousMqtt *rm, RendezvousState state, const char *error)
 {
-        Rendezvous *r = &rm->rendezvous;
-
-        if (r->state == state && streq_ptr(r->error, error))
-                return;
-        if (error)
-                log_warning("Rendezvous %s: %s", r->name, error);
-        else
-                log_info("Rendezvous %s: connected", r->name);
         /* May free us. */
-        rendezvous_set_state(r, state, error);
+        rendezvous_set_state(&rm->rendezvous, state, error);
 }
 
 /* The end of an attempt. */
@@ -311,6 +303,15 @@ static usec_t connect_timeout(const RendezvousMqtt *rm, bool last)
         return last ? CONNECT_TIMEOUT_LAST : CONNECT_TIMEOUT_NEXT;
 }
 
+static void log_refusal(const Rendezvous *r, const char *reason)
+{
+        if (streq_ptr(r->error, reason))
+                return; /* once, not at each attempt */
+        log_event(LOG_WARNING, 0, LOG_EVENT_CERTIFICATE_REFUSED,
+                  (LOG_FIELD("ICEWIRE_SERVER=%s", r->name), LOG_FIELD("ICEWIRE_ERROR=%s", strempty(reason))),
+                  "Rendezvous %s: the server's certificate is refused.", r->name);
+}
+
 static void on_closed(Mqtt *m, int error, const char *reason, void *userdata)
 {
         RendezvousMqtt *rm = userdata;
@@ -320,6 +321,8 @@ static void on_closed(Mqtt *m, int error, const char *reason, void *userdata)
                 rm->retry_delay = RETRY_DELAY_MIN;
         rm->up_since = 0;
         rm->mqtt = NULL;
+        if (error == -EKEYREJECTED)
+                log_refusal(&rm->rendezvous, reason);
         /* Our address has gone, not the server: there may be another one of ours. */
         if (was_up && error == -EADDRNOTAVAIL && mqtt_hurry(rm))
                 mqtt_change_state(rm, RENDEZVOUS_STATE_DOWN, reason);
@@ -345,6 +348,11 @@ static void mqtt_give_up_start(RendezvousMqtt *rm, int error)
 
         if (error == -EINVAL)
                 mqtt_give_up(rm, "the host name, user or password has a form that TLS or MQTT cannot carry");
+        else if (error == -ENOKEY)
+                mqtt_give_up(
+                        rm,
+                        "the credential mqtt.identity, or MQTTIdentityFile=, is not a certificate with its "
+                        "key, as PEM without a passphrase");
         else if (rm->server->tls && rm->config->mqtt_ca_file && error != -ENOMEM) {
                 reason = asprintf_safe("cannot use the CA file %s: %s", rm->config->mqtt_ca_file,
                                        error == -EBADMSG ? "it holds no certificate" : strerror(-error));
@@ -360,6 +368,7 @@ static void mqtt_try_next_address(RendezvousMqtt *rm)
                 .address = rm->addresses[rm->next_address++],
                 .tls_name = rm->server->tls ? rm->server->host : NULL,
                 .ca_file = rm->config->mqtt_ca_file,
+                .identity = rm->config->mqtt_identity,
                 .user = rm->config->mqtt_user,
                 .password = rm->config->mqtt_password,
                 .payload_max = RENDEZVOUS_ENVELOPE_MAX,
@@ -367,6 +376,7 @@ static void mqtt_try_next_address(RendezvousMqtt *rm)
         };
         int r;
 
+        rendezvous_is_active(&rm->rendezvous);
         r = mqtt_connect(rm->event, &parameters, &mqtt_callbacks, rm, &rm->mqtt);
         if (r < 0) {
                 mqtt_give_up_start(rm, r);
@@ -412,6 +422,7 @@ static int mqtt_begin(RendezvousMqtt *rm)
 {
         int r;
 
+        rendezvous_is_active(&rm->rendezvous);
         r = resolver_query(rm->resolver, rm->server->host, rm->server->port, on_resolved, rm, &rm->query);
         if (r < 0)
                 mqtt_schedule_retry(rm);
@@ -470,6 +481,7 @@ static const RendezvousOps rendezvous_mqtt_ops = {
         .renew = rendezvous_mqtt_renew,
         .free = rendezvous_mqtt_free,
         .uses_tcp = true,
+        .connects = true,
 };
 
 static char *server_name(const MqttServerConfig *server)
@@ -501,8 +513,10 @@ int rendezvous_mqtt_new(sd_event *event, Resolver *resolver, const Config *confi
         rm->server = server;
         rm->hurry = (RateLimit) { .interval = HURRY_INTERVAL, .burst = HURRY_BURST };
         if (config->mqtt_password && !server->tls)
-                log_warning("Rendezvous %s: the password is sent unencrypted; mqtts:// protects it",
-                            owned->name);
+                log_event(LOG_WARNING, 0, LOG_EVENT_SECRET_PROBLEM,
+                          (LOG_FIELD("ICEWIRE_RENDEZVOUS=%s", owned->name)),
+                          "Rendezvous %s: the password is sent unencrypted; mqtts:// protects it",
+                          owned->name);
         r = mqtt_begin(rm);
         if (r < 0)
                 return r;

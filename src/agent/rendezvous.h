@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "macro.h"
+#include "time-util.h"
 
 /* A channel that carries envelopes to whoever listens to a topic (64 hexadecimal digits, made by the broker
  * for one direction of one pair of peers). It promises nothing: envelopes may be lost, repeated, reordered
@@ -44,6 +45,7 @@ typedef struct RendezvousOps {
         void (*renew)(Rendezvous *r, const char *why);
         Rendezvous *(*free)(Rendezvous *r);
         bool uses_tcp; /* that it is up shows that TCP gets through */
+        bool connects; /* to a server, again and again while it is down; false: it waits for the network */
 } RendezvousOps;
 
 typedef struct RendezvousCallbacks {
@@ -72,8 +74,9 @@ struct Rendezvous {
         void *userdata;
         char *name; /* "mqtts://broker.example:8883", "multicast"; owned */
         RendezvousState state;
-        char *error; /* why it is down, or not as good as it should be while up, for people; or NULL; owned
-                      */
+        char *error;   /* why it is down, or not as good as it should be while up, for people; or NULL; owned
+                        */
+        usec_t active; /* CLOCK_MONOTONIC: when it last tried, or found out, something */
         RendezvousCounters counters;
 };
 
@@ -104,6 +107,8 @@ bool rendezvous_topic_is_valid(const char *topic);
 /* For implementations: of a zeroed object, whose name is still to be set. */
 void rendezvous_init(Rendezvous *r, const RendezvousOps *ops, const RendezvousCallbacks *callbacks,
                      void *userdata);
+/* For implementations that connect: an attempt goes on. */
+void rendezvous_is_active(Rendezvous *r);
 /* For implementations: changes state and error (copied) and tells the callbacks if that is news. */
 void rendezvous_set_state(Rendezvous *r, RendezvousState state, const char *error);
 /* For implementations: frees name and error. */

@@ -7,9 +7,9 @@
 #include "carrier.h"
 #include "event-util.h"
 #include "exchange.h"
+#include "host-network.h"
 #include "link-mappings.h"
 #include "log.h"
-#include "manager.h"
 #include "path-switch.h"
 #include "peer-policy.h"
 #include "random-util.h"
@@ -42,25 +42,29 @@
 static int on_timer(sd_event_source *source, uint64_t t, void *userdata);
 static int arm_timer(Session *s, usec_t delay);
 
-static void fill_description(const Session *s, SdpDescription *d)
+size_t session_candidates(const Session *s, IceCandidate ret[static SDP_CANDIDATES_MAX], bool *ret_complete)
 {
         const Link *link = s->peer->link;
 
+        *ret_complete = s->gathering_done && (!s->shared || link_mappings_are_settled(link));
+        if (s->shared)
+                return shared_candidates_build(link, s->candidates, s->n_candidates, ret,
+                                               SDP_CANDIDATES_MAX);
+        memcpy(ret, s->candidates, sizeof(IceCandidate) * s->n_candidates);
+        return s->n_candidates;
+}
+
+static void fill_description(const Session *s, SdpDescription *d)
+{
         *d = (SdpDescription) {
                 .trickle = true,
                 .ice2 = true,
-                .end_of_candidates = s->gathering_done && (!s->shared || link_mappings_are_settled(link)),
                 .session_id = s->id >> 1, /* RFC 8866 wants what fits a signed number (RFC 3264 section 5) */
                 .session_version = 1,
-                .n_candidates = s->n_candidates,
         };
         strcpy(d->ufrag, ice_agent_ufrag(s->ice));
         strcpy(d->pwd, ice_agent_pwd(s->ice));
-        if (s->shared)
-                d->n_candidates = shared_candidates_build(link, s->candidates, s->n_candidates,
-                                                          d->candidates, ELEMENTSOF(d->candidates));
-        else
-                memcpy(d->candidates, s->candidates, sizeof(IceCandidate) * s->n_candidates);
+        d->n_candidates = session_candidates(s, d->candidates, &d->end_of_candidates);
 }
 
 /* Each message has all candidates so far: one that is lost costs nothing then, and what is known already is
@@ -142,11 +146,37 @@ static void restart_with_tcp(Session *s)
         (void) arm_timer(s, 0);
 }
 
-/* The checks over UDP lead nowhere. */
+/* A relay was quicker than the news that UDP leads nowhere directly: what TCP can do is not left to the next
+ * look for a better path. Once. */
+static void look_beyond_relay(Session *s)
+{
+        bool relayed = s->local.type == ICE_CANDIDATE_RELAY || s->remote.type == ICE_CANDIDATE_RELAY;
+
+        if (s->tcp || s->restart || !s->selected || !relayed || s != carrier_session(s->peer) ||
+            s->peer->state != PEER_STATE_CONNECTED || s->peer->policy == POLICY_RELAY ||
+            s->peer->link->manager->config->tcp != TCP_MODE_AUTO)
+                return;
+        s->restart = true;
+        (void) arm_timer(s, 0);
+}
+
+static bool udp_is_blocked(const Peer *peer)
+{
+        Network here;
+        NetworkObstacle obstacle;
+
+        peer_describe_network(peer, &here);
+        obstacle = network_obstacle(&here, &peer->network);
+        return obstacle == NETWORK_BLOCKED_HERE || obstacle == NETWORK_BLOCKED_THERE;
+}
+
 static void consider_tcp(Session *s)
 {
+        /* The checks over UDP lead nowhere. */
         if (link_udp_is_silent(s->peer->link))
                 restart_with_tcp(s);
+        if (udp_is_blocked(s->peer))
+                look_beyond_relay(s);
 }
 
 void session_mapping_changed(Session *s)
@@ -548,7 +578,10 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
 
         if (s->restart) {
                 s->peer->needs_tcp = true;
-                try_again(s->peer);
+                if (s->selected)
+                        try_now(s->peer);
+                else
+                        try_again(s->peer);
                 return 0;
         }
         if (!s->answered && s->n_offers < OFFERS_MAX) {
@@ -610,6 +643,7 @@ static void take_candidates(Session *s, const SdpDescription *sdp)
                 (void) ice_agent_end_of_candidates(s->ice);
         }
         consider_peers_tcp(s, sdp);
+        consider_tcp(s); /* what the peer tells of its network may be news, too */
 }
 
 static int take_description(Session *s, const SdpDescription *sdp)

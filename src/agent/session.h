@@ -68,6 +68,10 @@ int session_new_answer(Peer *peer, const Message *offer, Session **ret);
 Session *session_free(Session *session);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Session *, session_free);
 
+/* Our candidates as the peer is told of them; returns how many. *ret_complete: there will be no more. */
+size_t session_candidates(const Session *session, IceCandidate ret[static SDP_CANDIDATES_MAX],
+                          bool *ret_complete);
+
 /* The peer's answer, or a repeated offer (that is answered again), or candidates. */
 void session_take_answer(Session *session, const Message *answer);
 void session_repeat_description(Session *session);

@@ -2,7 +2,7 @@
 
 #include "sharing.h"
 
-#include "log.h"
+#include "log-event.h"
 #include "session.h"
 #include "string-util.h"
 
@@ -60,11 +60,17 @@ static void make_wish(const Manager *m, Wish *ret)
 static void log_news(RedirectKind kind, const char *reason)
 {
         if (kind != REDIRECT_PROXY)
-                log_info("ICE shares WireGuard's ports by %s.%s%s", redirect_kind_to_string(kind),
-                         reason ? " " : "", strempty(reason));
+                log_event(LOG_INFO, 0, LOG_EVENT_REDIRECT_SETTLED,
+                          (LOG_FIELD("ICEWIRE_REDIRECT=%s", redirect_kind_to_string(kind)),
+                           LOG_FIELD("ICEWIRE_ERROR=%s", strempty(reason))),
+                          "ICE shares WireGuard's ports by %s.%s%s", redirect_kind_to_string(kind),
+                          reason ? " " : "", strempty(reason));
         else
-                log_notice("WireGuard's ports are not shared, every path goes through this process: %s",
-                           strna(reason));
+                log_event(LOG_NOTICE, 0, LOG_EVENT_REDIRECT_LOST,
+                          (LOG_FIELD("ICEWIRE_REDIRECT=%s", redirect_kind_to_string(kind)),
+                           LOG_FIELD("ICEWIRE_ERROR=%s", strempty(reason))),
+                          "WireGuard's ports are not shared, every path goes through this process: %s",
+                          strna(reason));
 }
 
 static void settle(Manager *m, RedirectKind kind, const char *reason)

@@ -5,7 +5,7 @@
 #include "carrier.h"
 #include "event-util.h"
 #include "exchange.h"
-#include "log.h"
+#include "log-event.h"
 #include "manager.h"
 #include "path-switch.h"
 #include "peer-policy.h"
@@ -407,7 +407,7 @@ static void handle_bye(Peer *peer, const Message *m)
 {
         if (m->session != 0 && (!peer->session || peer->session->id != m->session))
                 return;
-        log_peer_full(peer, LOG_INFO, 0, "Said goodbye.");
+        log_peer_event(peer, LOG_INFO, 0, LOG_EVENT_PEER_LEFT, (), "Said goodbye.");
         peer->silent = true;
         peer->doubted = now(CLOCK_BOOTTIME);
         peer_because(peer, m->network.policy == POLICY_OFF ? PATH_CAUSE_POLICY : PATH_CAUSE_PEER_LEFT);

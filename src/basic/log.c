@@ -47,7 +47,7 @@ void log_set_max_level(int level)
 
 /* $JOURNAL_STREAM names the device and inode of the stream that systemd gave us as stderr: if stderr still
  * is that one, its reader is the journal, and we may speak its native protocol instead (systemd.exec(5)). */
-static bool stderr_is_journal(void)
+bool log_goes_to_journal(void)
 {
         const char *e = getenv("JOURNAL_STREAM");
         uintmax_t device, inode;
@@ -69,7 +69,7 @@ static void open_journal(void)
         if (journal_tried)
                 return;
         journal_tried = true;
-        if (!stderr_is_journal())
+        if (!log_goes_to_journal())
                 return;
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
@@ -90,7 +90,7 @@ int log_get_max_level(void)
 
 /* One datagram of "NAME=value" lines; our messages are one line each, so the protocol's binary form is not
  * needed. Nor may a field forge another one: it ends where its first line does. */
-static bool send_to_journal(int level, const char *file, int line, const char *function,
+static bool send_to_journal(int level, int error, const char *file, int line, const char *function,
                             const char *const *fields, const char *message)
 {
         char head[1024];
@@ -98,9 +98,11 @@ static bool send_to_journal(int level, const char *file, int line, const char *f
         struct msghdr msg = { .msg_iov = iov };
         int n;
 
-        n = snprintf(head, sizeof(head),
-                     "PRIORITY=%d\nCODE_FILE=%s\nCODE_LINE=%d\nCODE_FUNC=%s\nSYSLOG_IDENTIFIER=%s\nMESSAGE=",
-                     level, file, line, function, program_invocation_short_name);
+        n = snprintf(
+                head, sizeof(head),
+                "PRIORITY=%d\nCODE_FILE=%s\nCODE_LINE=%d\nCODE_FUNC=%s\nSYSLOG_IDENTIFIER=%s\n%sMESSAGE=",
+                level, file, line, function, program_invocation_short_name,
+                error != 0 ? LOG_FIELD("ERRNO=%d\n", abs(error)) : "");
         if (n < 0 || (size_t) n >= sizeof(head))
                 return false;
         iov[msg.msg_iovlen++] = (struct iovec) { head, (size_t) n };
@@ -138,6 +140,16 @@ static void neutralise(char *message)
                         p[0] = p[1] = '?';
 }
 
+const char *log_field(char buf[static LOG_FIELD_MAX], const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(buf, LOG_FIELD_MAX, format, ap);
+        va_end(ap);
+        return buf;
+}
+
 int log_internal(int level, int error, const char *file, int line, const char *function,
                  const char *const *fields, const char *format, ...)
 {
@@ -152,7 +164,7 @@ int log_internal(int level, int error, const char *file, int line, const char *f
         neutralise(message);
 
         open_journal();
-        if (journal_fd < 0 || !send_to_journal(level, file, line, function, fields, message))
+        if (journal_fd < 0 || !send_to_journal(level, error, file, line, function, fields, message))
                 write_to_stderr(level, message);
         errno = saved;
         return -abs(error);

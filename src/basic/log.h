@@ -20,11 +20,20 @@ int log_get_max_level(void);
 int log_level_from_string(const char *s);
 const char *log_level_to_string(int level);
 
+/* Is the journal stderr's reader? */
+bool log_goes_to_journal(void);
+
 /* fields: "NAME=value" strings that the journal keeps beside the message, ended by NULL; NULL itself is
  * none. A message is one line of at most 2047 bytes: what is longer is cut, control characters become '?'; a
- * field ends at its first newline. */
+ * field ends at its first newline. With an error there is a field ERRNO=. */
 int log_internal(int level, int error, const char *file, int line, const char *function,
                  const char *const *fields, const char *format, ...) _printf_(7, 8);
+
+/* One such string, made in place, and good until the end of the enclosing block; what is longer is cut. The
+ * name comes first: LOG_FIELD("ICEWIRE_LINK=%s", name). */
+#define LOG_FIELD_MAX 256
+#define LOG_FIELD(...) log_field((char[LOG_FIELD_MAX]) {}, __VA_ARGS__)
+const char *log_field(char buf[static LOG_FIELD_MAX], const char *format, ...) _printf_(2, 3);
 
 #define log_full_fields(level, error, fields, ...)                                                          \
         ({                                                                                                  \

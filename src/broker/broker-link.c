@@ -8,7 +8,7 @@
 #include "broker-manager.h"
 #include "event-util.h"
 #include "hpke.h"
-#include "log.h"
+#include "log-event.h"
 #include "string-util.h"
 #include "wireguard-uapi.h"
 
@@ -31,10 +31,15 @@ struct BrokerRead {
 
 static void link_read(BrokerLink *link);
 
+static void link_log_event(const BrokerLink *link, LogEvent event, const char *what)
+{
+        log_event(LOG_INFO, 0, event, (LOG_FIELD("ICEWIRE_LINK=%s", link->name)), "%s: %s", link->name,
+                  what);
+}
+
 static void link_log(const BrokerLink *link, int level, int error, const char *what)
 {
-        char field[sizeof("ICEWIRE_LINK=") + IF_NAMESIZE] = "ICEWIRE_LINK=";
-        const char *const fields[] = { strcat(field, link->name), NULL };
+        const char *const fields[] = { LOG_FIELD("ICEWIRE_LINK=%s", link->name), NULL };
 
         if (error == 0)
                 log_full_fields(level, 0, fields, "%s: %s", link->name, what);
@@ -68,7 +73,7 @@ static void link_forget(BrokerLink *link)
 {
         if (!link->device)
                 return;
-        link_log(link, LOG_INFO, 0, "Link is gone.");
+        link_log_event(link, LOG_EVENT_LINK_GONE, "Link is gone.");
         link_set_device(link, NULL, NULL);
         broker_manager_link_removed(link->manager, link->name);
 }
@@ -76,14 +81,14 @@ static void link_forget(BrokerLink *link)
 static void log_changes(const BrokerLink *link, const WireguardDevice *new_device, bool new_key)
 {
         if (!link->device)
-                link_log(link, LOG_INFO, 0,
-                         link->kind == WIREGUARD_KIND_KERNEL ? "Link appeared, in the kernel."
-                                                             : "Link appeared, in userspace.");
+                link_log_event(link, LOG_EVENT_LINK_APPEARED,
+                               link->kind == WIREGUARD_KIND_KERNEL ? "Link appeared, in the kernel."
+                                                                   : "Link appeared, in userspace.");
         if (wireguard_key_is_zero(&new_device->public_key)) {
                 if (!link->device || !wireguard_key_is_zero(&link->device->public_key))
-                        link_log(link, LOG_INFO, 0, "Link has no private key.");
+                        link_log_event(link, LOG_EVENT_LINK_KEY_CHANGED, "Link has no private key.");
         } else if (link->device && new_key)
-                link_log(link, LOG_INFO, 0, "Link has a new private key.");
+                link_log_event(link, LOG_EVENT_LINK_KEY_CHANGED, "Link has a new private key.");
 }
 
 /* UAPI tells the private key only. */

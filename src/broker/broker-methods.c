@@ -7,6 +7,7 @@
 #include "broker-varlink.h"
 #include "envelope.h"
 #include "varlink-broker.h"
+#include "varlink-service.h"
 
 /* The methods of org.icewire.Broker: parse, authorise, one verb of the model, answer. Seal, Open and
  * DeriveTopics are answered at once, from the keys of the last reading; ReadLink and SetEndpoint wait for
@@ -434,8 +435,30 @@ static int method_grow_buffers(sd_varlink *link, sd_json_variant *parameters,
         return sd_varlink_reply(link, NULL);
 }
 
+/* What SIGHUP does, for who cannot send signals. */
+static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+                         void *userdata)
+{
+        static const sd_json_dispatch_field none[] = { {} };
+        BrokerServer *s = userdata;
+        int r;
+
+        r = sd_varlink_dispatch(link, parameters, none, /* userdata= */ NULL);
+        if (r != 0)
+                return r;
+        r = varlink_require_privilege(link);
+        if (r < 0)
+                return r;
+        broker_manager_refresh(s->manager);
+        return sd_varlink_reply(link, /* parameters= */ NULL);
+}
+
 int broker_methods_bind(sd_varlink_server *server)
 {
+        int r = varlink_service_add(server, /* set_log_level= */ NULL);
+
+        if (r < 0)
+                return r;
         return sd_varlink_server_bind_method_many(
                 server, BROKER_METHOD("WatchLinks"), broker_method_watch_links, BROKER_METHOD("ReadLink"),
                 method_read_link, BROKER_METHOD("SetEndpoint"), method_set_endpoint, BROKER_METHOD("Seal"),
@@ -443,5 +466,6 @@ int broker_methods_bind(sd_varlink_server *server)
                 method_derive_topics, BROKER_METHOD("GrowBuffers"), method_grow_buffers,
                 BROKER_METHOD("SetRedirect"), broker_method_set_redirect, BROKER_METHOD("AddSockets"),
                 broker_method_add_sockets, BROKER_METHOD("RemoveSockets"), broker_method_remove_sockets,
-                BROKER_METHOD("MoveSource"), broker_method_move_source);
+                BROKER_METHOD("MoveSource"), broker_method_move_source, "io.systemd.service.Reload",
+                method_reload);
 }

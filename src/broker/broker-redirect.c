@@ -6,7 +6,7 @@
 #include <utlist.h>
 
 #include "alloc-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "string-util.h"
 
 typedef struct Entry Entry;
@@ -386,8 +386,13 @@ int broker_redirect_set(BrokerRedirect *redirect, const void *owner, const Broke
         free(redirect->reason);
         redirect->reason = reason;
         if (news)
-                log_info("WireGuard's ports are shared by: %s.%s%s", redirect_kind_to_string(redirect->kind),
-                         reason ? " " : "", strempty(reason));
+                log_event(LOG_INFO, 0,
+                          redirect->kind == REDIRECT_PROXY ? LOG_EVENT_REDIRECT_LOST
+                                                           : LOG_EVENT_REDIRECT_SETTLED,
+                          (LOG_FIELD("ICEWIRE_REDIRECT=%s", redirect_kind_to_string(redirect->kind)),
+                           LOG_FIELD("ICEWIRE_ERROR=%s", strempty(reason))),
+                          "WireGuard's ports are shared by: %s.%s%s",
+                          redirect_kind_to_string(redirect->kind), reason ? " " : "", strempty(reason));
         *ret_kind = redirect->kind;
         *ret_reason = reason;
         return 0;

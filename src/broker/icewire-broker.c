@@ -11,7 +11,7 @@
 #include "broker-varlink.h"
 #include "config-meson.h"
 #include "event-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "parse-util.h"
 #include "privileges.h"
 #include "varlink-broker.h"
@@ -78,15 +78,16 @@ static uid_t find_user(const char *name)
         pw = getpwnam(name);
         if (pw)
                 return pw->pw_uid;
-        log_warning("There is no user '%s': only root is served.", name);
+        log_event(LOG_WARNING, 0, LOG_EVENT_CONFIGURATION_PROBLEM, (LOG_FIELD("ICEWIRE_USER=%s", name)),
+                  "There is no user '%s': only root is served.", name);
         return UID_INVALID;
 }
 
 static int on_reload(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata)
 {
-        log_info("Reading all links again.");
         (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now(CLOCK_MONOTONIC));
         broker_manager_refresh(userdata);
+        log_event(LOG_INFO, 0, LOG_EVENT_RELOADED, (), "Reading all links again.");
         (void) sd_notify(0, "READY=1");
         return 0;
 }
@@ -114,8 +115,8 @@ static int start_redirect(uid_t user, BrokerRedirect **ret)
 
         r = privileges_drop_for_loading();
         if (r == -EPERM)
-                return log_error_errno(
-                        r, "icewire-broker needs CAP_NET_ADMIN: start it by systemd or as root.");
+                return log_event(LOG_ERR, r, LOG_EVENT_START_FAILED, (),
+                                 "icewire-broker needs CAP_NET_ADMIN: start it by systemd or as root.");
         if (r < 0)
                 return log_error_errno(r, "Failed to drop privileges: %m");
         /* Without the user only root is served. */
@@ -183,9 +184,13 @@ int icewire_broker_run(int argc, char *argv[])
         /* With the rights that are left. Before anybody is served, but while icewired starts. */
         broker_redirect_test(redirect);
         server->redirect_checked = now(CLOCK_BOOTTIME);
+        log_event(LOG_INFO, 0, LOG_EVENT_STARTED, (LOG_FIELD("ICEWIRE_VERSION=" PROJECT_VERSION)),
+                  "icewire-broker " PROJECT_VERSION " is ready.");
         r = sd_event_loop(event);
         if (r < 0)
                 log_error_errno(r, "The event loop failed: %m");
+        else
+                log_event(LOG_INFO, 0, LOG_EVENT_STOPPING, (), "Stopping; links and their endpoints stay.");
         (void) sd_notify(0, "STOPPING=1");
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -32,12 +32,11 @@ typedef struct EbpfBackend {
         bool clsact;
         Uplink *uplinks;
         size_t n_uplinks, allocated_uplinks;
-        Uplink loopback; /* ifindex 0: not attached */
+        Uplink loopback; /* ifindex 0: not attached; by tcx the way in alone */
         unsigned loopback_users;
         struct redirect_endpoint relays[REDIRECT_RELAYS_MAX];
         size_t n_relays;
-        EbpfMove *moves;                /* owned, an utlist */
-        struct bpf_link *loopback_move; /* beside `loopback`, the way in alone; NULL: not attached */
+        EbpfMove *moves; /* owned, an utlist */
         RedirectInitiations *initiations;
         /* How many sockets and moves a flag of a port (host order) stands for. */
         uint16_t wireguard_references[REDIRECT_PORTS];
@@ -53,9 +52,13 @@ static inline EbpfBackend *ebpf_backend(RedirectBackend *b)
 void ebpf_reference_port(EbpfBackend *e, uint16_t *references, uint16_t port, uint8_t flag);
 void ebpf_release_port(EbpfBackend *e, uint16_t *references, uint16_t port, uint8_t flag);
 
-/* By clsact, if there is: for that the kernel waits for RCU once, and in haste. For tcx it waits four times,
- * 10 to 20 ms each. */
+/* The way in, since nothing that leaves by lo is of interest, and for each hook of tcx that comes or goes
+ * the kernel waits for RCU, 10 to 20 ms. clsact would be quicker, but whoever makes or removes its qdisc
+ * takes the link out of service for a moment (dev_deactivate() in the kernel's qdisc_graft()): packets of
+ * everybody are lost on lo. So it is for kernels that have nothing better. */
 int ebpf_use_loopback(EbpfBackend *e, LoopbackUser user, bool used);
+
+bool ebpf_is_uplink(const EbpfBackend *e, int ifindex);
 
 /* Of a link with an Ethernet header the MAC address; zero for one without, or none at all. */
 void ebpf_find_mac(int ifindex, uint8_t ret[static 6]);

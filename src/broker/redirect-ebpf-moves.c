@@ -75,27 +75,6 @@ static int describe(const RedirectMove *move, bool loopback, struct redirect_mov
         return 0;
 }
 
-static bool is_uplink(const EbpfBackend *e, int ifindex)
-{
-        for (size_t i = 0; i < e->n_uplinks; i++)
-                if (e->uplinks[i].ifindex == ifindex)
-                        return true;
-        return false;
-}
-
-/* The way in alone: nothing that leaves by lo is of interest, and for each hook the kernel waits for RCU. */
-static int use_loopback(EbpfBackend *e)
-{
-        if (e->clsact)
-                return ebpf_use_loopback(e, LOOPBACK_USER_MOVES, /* used= */ true);
-        if (is_uplink(e, LOOPBACK_IFINDEX))
-                return 0; /* the program is there, and one link has it once */
-        if (!e->loopback_move)
-                e->loopback_move = bpf_program__attach_tcx(e->skeleton->progs.icewire_ingress,
-                                                           LOOPBACK_IFINDEX, /* opts= */ NULL);
-        return e->loopback_move ? 0 : -errno;
-}
-
 static void leave_loopback(EbpfBackend *e)
 {
         const EbpfMove *move;
@@ -103,10 +82,7 @@ static void leave_loopback(EbpfBackend *e)
         DL_FOREACH (e->moves, move)
                 if (move->loopback)
                         return;
-        if (e->loopback_move)
-                (void) bpf_link__destroy(TAKE_PTR(e->loopback_move));
-        if (e->clsact)
-                (void) ebpf_use_loopback(e, LOOPBACK_USER_MOVES, /* used= */ false);
+        (void) ebpf_use_loopback(e, LOOPBACK_USER_MOVES, /* used= */ false);
 }
 
 static EbpfMove *move_free(EbpfBackend *e, EbpfMove *move)
@@ -126,7 +102,7 @@ static int move_new(EbpfBackend *e, const RedirectMove *m, const struct redirect
         int r;
 
         if (loopback) {
-                r = use_loopback(e);
+                r = ebpf_use_loopback(e, LOOPBACK_USER_MOVES, /* used= */ true);
                 if (r < 0)
                         return r;
         }

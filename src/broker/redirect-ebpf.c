@@ -322,7 +322,7 @@ static bool is_among(int ifindex, const int *ifindexes, size_t n)
         return false;
 }
 
-static bool is_uplink(const EbpfBackend *e, int ifindex)
+bool ebpf_is_uplink(const EbpfBackend *e, int ifindex)
 {
         for (size_t i = 0; i < e->n_uplinks; i++)
                 if (e->uplinks[i].ifindex == ifindex)
@@ -343,7 +343,7 @@ static int ebpf_set_uplinks(RedirectBackend *b, const int *ifindexes, size_t n)
                         detach(&e->uplinks[i]);
         e->n_uplinks = kept;
         for (size_t i = 0; i < n; i++) {
-                if (is_uplink(e, ifindexes[i]))
+                if (ebpf_is_uplink(e, ifindexes[i]))
                         continue;
                 r = attach(e, ifindexes[i]);
                 if (r < 0 && r != -ENODEV)
@@ -356,16 +356,22 @@ static int ebpf_set_uplinks(RedirectBackend *b, const int *ifindexes, size_t n)
 
 static int attach_loopback(EbpfBackend *e)
 {
-        const struct bpf_program *ingress = e->skeleton->progs.icewire_ingress,
-                                 *egress = e->skeleton->progs.icewire_egress;
+        const struct bpf_program *ingress = e->skeleton->progs.icewire_ingress;
         Uplink uplink = { .ifindex = LOOPBACK_IFINDEX };
         int r;
 
-        r = redirect_clsact_attach(LOOPBACK_IFINDEX, bpf_program__fd(ingress), bpf_program__fd(egress));
-        if (r < 0 && !e->clsact)
-                r = attach_tcx(&uplink, ingress, egress);
-        if (r < 0)
-                return r;
+        if (ebpf_is_uplink(e, LOOPBACK_IFINDEX))
+                return 0; /* the program is there, and one link has it once */
+        if (e->clsact) {
+                r = redirect_clsact_attach(LOOPBACK_IFINDEX, bpf_program__fd(ingress),
+                                           bpf_program__fd(e->skeleton->progs.icewire_egress));
+                if (r < 0)
+                        return r;
+        } else {
+                uplink.ingress = bpf_program__attach_tcx(ingress, LOOPBACK_IFINDEX, /* opts= */ NULL);
+                if (!uplink.ingress)
+                        return -errno;
+        }
         e->loopback = uplink;
         return 0;
 }

@@ -2,14 +2,26 @@
 
 #include "ctl-diagnose.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "alloc-util.h"
+#include "ctl-mapping.h"
+#include "ctl-pager.h"
 #include "ctl-status.h"
 #include "format-table.h"
 #include "log.h"
 #include "string-util.h"
+#include "terminal-util.h"
+#include "text-util.h"
+
+/* "192.0.2.1:51820" */
+#define ADDRESS_LENGTH 15
+
+/* icewired itself gives up long before. */
+#define TIMEOUT (45 * USEC_PER_SEC)
 
 typedef struct Diagnosis {
         const char *version;
@@ -23,84 +35,6 @@ typedef struct Diagnosis {
 
 #define STRING(name, type, member, flags)                                                                   \
         { name, SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(type, member), flags }
-
-static int parse_stun_server(sd_json_variant *v, CtlStunServer *ret)
-{
-        static const sd_json_dispatch_field table[] = {
-                STRING("address", CtlStunServer, address, SD_JSON_MANDATORY),
-                STRING("mapped", CtlStunServer, mapped, SD_JSON_NULLABLE),
-                STRING("error", CtlStunServer, error, SD_JSON_NULLABLE),
-                { "roundTripTimeUSec", SD_JSON_VARIANT_UNSIGNED, sd_json_dispatch_uint64,
-                  offsetof(CtlStunServer, round_trip_time), 0 },
-                {},
-        };
-
-        *ret = (CtlStunServer) { .round_trip_time = USEC_INFINITY };
-        return sd_json_dispatch(v, table, SD_JSON_ALLOW_EXTENSIONS, ret) < 0 ? -EINVAL : 0;
-}
-
-static int dispatch_stun_servers(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
-                                 void *userdata)
-{
-        CtlMapping *m = userdata;
-        size_t n = sd_json_variant_elements(v);
-
-        free(m->servers);
-        m->n_servers = 0;
-        m->servers = new0(CtlStunServer, n + 1);
-        if (!m->servers)
-                return -ENOMEM;
-        for (; m->n_servers < n; m->n_servers++) {
-                int r = parse_stun_server(sd_json_variant_by_index(v, m->n_servers),
-                                          &m->servers[m->n_servers]);
-
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static int dispatch_tristate(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
-                             void *userdata)
-{
-        int *i = userdata;
-
-        if (!sd_json_variant_is_null(v))
-                *i = sd_json_variant_boolean(v);
-        return 0;
-}
-
-int ctl_mapping_parse(sd_json_variant *v, CtlMapping *ret)
-{
-        static const sd_json_dispatch_field table[] = {
-                STRING("link", CtlMapping, link, SD_JSON_NULLABLE),
-                STRING("local", CtlMapping, local, SD_JSON_MANDATORY),
-                STRING("mapped", CtlMapping, mapped, SD_JSON_NULLABLE),
-                STRING("kind", CtlMapping, kind, SD_JSON_MANDATORY),
-                { "portKept", SD_JSON_VARIANT_BOOLEAN, dispatch_tristate, offsetof(CtlMapping, port_kept),
-                  SD_JSON_NULLABLE },
-                STRING("hairpin", CtlMapping, hairpin, SD_JSON_MANDATORY),
-                STRING("error", CtlMapping, error, SD_JSON_NULLABLE),
-                { "servers", SD_JSON_VARIANT_ARRAY, dispatch_stun_servers, 0, SD_JSON_MANDATORY },
-                {},
-        };
-        CtlMapping m = { .port_kept = -1 };
-        int r;
-
-        r = sd_json_dispatch(v, table, SD_JSON_ALLOW_EXTENSIONS, &m);
-        if (r < 0) {
-                ctl_mapping_done(&m);
-                return r == -ENOMEM ? r : -EINVAL;
-        }
-        *ret = m;
-        return 0;
-}
-
-void ctl_mapping_done(CtlMapping *m)
-{
-        m->servers = mfree(m->servers);
-        m->n_servers = 0;
-}
 
 static int dispatch_mappings(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
                              void *userdata)
@@ -157,7 +91,7 @@ static const char *describe_ipv6(const Diagnosis *d)
         return d->ipv6_address ? "a global address, but no server answered over it" : "no global address";
 }
 
-/* Escaped, and owned by the caller: "192.0.2.1, 2001:db8::1". */
+/* Owned by the caller: "192.0.2.1, 2001:db8::1". */
 static char *join_addresses(sd_json_variant *array)
 {
         _cleanup_free_ char *joined = strdup("");
@@ -173,35 +107,41 @@ static char *join_addresses(sd_json_variant *array)
                 free(joined);
                 joined = longer;
         }
-        return joined ? terminal_escape(joined) : NULL;
+        return TAKE_PTR(joined);
 }
 
-static void print_relay(sd_json_variant *v)
+static const char *describe_relay(sd_json_variant *v)
 {
         const char *state = ctl_member_string(v, "relay");
-        _cleanup_free_ char *error = terminal_escape(ctl_member_string(v, "relayError") ?: "");
 
-        if (streq_ptr(state, "ok"))
-                printf(", works");
-        else if (state)
-                printf(", does not relay: %s", isempty(error) ? "it could not be asked" : error);
+        if (!state)
+                return "";
+        return streq(state, "ok") ? ", works" : ", does not relay: ";
 }
 
-static void print_server(sd_json_variant *v)
+static const char *relay_error(sd_json_variant *v)
 {
-        _cleanup_free_ char *name = terminal_escape(ctl_member_string(v, "name") ?: "n/a"),
-                            *addresses = join_addresses(sd_json_variant_by_key(v, "addresses")),
-                            *error = terminal_escape(ctl_member_string(v, "error") ?: "");
-        const char *kind = ctl_member_string(v, "kind") ?: "";
+        const char *state = ctl_member_string(v, "relay"), *error = ctl_member_string(v, "relayError");
 
-        printf("  %-10s  %s%s", startswith(kind, "turn") ? "TURN" : "STUN", strna(name),
-               streq(kind, "turn_tcp")   ? " (tcp)"
-               : streq(kind, "turn_tls") ? " (tls)"
-                                         : "");
-        if (!streq_ptr(name, addresses)) /* an address stands for itself */
-                printf(": %s%s", strempty(addresses), strempty(error));
-        print_relay(v);
-        putchar('\n');
+        if (!state || streq(state, "ok"))
+                return "";
+        return isempty(error) ? "it could not be asked" : error;
+}
+
+static void print_server(const Ctl *ctl, sd_json_variant *v)
+{
+        _cleanup_free_ char *addresses = join_addresses(sd_json_variant_by_key(v, "addresses"));
+        const char *name = strna(ctl_member_string(v, "name")),
+                   *kind = strempty(ctl_member_string(v, "kind"));
+        bool shown = !streq_ptr(name, addresses); /* an address stands for itself */
+
+        ctl_print_text(
+                ctl, startswith(kind, "turn") ? "  TURN        " : "  STUN        ", "%s%s%s%s%s%s%s", name,
+                streq(kind, "turn_tcp")   ? " (tcp)"
+                : streq(kind, "turn_tls") ? " (tls)"
+                                          : "",
+                shown ? ": " : "", shown ? strempty(addresses) : "",
+                shown ? strempty(ctl_member_string(v, "error")) : "", describe_relay(v), relay_error(v));
 }
 
 static void print_environment(const Ctl *ctl, sd_json_variant *reply, const Diagnosis *d)
@@ -210,19 +150,20 @@ static void print_environment(const Ctl *ctl, sd_json_variant *reply, const Diag
         size_t n = sd_json_variant_elements(d->servers);
 
         printf("icewired %s\n", strna(version));
-        ctl_status_print_services(ctl, reply);
-        printf("  IPv6        %s\n", describe_ipv6(d));
+        (void) ctl_status_print_services(ctl, reply, /* brief= */ false);
+        ctl_print_text(ctl, "  IPv6        ", "%s", describe_ipv6(d));
         for (size_t i = 0; i < n; i++)
-                print_server(sd_json_variant_by_index(d->servers, i));
+                print_server(ctl, sd_json_variant_by_index(d->servers, i));
         if (n == 0)
-                puts("  STUN        no server configured: see STUNServers= in icewire.conf");
+                ctl_print_text(ctl, "  STUN        ",
+                               "no server configured: see STUNServers= in icewire.conf");
 }
 
 static const char *kind_colour(const char *kind)
 {
         if (streq(kind, "none") || streq(kind, "endpoint_independent"))
-                return "green";
-        return streq(kind, "single") ? "yellow" : "red";
+                return ANSI_GREEN;
+        return streq(kind, "single") ? ANSI_YELLOW : ANSI_RED;
 }
 
 /* As RFC 4787 writes it. */
@@ -266,7 +207,7 @@ static int add_answer(Table *table, const CtlMapping *m, const CtlStunServer *se
         int r = table_add_row(table);
 
         for (unsigned i = 0; i < ELEMENTSOF(cells) && r >= 0; i++)
-                r = table_set_cell(table, i, cells[i], i == 3 && !server->mapped ? "red" : NULL);
+                r = table_set_cell(table, i, cells[i], i == 3 && !server->mapped ? ANSI_RED : NULL);
         return r;
 }
 
@@ -277,17 +218,22 @@ typedef struct Column {
 
 static int make_table(const Ctl *ctl, const Column *columns, size_t n, Table **ret)
 {
-        int r = table_new(ctl->legend, ctl->colour, ret);
+        int r = table_new(ctl->width, ctl->legend, ctl->colour, ret);
 
-        for (size_t i = 0; i < n && r >= 0; i++)
+        for (size_t i = 0; i < n && r >= 0; i++) {
                 r = table_add_column(*ret, columns[i].name, columns[i].flags);
+                if (r >= 0)
+                        table_set_least(*ret, ADDRESS_LENGTH, /* head= */ 0);
+        }
         return r;
 }
 
 static int print_mappings(const Ctl *ctl, const Diagnosis *d)
 {
-        static const Column columns[] = { { "LINK", 0 }, { "LOCAL", 0 }, { "MAPPED", TABLE_TRUNCATE },
-                                          { "NAT", 0 },  { "PORT", 0 },  { "HAIRPIN", 0 } };
+        static const Column columns[] = {
+                { "LINK", 0 }, { "LOCAL", TABLE_TRUNCATE }, { "MAPPED", TABLE_TRUNCATE },
+                { "NAT", 0 },  { "PORT", TABLE_OPTIONAL },  { "HAIRPIN", TABLE_OPTIONAL },
+        };
         _cleanup_(table_freep) Table *table = NULL;
         int r = make_table(ctl, columns, ELEMENTSOF(columns), &table);
 
@@ -302,8 +248,8 @@ static int print_mappings(const Ctl *ctl, const Diagnosis *d)
 static int print_answers(const Ctl *ctl, const Diagnosis *d)
 {
         static const Column columns[] = { { "LINK", 0 },
-                                          { "LOCAL", 0 },
-                                          { "SERVER", 0 },
+                                          { "LOCAL", TABLE_TRUNCATE },
+                                          { "SERVER", TABLE_TRUNCATE },
                                           { "ANSWER", TABLE_TRUNCATE },
                                           { "RTT", TABLE_RIGHT } };
         _cleanup_(table_freep) Table *table = NULL;
@@ -318,35 +264,19 @@ static int print_answers(const Ctl *ctl, const Diagnosis *d)
         return table_print(table);
 }
 
-char *ctl_mapping_advice(const CtlMapping *m)
-{
-        if (streq(m->kind, "varies"))
-                return asprintf_safe(
-                        "%s: the NAT shows another address or port to each server. A direct path is "
-                        "found only to peers that can be reached from anywhere.",
-                        m->local);
-        if (streq(m->kind, "unknown") && m->n_servers > 0 && !m->error)
-                return asprintf_safe(
-                        "%s: no server answered. Something on the way blocks UDP, or the servers "
-                        "are down.",
-                        m->local);
-        if (streq(m->kind, "single") && m->n_servers < 2)
-                return asprintf_safe("%s: with a second STUN server the kind of NAT could be told.",
-                                     m->local);
-        return NULL;
-}
-
-static void print_advice(const Diagnosis *d)
+static void print_advice(const Ctl *ctl, const Diagnosis *d)
 {
         bool first = true;
 
         for (size_t i = 0; i < d->n_mappings; i++) {
-                _cleanup_free_ char *advice = ctl_mapping_advice(&d->mappings[i]),
-                                    *escaped = advice ? terminal_escape(advice) : NULL;
+                _cleanup_free_ char *advice = ctl_mapping_advice(&d->mappings[i]);
 
-                if (escaped)
-                        printf("%s%s\n", first ? "\n" : "", escaped);
-                first = first && !escaped;
+                if (!advice)
+                        continue;
+                if (first)
+                        putchar('\n');
+                ctl_print_text(ctl, "", "%s", advice);
+                first = false;
         }
 }
 
@@ -365,21 +295,58 @@ static int print(const Ctl *ctl, sd_json_variant *reply)
         if (r < 0)
                 return log_error_errno(r, "Failed to print the mappings: %m");
         if (ctl->legend)
-                print_advice(&d);
+                print_advice(ctl, &d);
+        return 0;
+}
+
+/* ---- The verb ---- */
+
+typedef struct Run {
+        bool talks; /* a person sees what is said meanwhile */
+        bool said;
+        sd_json_variant *reply;
+} Run;
+
+static void run_done(Run *run)
+{
+        sd_json_variant_unref(run->reply);
+}
+
+/* On the line that the cursor is in, which is empty again in the end. */
+static void say_progress(Run *run, uint64_t pending)
+{
+        if (run->said)
+                fprintf(stderr, "\r\033[K");
+        run->said = pending > 0;
+        if (pending > 0)
+                fprintf(stderr, "Waiting for %" PRIu64 " answer%s%s", pending, plural(pending),
+                        glyph_ellipsis());
+        fflush(stderr);
+}
+
+static int on_reply(sd_json_variant *reply, bool last, void *userdata)
+{
+        Run *run = userdata;
+
+        if (run->talks)
+                say_progress(run, last ? 0 : ctl_member_unsigned(reply, "pending"));
+        if (last)
+                run->reply = sd_json_variant_ref(reply);
         return 0;
 }
 
 int verb_diagnose(const Ctl *ctl, int argc, char *argv[])
 {
-        _cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
         _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
+        _cleanup_(run_done) Run run = { .talks = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO) };
         int r;
 
         r = ctl_connect(ctl, &link);
         if (r < 0)
                 return r;
-        r = ctl_call(link, "org.icewire.Agent.Diagnose", /* parameters= */ NULL, &reply);
+        r = ctl_stream(link, "org.icewire.Agent.Diagnose", TIMEOUT, on_reply, &run);
         if (r < 0)
                 return r;
-        return sd_json_format_enabled(ctl->json) ? ctl_print_json(ctl, reply) : print(ctl, reply);
+        pager_open(ctl->pager);
+        return sd_json_format_enabled(ctl->json) ? ctl_print_json(ctl, run.reply) : print(ctl, run.reply);
 }

@@ -7,9 +7,17 @@
 #include <string.h>
 
 #include "alloc-util.h"
+#include "ctl-pager.h"
 #include "format-table.h"
 #include "log.h"
 #include "string-util.h"
+#include "terminal-util.h"
+
+#define COLUMN_PEER 2
+#define COLUMN_TO 4
+
+/* "relayed srflx → relay 192.0.2.1:4500" */
+#define PATH_LENGTH 36
 
 typedef struct Changes {
         CtlPathChange *items; /* strings are lent by the JSON */
@@ -68,8 +76,8 @@ char *ctl_path_summary(const CtlPathSummary *path)
                 return strdup(path->kind);
         if (!path->local.address)
                 return asprintf_safe("%s %s", path->kind, path->remote.address);
-        return asprintf_safe("%s%s %s → %s %s", path->kind, tcp ? "/tcp" : "", strna(path->local.type),
-                             strna(path->remote.type), path->remote.address);
+        return asprintf_safe("%s%s %s %s %s %s", path->kind, tcp ? "/tcp" : "", strna(path->local.type),
+                             glyph_arrow(), strna(path->remote.type), path->remote.address);
 }
 
 static int add_changes(Changes *changes, sd_json_variant *history)
@@ -118,40 +126,55 @@ static int parse_changes(sd_json_variant *histories, Changes *changes)
         return 0;
 }
 
-static int add_change(Table *table, const CtlPathChange *change, size_t key_length, usec_t t)
+static int add_change(Table *table, const CtlPathChange *change, usec_t t)
 {
         char age[SIZE_STRLEN];
-        _cleanup_free_ char *key = ctl_short_key(change->public_key, key_length),
-                            *from = ctl_path_summary(&change->from), *to = ctl_path_summary(&change->to),
+        _cleanup_free_ char *from = ctl_path_summary(&change->from), *to = ctl_path_summary(&change->to),
                             *cause = ctl_enum_for_people(change->cause);
         bool lost = streq(change->to.kind, "none");
         const char *cells[] = {
-                format_age(change->time, t, age), change->link, key, from, to, cause,
+                format_age(change->time, t, age), change->link, change->public_key, from, to, cause,
         };
         int r = table_add_row(table);
 
         for (unsigned i = 0; i < ELEMENTSOF(cells) && r >= 0; i++)
-                r = table_set_cell(table, i, cells[i], i == 4 && lost ? "red" : NULL);
+                r = table_set_cell(table, i, cells[i], i == COLUMN_TO && lost ? ANSI_RED : NULL);
         return r;
 }
 
-static int print_changes(const Ctl *ctl, const Changes *changes, size_t key_length)
+/* Where a path came from is what the line above says. */
+static int make_table(const Ctl *ctl, size_t key_length, Table **ret)
 {
         static const struct {
                 const char *name;
                 TableColumnFlags flags;
         } columns[] = {
-                { "AGE", TABLE_RIGHT },   { "LINK", 0 },  { "PEER", 0 }, { "FROM", TABLE_TRUNCATE },
-                { "TO", TABLE_TRUNCATE }, { "CAUSE", 0 },
+                { "AGE", TABLE_RIGHT },     { "LINK", 0 },
+                { "PEER", TABLE_TRUNCATE }, { "FROM", TABLE_TRUNCATE | TABLE_LUXURY },
+                { "TO", TABLE_TRUNCATE },   { "CAUSE", 0 },
         };
+        int r = table_new(ctl->width, ctl->legend, ctl->colour, ret);
+
+        for (size_t i = 0; i < ELEMENTSOF(columns) && r >= 0; i++) {
+                r = table_add_column(*ret, columns[i].name, columns[i].flags);
+                if (r < 0)
+                        return r;
+                if (i == COLUMN_PEER)
+                        table_set_least(*ret, key_length + 1, /* head= */ key_length);
+                else if (columns[i].flags & TABLE_TRUNCATE)
+                        table_set_least(*ret, PATH_LENGTH, /* head= */ 0);
+        }
+        return r;
+}
+
+static int print_changes(const Ctl *ctl, const Changes *changes, size_t key_length)
+{
         _cleanup_(table_freep) Table *table = NULL;
         usec_t t = now(CLOCK_REALTIME);
-        int r = table_new(ctl->legend, ctl->colour, &table);
+        int r = make_table(ctl, key_length, &table);
 
-        for (size_t i = 0; i < ELEMENTSOF(columns) && r >= 0; i++)
-                r = table_add_column(table, columns[i].name, columns[i].flags);
         for (size_t i = 0; i < changes->n && r >= 0; i++)
-                r = add_change(table, &changes->items[i], key_length, t);
+                r = add_change(table, &changes->items[i], t);
         if (r >= 0 && !table_is_empty(table))
                 r = table_print(table);
         return r < 0 ? log_error_errno(r, "Failed to print the history: %m") : 0;
@@ -206,6 +229,7 @@ int verb_history(const Ctl *ctl, int argc, char *argv[])
         r = get_histories(link, &peers, &histories);
         if (r < 0)
                 return r;
+        pager_open(ctl->pager);
         if (sd_json_format_enabled(ctl->json))
                 return ctl_print_json(ctl, histories);
         r = parse_changes(histories, &changes);

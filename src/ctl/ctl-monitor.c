@@ -7,16 +7,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "ctl-peers.h"
+#include "ctl-peer.h"
 #include "log.h"
 #include "string-util.h"
+#include "terminal-util.h"
+#include "text-util.h"
 
 #define KEY_LENGTH 12
-
-typedef struct Monitor {
-        const Ctl *ctl;
-        int result; /* 1: go on */
-} Monitor;
 
 static const char *member(sd_json_variant *v, const char *name)
 {
@@ -47,20 +44,22 @@ static void print_line(const char *line)
 
 static void print_peer_event(sd_json_variant *v, bool removed)
 {
-        _cleanup_free_ char *line = NULL, *via = NULL;
+        _cleanup_free_ char *line = NULL, *via = NULL, *key = NULL, *path = NULL;
         CtlPeer peer;
 
         if (ctl_peer_parse(v, &peer) < 0)
                 return;
+        key = ctl_short_key(peer.public_key, KEY_LENGTH);
         via = ctl_peer_via(&peer);
+        path = ctl_peer_path(&peer);
         if (removed)
-                line = asprintf_safe("%s peer %.*s…: removed", peer.link, KEY_LENGTH, peer.public_key);
+                line = asprintf_safe("%s peer %s: removed", peer.link, strna(key));
         else if (streq(peer.path, "none"))
-                line = asprintf_safe("%s peer %.*s…: %s%s%s", peer.link, KEY_LENGTH, peer.public_key,
-                                     peer.state, peer.reason_text ? ": " : "", strempty(peer.reason_text));
+                line = asprintf_safe("%s peer %s: %s%s%s", peer.link, strna(key), peer.state,
+                                     peer.reason_text ? ": " : "", strempty(peer.reason_text));
         else
-                line = asprintf_safe("%s peer %.*s…: %s, %s by %s", peer.link, KEY_LENGTH, peer.public_key,
-                                     peer.state, peer.path, strna(via));
+                line = asprintf_safe("%s peer %s: %s, %s by %s", peer.link, strna(key), peer.state,
+                                     strna(path), strna(via));
         print_line(line);
 }
 
@@ -104,42 +103,25 @@ static void print_event(sd_json_variant *v)
                 print_line("That is how it stands; changes follow.");
 }
 
-static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *error,
-                    sd_varlink_reply_flags_t flags, void *userdata)
+/* JSON: one object for each, without anything between, as jq(1) and every other reader take it. */
+static int on_event(sd_json_variant *event, bool last, void *userdata)
 {
-        Monitor *m = userdata;
+        const Ctl *ctl = userdata;
 
-        if (error)
-                m->result = ctl_explain_error(error, parameters);
-        else if (sd_json_format_enabled(m->ctl->json))
-                m->result = ctl_print_json(m->ctl, parameters) < 0 ? -EIO : 1;
-        else
-                print_event(parameters);
-        if (!error && !(flags & SD_VARLINK_REPLY_CONTINUES))
-                m->result = 0;
+        if (sd_json_format_enabled(ctl->json))
+                return ctl_print_json(ctl, event);
+        print_event(event);
         return 0;
 }
 
 int verb_monitor(const Ctl *ctl, int argc, char *argv[])
 {
         _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
-        Monitor m = { .ctl = ctl, .result = 1 };
         int r;
 
         r = ctl_connect(ctl, &link);
         if (r < 0)
                 return r;
-        (void) sd_varlink_set_userdata(link, &m);
-        (void) sd_varlink_set_relative_timeout(link, USEC_INFINITY);
-        r = sd_varlink_bind_reply(link, on_reply);
-        if (r >= 0)
-                r = sd_varlink_observe(link, "org.icewire.Agent.Watch", /* parameters= */ NULL);
-        while (r >= 0 && m.result > 0) {
-                r = sd_varlink_process(link);
-                if (r == 0)
-                        r = sd_varlink_wait(link, USEC_INFINITY);
-        }
-        if (m.result <= 0)
-                return m.result;
-        return log_error_errno(r, "Lost the connection to icewired: %m");
+        return ctl_stream(link, "org.icewire.Agent.Watch", /* timeout= */ USEC_INFINITY, on_event,
+                          (void *) ctl);
 }

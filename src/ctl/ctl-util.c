@@ -3,6 +3,7 @@
 #include "ctl-util.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,19 +11,27 @@
 #include "alloc-util.h"
 #include "log.h"
 #include "string-util.h"
+#include "terminal-util.h"
+#include "text-util.h"
 #include "varlink-agent.h"
+
+/* Of ctl_print_state(). */
+#define LABEL_WIDTH 14
 
 int ctl_connect(const Ctl *ctl, sd_varlink **ret)
 {
         int r = sd_varlink_connect_address(ret, ctl->socket);
 
+        if (r >= 0)
+                return 0;
+        if ((r == -ENOENT || r == -ECONNREFUSED) && streq(ctl->socket, AGENT_VARLINK_ADDRESS))
+                return log_error_errno(ENOTCONN, "icewired is not running: systemctl start icewired");
         if (r == -ENOENT || r == -ECONNREFUSED)
-                return log_error_errno(r, "icewired is not running: systemctl start icewired");
+                return log_error_errno(ENOTCONN, "No icewired listens at %s.", ctl->socket);
         if (r == -EACCES || r == -EPERM)
-                return log_error_errno(r, "You may not talk to icewired at %s: %m", ctl->socket);
-        if (r < 0)
-                return log_error_errno(r, "Failed to connect to %s: %m", ctl->socket);
-        return 0;
+                return log_error_errno(EACCES, "You may not talk to icewired at %s: try it with sudo.",
+                                       ctl->socket);
+        return log_error_errno(r, "Failed to connect to %s: %m", ctl->socket);
 }
 
 /* A string member of an error's parameters, escaped. The caller owns it. */
@@ -40,13 +49,17 @@ int ctl_explain_error(const char *error, sd_json_variant *parameters)
                             *message = error_member(parameters, "message"), *name = terminal_escape(error);
 
         if (streq(error, SD_VARLINK_ERROR_PERMISSION_DENIED))
-                return log_error_errno(EACCES, "Permission denied: only root may do this.");
+                return log_error_errno(EACCES, "Permission denied: try it with sudo, or see polkit(8).");
+        if (streq(error, SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED))
+                return log_error_errno(EACCES,
+                                       "This needs authentication: run it from a terminal and without "
+                                       "--no-ask-password, or with sudo.");
         if (streq(error, AGENT_ERROR_NO_SUCH_LINK))
                 return log_error_errno(ENODEV, "icewired looks after no link \"%s\".", strna(link));
         if (streq(error, AGENT_ERROR_NO_SUCH_PEER))
                 return log_error_errno(ENOENT, "There is no peer %s.", strna(peer));
         if (streq(error, AGENT_ERROR_CONFIGURATION_INVALID))
-                return log_error_errno(EINVAL, "%s", strna(message));
+                return log_error_errno(EBADMSG, "%s", strna(message));
         if (streq(error, SD_VARLINK_ERROR_DISCONNECTED))
                 return log_error_errno(ECONNRESET, "icewired closed the connection.");
         if (streq(error, SD_VARLINK_ERROR_TIMEOUT))
@@ -73,11 +86,69 @@ int ctl_call(sd_varlink *link, const char *method, sd_json_variant *parameters, 
         return 0;
 }
 
+typedef struct Stream {
+        ctl_reply_t callback;
+        void *userdata;
+        int result; /* 1: go on */
+} Stream;
+
+static int on_reply(sd_varlink *link, sd_json_variant *reply, const char *error,
+                    sd_varlink_reply_flags_t flags, void *userdata)
+{
+        bool last = !(flags & SD_VARLINK_REPLY_CONTINUES);
+        Stream *s = userdata;
+        int r;
+
+        if (error)
+                s->result = ctl_explain_error(error, reply);
+        else {
+                r = s->callback(reply, last, s->userdata);
+                s->result = r < 0 ? r : !last;
+        }
+        return 0;
+}
+
+int ctl_stream(sd_varlink *link, const char *method, usec_t timeout, ctl_reply_t callback, void *userdata)
+{
+        Stream s = { .callback = callback, .userdata = userdata, .result = 1 };
+        int r;
+
+        (void) sd_varlink_set_userdata(link, &s);
+        (void) sd_varlink_set_relative_timeout(link, timeout);
+        r = sd_varlink_bind_reply(link, on_reply);
+        if (r >= 0)
+                r = sd_varlink_observe(link, method, /* parameters= */ NULL);
+        while (r >= 0 && s.result > 0) {
+                r = sd_varlink_process(link);
+                if (r == 0)
+                        r = sd_varlink_wait(link, USEC_INFINITY);
+        }
+        (void) sd_varlink_bind_reply(link, NULL);
+        return s.result <= 0 ? s.result : log_error_errno(r, "Lost the connection to icewired: %m");
+}
+
 const char *ctl_member_string(sd_json_variant *v, const char *name)
 {
         sd_json_variant *member = sd_json_variant_by_key(v, name);
 
         return member && sd_json_variant_is_string(member) ? sd_json_variant_string(member) : NULL;
+}
+
+uint64_t ctl_member_unsigned(sd_json_variant *v, const char *name)
+{
+        sd_json_variant *member = sd_json_variant_by_key(v, name);
+
+        return member && sd_json_variant_is_unsigned(member) ? sd_json_variant_unsigned(member) : 0;
+}
+
+sd_json_variant *ctl_member_array(sd_json_variant *v, const char *name, size_t *ret_n)
+{
+        sd_json_variant *member = sd_json_variant_by_key(v, name);
+
+        if (member && !sd_json_variant_is_array(member))
+                member = NULL;
+        *ret_n = member ? sd_json_variant_elements(member) : 0;
+        return member;
 }
 
 char *ctl_enum_for_people(const char *s)
@@ -97,57 +168,42 @@ int ctl_print_json(const Ctl *ctl, sd_json_variant *v)
         return r < 0 ? log_error_errno(r, "Failed to write: %m") : 0;
 }
 
-/* The character at s, if it is valid UTF-8 of more than one byte; 0 otherwise. */
-static size_t decode_utf8(const unsigned char *s, uint32_t *ret)
+void ctl_print_text(const Ctl *ctl, const char *head, const char *format, ...)
 {
-        size_t n = (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : (s[0] & 0xf8) == 0xf0 ? 4 : 0;
-        static const uint32_t least[] = { [2] = 0x80, [3] = 0x800, [4] = 0x10000 };
-        uint32_t c;
+        _cleanup_free_ char *text = NULL, *escaped = NULL, *wrapped = NULL;
+        size_t indent = text_width(head);
+        va_list ap;
+        int r;
 
-        if (n == 0)
-                return 0;
-        c = s[0] & (0xffu >> (n + 1));
-        for (size_t i = 1; i < n; i++) {
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-                c = c << 6 | (s[i] & 0x3f);
-        }
-        if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-                return 0;
-        *ret = c;
-        return n;
+        va_start(ap, format);
+        r = vasprintf(&text, format, ap);
+        va_end(ap);
+        if (r < 0)
+                text = NULL;
+        escaped = text ? terminal_escape(text) : NULL;
+        wrapped = escaped ? text_wrap(escaped, ctl->width, indent, /* max= */ 0, "") : NULL;
+        printf("%s%s\n", head, wrapped && *wrapped ? wrapped + indent : "");
 }
 
-/* C1 controls, marks without width, line separators, and what changes the direction of text. */
-static bool is_treacherous(uint32_t c)
+void ctl_print_state(const Ctl *ctl, const char *label, const char *state, const char *colour,
+                     const char *rest, size_t max)
 {
-        return (c >= 0x80 && c < 0xa0) || c == 0xad || c == 0x061c || (c >= 0x200b && c <= 0x200f) ||
-               (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
-               (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
+        _cleanup_free_ char *first = terminal_escape(state), *second = terminal_escape(rest ?: ""),
+                            *text = NULL, *wrapped = NULL;
+        const char *line;
+        size_t n;
+
+        text = first && second ? asprintf_safe("%s%s%s", first, *second ? ": " : "", second) : NULL;
+        wrapped = text ? text_wrap(text, ctl->width, LABEL_WIDTH, max, glyph_ellipsis()) : NULL;
+        line = wrapped && *wrapped ? wrapped + LABEL_WIDTH : "";
+        n = ctl->colour && colour && first && startswith(line, first) ? strlen(first) : 0;
+        printf("  %-*s%s%.*s%s%s\n", LABEL_WIDTH - 2, label, n > 0 ? colour : "", (int) n, line,
+               n > 0 ? ANSI_NORMAL : "", line + n);
 }
 
-char *terminal_escape(const char *s)
+const char *plural(size_t n)
 {
-        const unsigned char *p = (const unsigned char *) s;
-        char *escaped = malloc(strlen(s) * 4 + 1), *q = escaped;
-
-        if (!escaped)
-                return NULL;
-        while (*p) {
-                uint32_t c = 0;
-                size_t n = decode_utf8(p, &c);
-
-                if (n > 0 && !is_treacherous(c)) {
-                        q = mempcpy(q, p, n);
-                        p += n;
-                } else if (n == 0 && *p >= ' ' && *p < 127)
-                        *q++ = (char) *p++;
-                else
-                        for (n = MAX(n, (size_t) 1); n > 0; n--)
-                                q += sprintf(q, "\\x%02x", *p++);
-        }
-        *q = '\0';
-        return escaped;
+        return n == 1 ? "" : "s";
 }
 
 char *format_size(uint64_t bytes, char buf[static SIZE_STRLEN])

@@ -33,19 +33,24 @@ void json_array_done(JsonArray *array)
         array->n = array->allocated = 0;
 }
 
+const char *enum_for_api(const char *s, char buf[static 64])
+{
+        size_t i;
+
+        for (i = 0; s && s[i] && i < 63; i++)
+                buf[i] = s[i] == '-' ? '_' : s[i];
+        buf[i] = '\0';
+        return buf;
+}
+
 int enum_build_json(const char *s, sd_json_variant **ret)
 {
         char buf[64];
-        size_t i;
 
-        for (i = 0; s && s[i] && i < sizeof(buf) - 1; i++)
-                buf[i] = s[i] == '-' ? '_' : s[i];
-        buf[i] = '\0';
-        return sd_json_variant_new_string(ret, buf);
+        return sd_json_variant_new_string(ret, enum_for_api(s, buf));
 }
 
-/* Text that may hold what others said, and so perhaps no valid UTF-8, which JSON has to be. NULL: null. */
-static int build_text(const char *s, sd_json_variant **ret)
+int text_build_json(const char *s, sd_json_variant **ret)
 {
         _cleanup_free_ char *escaped = NULL;
         int r;
@@ -75,24 +80,23 @@ static int set_text(sd_json_variant **v, const char *name, const char *value)
 
         if (!value)
                 return 0;
-        r = build_text(value, &item);
+        r = text_build_json(value, &item);
         return r < 0 ? r : sd_json_variant_set_field(v, name, item);
 }
 
-#define BUILD_PAIR_ENUM(name, value) SD_JSON_BUILD_PAIR_CALLBACK(name, build_enum_callback, (void *) (value))
 #define BUILD_PAIR_TEXT(name, value) SD_JSON_BUILD_PAIR_CALLBACK(name, build_text_callback, (void *) (value))
 
-static int build_enum_callback(sd_json_variant **ret, const char *name, void *userdata)
+int enum_build_callback(sd_json_variant **ret, const char *name, void *userdata)
 {
         return enum_build_json(userdata, ret);
 }
 
 static int build_text_callback(sd_json_variant **ret, const char *name, void *userdata)
 {
-        return build_text(userdata, ret);
+        return text_build_json(userdata, ret);
 }
 
-static size_t link_n_connected(const Link *link)
+size_t link_n_connected(const Link *link)
 {
         Peer *peer, *next;
         size_t n = 0;
@@ -119,11 +123,18 @@ int link_build_json(const Link *link, sd_json_variant **ret)
                 SD_JSON_BUILD_PAIR_UNSIGNED("connected", link_n_connected(link)));
 }
 
-static int candidate_build_json(const IceCandidate *c, sd_json_variant **ret)
+int candidate_build_json(const IceCandidate *c, sd_json_variant **ret)
 {
-        return sd_json_buildo(ret, BUILD_PAIR_ENUM("type", ice_candidate_type_to_string(c->type)),
-                              BUILD_PAIR_ENUM("transport", ice_transport_to_string(c->transport)),
-                              SD_JSON_BUILD_PAIR_STRING("address", SOCKET_ADDRESS_STR(&c->address)));
+        bool related = socket_address_is_set(&c->related);
+
+        return sd_json_buildo(
+                ret, BUILD_PAIR_ENUM("type", ice_candidate_type_to_string(c->type)),
+                BUILD_PAIR_ENUM("transport", ice_transport_to_string(c->transport)),
+                SD_JSON_BUILD_PAIR_STRING("address", SOCKET_ADDRESS_STR(&c->address)),
+                SD_JSON_BUILD_PAIR_CONDITION(c->priority > 0, "priority",
+                                             SD_JSON_BUILD_UNSIGNED(c->priority)),
+                SD_JSON_BUILD_PAIR_CONDITION(related, "related",
+                                             SD_JSON_BUILD_STRING(SOCKET_ADDRESS_STR(&c->related))));
 }
 
 static int set_candidate(sd_json_variant **v, const char *name, const IceCandidate *c)
@@ -137,8 +148,7 @@ static int set_candidate(sd_json_variant **v, const char *name, const IceCandida
         return r < 0 ? r : sd_json_variant_set_field(v, name, item);
 }
 
-/* The path's clock stops at no suspend but means nothing to others: tell the wall clock's time of then. */
-static usec_t boottime_to_realtime(usec_t t)
+usec_t boottime_to_realtime(usec_t t)
 {
         return usec_sub(now(CLOCK_REALTIME), usec_sub(now(CLOCK_BOOTTIME), t));
 }
@@ -214,14 +224,12 @@ static int set_device_data(sd_json_variant **v, const Peer *peer)
         return r < 0 ? r : sd_json_variant_set_field_unsigned(v, "txBytes", peer->tx_bytes);
 }
 
-static int set_counters(sd_json_variant **v, const Peer *peer)
+int peer_counters_build_json(const Peer *peer, sd_json_variant **ret)
 {
-        _cleanup_json_ sd_json_variant *item = NULL;
         const uint64_t *n = peer->signalling.counters;
-        int r;
 
-        r = sd_json_buildo(
-                &item, SD_JSON_BUILD_PAIR_UNSIGNED("sessions", peer->counters.sessions),
+        return sd_json_buildo(
+                ret, SD_JSON_BUILD_PAIR_UNSIGNED("sessions", peer->counters.sessions),
                 SD_JSON_BUILD_PAIR_UNSIGNED("paths", peer->counters.paths),
                 SD_JSON_BUILD_PAIR_UNSIGNED("envelopesSent", peer->counters.envelopes_sent),
                 SD_JSON_BUILD_PAIR_UNSIGNED("envelopesReceived", peer->counters.envelopes_received),
@@ -236,6 +244,13 @@ static int set_counters(sd_json_variant **v, const Peer *peer)
                 SD_JSON_BUILD_PAIR_UNSIGNED("messagesStale", n[SIGNALLING_DROP_STALE]),
                 SD_JSON_BUILD_PAIR_UNSIGNED("messagesFlooded", n[SIGNALLING_DROP_FLOOD]),
                 SD_JSON_BUILD_PAIR_UNSIGNED("messagesWrongRole", n[SIGNALLING_DROP_ROLE]));
+}
+
+static int set_counters(sd_json_variant **v, const Peer *peer)
+{
+        _cleanup_json_ sd_json_variant *item = NULL;
+        int r = peer_counters_build_json(peer, &item);
+
         return r < 0 ? r : sd_json_variant_set_field(v, "counters", item);
 }
 
@@ -307,10 +322,9 @@ static int path_change_build_json(const HistoryChange *change, sd_json_variant *
                               BUILD_PAIR_ENUM("cause", path_cause_to_string(change->cause)));
 }
 
-int peer_history_build_json(const Peer *peer, sd_json_variant **ret)
+int peer_changes_build_json(const Peer *peer, sd_json_variant **ret)
 {
         _cleanup_(json_array_done) JsonArray array = {};
-        _cleanup_json_ sd_json_variant *changes = NULL;
         int r;
 
         for (size_t i = 0; i < history_count(&peer->history); i++) {
@@ -325,7 +339,15 @@ int peer_history_build_json(const Peer *peer, sd_json_variant **ret)
                 if (r < 0)
                         return r;
         }
-        r = json_array_build(&array, &changes);
+        return json_array_build(&array, ret);
+}
+
+int peer_history_build_json(const Peer *peer, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *changes = NULL;
+        int r;
+
+        r = peer_changes_build_json(peer, &changes);
         if (r < 0)
                 return r;
         return sd_json_buildo(ret, BUILD_PAIR_TEXT("link", peer->link->name),
@@ -379,9 +401,9 @@ static const char *explain_error(int error)
         }
 }
 
-static int server_build_json(const MappingServer *server, sd_json_variant **ret)
+static int server_build_json(const MappingServer *server, bool asking, sd_json_variant **ret)
 {
-        const char *error = explain_error(server->error);
+        const char *error = asking && server->error == -EINPROGRESS ? NULL : explain_error(server->error);
         bool answered = socket_address_is_set(&server->mapped) && server->error == 0;
 
         return sd_json_buildo(
@@ -393,7 +415,7 @@ static int server_build_json(const MappingServer *server, sd_json_variant **ret)
                 SD_JSON_BUILD_PAIR_CONDITION(error != NULL, "error", SD_JSON_BUILD_STRING(error)));
 }
 
-int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant **ret)
+int mapping_build_json(const Mapping *mapping, const char *link, bool asking, sd_json_variant **ret)
 {
         _cleanup_(json_array_done) JsonArray array = {};
         _cleanup_json_ sd_json_variant *servers = NULL;
@@ -404,7 +426,7 @@ int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant
         for (size_t i = 0; i < mapping->n_servers; i++) {
                 sd_json_variant *item = NULL;
 
-                r = server_build_json(&mapping->servers[i], &item);
+                r = server_build_json(&mapping->servers[i], asking, &item);
                 if (r < 0)
                         return r;
                 r = json_array_add(&array, item);
@@ -426,17 +448,39 @@ int mapping_build_json(const Mapping *mapping, const char *link, sd_json_variant
                 SD_JSON_BUILD_PAIR_VARIANT("servers", servers));
 }
 
-static const char *broker_state(const Manager *m)
+const char *manager_broker_state(const Manager *m)
 {
         if (!m->broker || !m->broker->connected)
                 return "lost";
         return m->broker_ready ? "ready" : "connecting";
 }
 
-int manager_build_json(const Manager *m, sd_json_variant **ret)
+/* Those of the links: what was found out when there was a need. */
+static int build_mappings(const Manager *m, sd_json_variant **ret)
 {
         _cleanup_(json_array_done) JsonArray array = {};
-        _cleanup_json_ sd_json_variant *rendezvous = NULL;
+        Link *link, *next;
+        int r;
+
+        HASH_ITER(hh, m->links, link, next)
+        {
+                for (size_t i = 0; i < link->n_mappings; i++) {
+                        sd_json_variant *item = NULL;
+
+                        r = mapping_build_json(link->mappings[i], link->name, /* asking= */ true, &item);
+                        if (r < 0)
+                                return r;
+                        r = json_array_add(&array, item);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return json_array_build(&array, ret);
+}
+
+static int build_rendezvous(const Manager *m, sd_json_variant **ret)
+{
+        _cleanup_(json_array_done) JsonArray array = {};
         int r;
 
         for (size_t i = 0; i < m->n_rendezvous; i++) {
@@ -449,16 +493,27 @@ int manager_build_json(const Manager *m, sd_json_variant **ret)
                 if (r < 0)
                         return r;
         }
-        r = json_array_build(&array, &rendezvous);
+        return json_array_build(&array, ret);
+}
+
+int manager_build_json(const Manager *m, sd_json_variant **ret)
+{
+        _cleanup_json_ sd_json_variant *rendezvous = NULL, *mappings = NULL;
+        int r;
+
+        r = build_rendezvous(m, &rendezvous);
+        if (r >= 0)
+                r = build_mappings(m, &mappings);
         if (r < 0)
                 return r;
         return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("version", PROJECT_VERSION),
-                              SD_JSON_BUILD_PAIR_STRING("broker", broker_state(m)),
+                              SD_JSON_BUILD_PAIR_STRING("broker", manager_broker_state(m)),
                               SD_JSON_BUILD_PAIR_CONDITION(
                                       m->redirect_settled, "redirect",
                                       SD_JSON_BUILD_STRING(redirect_kind_to_string(m->redirect_kind))),
                               SD_JSON_BUILD_PAIR_CONDITION(m->redirect_settled && m->redirect_reason,
                                                            "redirectReason",
                                                            SD_JSON_BUILD_STRING(m->redirect_reason)),
-                              SD_JSON_BUILD_PAIR_VARIANT("rendezvous", rendezvous));
+                              SD_JSON_BUILD_PAIR_VARIANT("rendezvous", rendezvous),
+                              SD_JSON_BUILD_PAIR_VARIANT("mappings", mappings));
 }

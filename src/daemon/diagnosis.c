@@ -41,6 +41,7 @@ struct Diagnosis {
         size_t n_mappings;
 
         bool running;
+        size_t pending; /* questions without an answer, as told last */
         sd_event_source *timer;
         sd_event_source *post; /* after each turn: is everything known by now? */
         sd_json_variant *reply;
@@ -62,6 +63,7 @@ static void drop_run(Diagnosis *d)
         while (d->n_mappings > 0)
                 mapping_free(d->mappings[--d->n_mappings]);
         d->running = false;
+        d->pending = 0;
         event_disarm_timer(d->timer);
         if (d->post)
                 (void) sd_event_source_set_enabled(d->post, SD_EVENT_OFF);
@@ -116,10 +118,10 @@ static int set_array(const Diagnosis *d, sd_json_variant **v, const char *name, 
         return r < 0 ? r : sd_json_variant_set_field(v, name, all);
 }
 
-static int add_mapping(JsonArray *array, const Mapping *mapping, const char *link)
+static int add_mapping(JsonArray *array, const Mapping *mapping, const char *link, bool asking)
 {
         sd_json_variant *item = NULL;
-        int r = mapping_build_json(mapping, link, &item);
+        int r = mapping_build_json(mapping, link, asking, &item);
 
         return r < 0 ? r : json_array_add(array, item);
 }
@@ -132,13 +134,13 @@ static int build_mappings(const Diagnosis *d, JsonArray *array)
         HASH_ITER(hh, d->manager->links, link, next)
         {
                 for (size_t i = 0; i < link->n_mappings; i++) {
-                        r = add_mapping(array, link->mappings[i], link->name);
+                        r = add_mapping(array, link->mappings[i], link->name, d->pending > 0);
                         if (r < 0)
                                 return r;
                 }
         }
         for (size_t i = 0; i < d->n_mappings; i++) {
-                r = add_mapping(array, d->mappings[i], /* link= */ NULL);
+                r = add_mapping(array, d->mappings[i], /* link= */ NULL, d->pending > 0);
                 if (r < 0)
                         return r;
         }
@@ -181,13 +183,13 @@ static int set_relay(sd_json_variant **v, const RelayStatus *s)
         return r < 0 || !s->text ? r : sd_json_variant_set_field_string(v, "relayError", s->text);
 }
 
-/* relay: NULL: it is a STUN server. */
-static int add_server(JsonArray *servers, const Lookup *lookup, const RelayStatus *relay)
+/* relay: NULL: it is a STUN server, or is being asked. asking: who has not answered is still waited for. */
+static int add_server(JsonArray *servers, const Lookup *lookup, const RelayStatus *relay, bool asking)
 {
         _cleanup_(json_array_done) JsonArray array = {};
         _cleanup_json_ sd_json_variant *addresses = NULL, *kind = NULL;
         sd_json_variant *item = NULL;
-        const char *error = explain_lookup(lookup->error);
+        const char *error = asking && lookup->error == -EINPROGRESS ? NULL : explain_lookup(lookup->error);
         int r;
 
         for (size_t i = 0; i < lookup->n_addresses; i++) {
@@ -217,14 +219,14 @@ static int add_server(JsonArray *servers, const Lookup *lookup, const RelayStatu
 static int build_servers(const Diagnosis *d, JsonArray *array)
 {
         const Manager *m = d->manager;
-        size_t n = 0;
+        size_t n = 0, n_relays = d->pending > 0 && relays_are_busy(m) ? 0 : m->n_relays;
 
         for (size_t i = 0; i < d->n_lookups; i++) {
                 bool turn = d->lookups[i].kind != ICE_SERVER_STUN;
-                int r = add_server(array, &d->lookups[i], turn && n < m->n_relays ? m->relays + n : NULL);
+                int r = add_server(array, &d->lookups[i], turn && n < n_relays ? m->relays + n : NULL,
+                                   d->pending > 0);
 
                 n += turn;
-
                 if (r < 0)
                         return r;
         }
@@ -272,6 +274,8 @@ static int build_reply(const Diagnosis *d, sd_json_variant **ret)
 
         r = manager_build_json(d->manager, &v);
         if (r >= 0)
+                r = sd_json_variant_set_field_unsigned(&v, "pending", d->pending);
+        if (r >= 0)
                 r = sd_json_variant_set_fieldb(&v, "ipv6Address",
                                                SD_JSON_BUILD_BOOLEAN(has_global_ipv6(d->manager)));
         if (r >= 0)
@@ -289,23 +293,33 @@ static int build_reply(const Diagnosis *d, sd_json_variant **ret)
 
 /* ---- The run ---- */
 
-static bool is_busy(const Diagnosis *d)
+/* What nobody has answered yet, of one mapping. */
+static size_t count_open(const Mapping *mapping)
 {
+        size_t n = mapping->hairpin == MAPPING_HAIRPIN_TESTING;
+
+        if (!mapping_is_busy(mapping))
+                return 0;
+        for (size_t i = 0; i < mapping->n_servers; i++)
+                n += mapping->servers[i].error == -EINPROGRESS;
+        return MAX(n, (size_t) 1);
+}
+
+static size_t count_pending(const Diagnosis *d)
+{
+        size_t n = relays_are_busy(d->manager);
         Link *link, *next;
 
         HASH_ITER(hh, d->manager->links, link, next)
         {
                 for (size_t i = 0; i < link->n_mappings; i++)
-                        if (mapping_is_busy(link->mappings[i]))
-                                return true;
+                        n += count_open(link->mappings[i]);
         }
         for (size_t i = 0; i < d->n_mappings; i++)
-                if (mapping_is_busy(d->mappings[i]))
-                        return true;
+                n += count_open(d->mappings[i]);
         for (size_t i = 0; i < d->n_lookups; i++)
-                if (d->lookups[i].error == -EINPROGRESS)
-                        return true;
-        return relays_are_busy(d->manager);
+                n += d->lookups[i].error == -EINPROGRESS;
+        return n;
 }
 
 static void finish(Diagnosis *d)
@@ -320,15 +334,32 @@ static void finish(Diagnosis *d)
         sd_json_variant_unref(d->reply);
         d->reply = sd_json_variant_ref(reply);
         d->replied = now(CLOCK_BOOTTIME);
-        d->callback(d, reply, d->userdata);
+        d->callback(d, reply, /* finished= */ true, d->userdata);
+}
+
+static void tell_progress(Diagnosis *d)
+{
+        _cleanup_json_ sd_json_variant *reply = NULL;
+        int r = build_reply(d, &reply);
+
+        if (r < 0)
+                log_warning_errno(r, "Failed to put together what is known so far, ignoring: %m");
+        else
+                d->callback(d, reply, /* finished= */ false, d->userdata);
 }
 
 static int on_post(sd_event_source *s, void *userdata)
 {
         Diagnosis *d = userdata;
+        size_t pending = d->running ? count_pending(d) : 0;
 
-        if (d->running && !is_busy(d))
+        if (!d->running || pending == d->pending)
+                return 0;
+        d->pending = pending;
+        if (pending == 0)
                 finish(d);
+        else
+                tell_progress(d);
         return 0;
 }
 
@@ -337,10 +368,11 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 {
         Diagnosis *d = userdata;
 
-        if (d->running)
+        if (d->running) {
+                d->pending = 0; /* whoever has not answered by now is not waited for */
                 finish(d);
-        else
-                d->callback(d, d->reply, d->userdata);
+        } else
+                d->callback(d, d->reply, /* finished= */ true, d->userdata);
         return 0;
 }
 
@@ -446,8 +478,9 @@ static int start(Diagnosis *d)
         if (ask_about_links(d) == 0)
                 ask_about_own_ports(d);
         relays_ask(d->manager);
+        d->pending = count_pending(d) > 0 ? SIZE_MAX : 0; /* what there is to ask is told first */
         r = watch_turns(d);
-        return r < 0 ? r : arm_timer(d, is_busy(d) ? PATIENCE : 0);
+        return r < 0 ? r : arm_timer(d, d->pending > 0 ? PATIENCE : 0);
 }
 
 int diagnosis_run(Diagnosis *d)

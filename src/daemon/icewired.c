@@ -14,7 +14,9 @@
 #include "config-meson.h"
 #include "daemon.h"
 #include "event-util.h"
-#include "log.h"
+#include "host-network.h"
+#include "log-event.h"
+#include "status-text.h"
 #include "string-util.h"
 #include "varlink-agent.h"
 #include "varlink-broker.h"
@@ -26,7 +28,9 @@ static int help(void)
                "  -h --help          Show this help\n"
                "     --version       Show the version\n"
                "     --broker=PATH   The socket of icewire-broker (" BROKER_SOCKET ")\n"
-               "     --socket=PATH   Serve the API at this socket (" AGENT_VARLINK_ADDRESS ")\n\n"
+               "     --socket=PATH   Serve the API at this socket (" AGENT_VARLINK_ADDRESS ")\n"
+               "     --check         Only read the configuration, and say what makes no sense\n"
+               "  -q --quiet         With --check: by the exit status only\n\n"
                "Configuration: icewire.conf(5). State: icewirectl(1).\n");
         return 0;
 }
@@ -34,16 +38,18 @@ static int help(void)
 /* 1: go on, 0: done, negative: wrong usage. */
 static int parse_arguments(Daemon *d, int argc, char *argv[])
 {
-        enum { OPTION_VERSION = 256, OPTION_BROKER, OPTION_SOCKET };
+        enum { OPTION_VERSION = 256, OPTION_BROKER, OPTION_SOCKET, OPTION_CHECK };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, OPTION_VERSION },
                 { "broker", required_argument, NULL, OPTION_BROKER },
                 { "socket", required_argument, NULL, OPTION_SOCKET },
+                { "check", no_argument, NULL, OPTION_CHECK },
+                { "quiet", no_argument, NULL, 'q' },
                 {},
         };
 
-        for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) >= 0;)
+        for (int c; (c = getopt_long(argc, argv, "hq", options, NULL)) >= 0;)
                 switch (c) {
                 case 'h':
                         return help();
@@ -56,6 +62,12 @@ static int parse_arguments(Daemon *d, int argc, char *argv[])
                 case OPTION_SOCKET:
                         d->varlink_path = optarg;
                         break;
+                case OPTION_CHECK:
+                        d->only_check = true;
+                        break;
+                case 'q':
+                        d->quiet = true;
+                        break;
                 default:
                         return -EINVAL;
                 }
@@ -65,14 +77,34 @@ static int parse_arguments(Daemon *d, int argc, char *argv[])
         return 1;
 }
 
+/* For people before they say "systemctl reload", and for the unit, so that they are told after. Secrets in
+ * credentials are seen in the service alone. */
+static int check_configuration(bool quiet)
+{
+        _cleanup_(config_freep) Config *config = NULL;
+        unsigned n_problems;
+        int r;
+
+        if (quiet)
+                log_set_max_level(LOG_CRIT);
+        r = config_load(/* root= */ NULL, &config, &n_problems);
+        if (r < 0)
+                return log_error_errno(r, "Failed to read the configuration: %m");
+        if (n_problems > 0)
+                return -EBADMSG;
+        if (!quiet)
+                puts("The configuration makes sense.");
+        return 0;
+}
+
 /* It talks to the network, and keeps the keys out of reach only if it cannot take them. */
 static int refuse_root(void)
 {
         if (geteuid() != 0)
                 return 0;
-        return log_error_errno(EPERM, "icewired must not run as root: start it as the user " ICEWIRE_USER
-                                      " (systemctl start icewired), "
-                                      "the privileged part is icewire-broker.");
+        return log_event(LOG_ERR, EPERM, LOG_EVENT_START_FAILED, (),
+                         "icewired must not run as root: start it as the user " ICEWIRE_USER
+                         " (systemctl start icewired), the privileged part is icewire-broker.");
 }
 
 /* Each negotiation takes some sockets. We never select(2), so there is no reason for the low limit. */
@@ -87,30 +119,13 @@ static void raise_open_files(void)
                 log_warning_errno(errno, "Failed to raise the limit of open files, ignoring: %m");
 }
 
-static void count_peers(const Manager *m, size_t *ret_connected, size_t *ret_all)
-{
-        Link *link, *next_link;
-        Peer *peer, *next;
-
-        *ret_connected = *ret_all = 0;
-        HASH_ITER(hh, m->links, link, next_link)
-        {
-                HASH_ITER(hh, link->peers, peer, next)
-                {
-                        *ret_all += 1;
-                        *ret_connected += peer->state == PEER_STATE_CONNECTED;
-                }
-        }
-}
-
 static int on_status(sd_event_source *s, void *userdata)
 {
         Daemon *d = userdata;
-        size_t connected, all;
+        _cleanup_free_ char *text = status_text(d->manager);
 
-        count_peers(d->manager, &connected, &all);
-        (void) sd_notifyf(/* unset_environment= */ false, "STATUS=%zu of %zu peers connected", connected,
-                          all);
+        if (text)
+                (void) sd_notifyf(/* unset_environment= */ false, "STATUS=%s", text);
         return 0;
 }
 
@@ -122,37 +137,20 @@ static void schedule_status(Daemon *d)
                 log_warning_errno(r, "Failed to schedule the status, ignoring: %m");
 }
 
-static void on_link_changed(Manager *m, Link *link, bool removed, void *userdata)
+static void on_link_changed(Link *link, bool removed, void *userdata)
 {
-        Daemon *d = userdata;
-
-        schedule_status(d);
-        if (d->varlink)
-                agent_varlink_link_changed(d->varlink, link, removed);
+        schedule_status(userdata);
 }
 
-static void on_peer_changed(Manager *m, Peer *peer, bool removed, void *userdata)
+static void on_peer_changed(Peer *peer, bool removed, void *userdata)
 {
-        Daemon *d = userdata;
-
-        schedule_status(d);
-        if (d->varlink)
-                agent_varlink_peer_changed(d->varlink, peer, removed);
+        schedule_status(userdata);
 }
 
-static void on_rendezvous_changed(Manager *m, Rendezvous *r, void *userdata)
+static void on_rendezvous_changed(Rendezvous *r, bool removed, void *userdata)
 {
-        Daemon *d = userdata;
-
-        if (d->varlink)
-                agent_varlink_rendezvous_changed(d->varlink, r, /* removed= */ false);
+        schedule_status(userdata);
 }
-
-static const ManagerCallbacks manager_callbacks = {
-        .link_changed = on_link_changed,
-        .peer_changed = on_peer_changed,
-        .rendezvous_changed = on_rendezvous_changed,
-};
 
 static void on_stopped(Manager *m, void *userdata)
 {
@@ -168,9 +166,9 @@ static int on_terminate(sd_event_source *s, const struct signalfd_siginfo *info,
 
         if (d->manager->on_stopped)
                 return sd_event_exit(d->event, 0);
-        log_info("Stopping; paths stay as they are.");
+        log_event(LOG_INFO, 0, LOG_EVENT_STOPPING, (), "Stopping; paths stay as they are.");
         (void) sd_notify(/* unset_environment= */ false, "STOPPING=1");
-        manager_stop(d->manager, on_stopped);
+        manager_stop(d->manager, on_stopped, d);
         return 0;
 }
 
@@ -203,9 +201,6 @@ static int set_up_event(Daemon *d)
                 r = add_signal(d, SIGHUP, on_hangup);
         if (r < 0)
                 return log_error_errno(r, "Failed to handle signals: %m");
-        r = sd_event_set_watchdog(d->event, true);
-        if (r < 0)
-                return log_error_errno(r, "Failed to serve the watchdog: %m");
         return 0;
 }
 
@@ -223,8 +218,23 @@ static int set_up_manager(Daemon *d)
         if (r < 0)
                 return log_error_errno(r, "Failed to make the model: %m");
         TAKE_PTR(config);
-        d->manager->callbacks = &manager_callbacks;
-        d->manager->userdata = d;
+        return 0;
+}
+
+static int set_up_verbs(Daemon *d)
+{
+        int r;
+
+        r = verbs_new(d->event, d->manager, daemon_reload, d, &d->verbs);
+        if (r < 0)
+                return log_error_errno(r, "Failed to make ready for the APIs: %m");
+        d->listener = (VerbsListener) {
+                .link_changed = on_link_changed,
+                .peer_changed = on_peer_changed,
+                .rendezvous_changed = on_rendezvous_changed,
+                .userdata = d,
+        };
+        verbs_add_listener(d->verbs, &d->listener);
         return 0;
 }
 
@@ -240,11 +250,24 @@ static int set_up_broker(Daemon *d)
         return 0;
 }
 
+static int set_up_bus(Daemon *d)
+{
+        int r;
+
+        r = system_bus_new(d->event, "icewired", &d->bus);
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up the connection to the system bus: %m");
+        r = authority_new(d->bus, &d->authority);
+        if (r >= 0)
+                r = agent_bus_new(d->event, d->bus, d->verbs, d->authority, &d->agent_bus);
+        return r < 0 ? log_oom() : 0;
+}
+
 static int set_up_varlink(Daemon *d)
 {
         int r;
 
-        r = agent_varlink_new(d->event, d->manager, d->varlink_path, daemon_reload, d, &d->varlink);
+        r = agent_varlink_new(d->event, d->verbs, d->authority, d->varlink_path, &d->varlink);
         if (r < 0)
                 return log_error_errno(r, "Failed to listen at %s: %m", d->varlink_path);
         return 0;
@@ -260,8 +283,9 @@ static void on_resumed(Logind *logind, void *userdata)
 /* Hosts without logind do not sleep, or nobody tells. */
 static void set_up_logind(Daemon *d)
 {
-        int r = logind_new(d->event, on_resumed, d, &d->logind);
+        int r;
 
+        r = logind_new(d->bus, on_resumed, d, &d->logind);
         if (r < 0)
                 log_warning_errno(r, "Failed to listen to logind, ignoring: %m");
 }
@@ -278,20 +302,30 @@ static int start(Daemon *d)
         if (r < 0)
                 return log_error_errno(r, "Failed to set up the rendezvous: %m");
         set_up_logind(d);
+        r = watchdog_new(d->event, d->manager, &d->watchdog);
+        if (r < 0)
+                return log_error_errno(r, "Failed to serve the watchdog: %m");
         (void) sd_notify(/* unset_environment= */ false, "READY=1\nSTATUS=Started");
         schedule_status(d);
+        log_event(LOG_INFO, 0, LOG_EVENT_STARTED, (LOG_FIELD("ICEWIRE_VERSION=" PROJECT_VERSION)),
+                  "icewired " PROJECT_VERSION " is ready.");
         return 0;
 }
 
 static void daemon_done(Daemon *d)
 {
+        d->watchdog = watchdog_free(d->watchdog);
         d->logind = logind_free(d->logind);
         d->varlink = agent_varlink_free(d->varlink);
-        if (d->manager)
-                d->manager->callbacks = NULL;
+        d->agent_bus = agent_bus_free(d->agent_bus);
+        d->authority = authority_free(d->authority);
+        if (d->verbs)
+                verbs_remove_listener(d->verbs, &d->listener);
+        d->verbs = verbs_free(d->verbs);
         d->manager = manager_free(d->manager);
         d->rendezvous_config = config_free(d->rendezvous_config);
         d->status = sd_event_source_disable_unref(d->status);
+        d->bus = system_bus_free(d->bus);
         d->event = sd_event_unref(d->event);
 }
 
@@ -309,7 +343,13 @@ static int run(Daemon *d)
         r = set_up_manager(d);
         if (r < 0)
                 return r;
+        r = set_up_verbs(d);
+        if (r < 0)
+                return r;
         r = set_up_broker(d);
+        if (r < 0)
+                return r;
+        r = set_up_bus(d);
         if (r < 0)
                 return r;
         r = set_up_varlink(d);
@@ -334,6 +374,6 @@ int icewired_run(int argc, char *argv[])
 
         r = parse_arguments(&d, argc, argv);
         if (r > 0)
-                r = run(&d);
+                r = d.only_check ? check_configuration(d.quiet) : run(&d);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -5,7 +5,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "daemon.h"
-#include "log.h"
+#include "log-event.h"
 #include "rendezvous-mqtt.h"
 #include "rendezvous-multicast.h"
 #include "string-util.h"
@@ -22,9 +22,12 @@ static void add_rendezvous(Daemon *d, const char *what, int error, Rendezvous *r
         if (error >= 0)
                 error = manager_add_rendezvous(d->manager, r);
         if (error < 0)
-                log_error_errno(error, "Failed to set up the rendezvous %s, going without: %m", what);
-        else if (d->varlink)
-                agent_varlink_rendezvous_changed(d->varlink, r, /* removed= */ false);
+                log_event(LOG_ERR, error, LOG_EVENT_RENDEZVOUS_DOWN,
+                          (LOG_FIELD("ICEWIRE_RENDEZVOUS=%s", what),
+                           LOG_FIELD("ICEWIRE_ERROR=%s", strerror(-error))),
+                          "Failed to set up the rendezvous %s, going without: %m", what);
+        else if (d->verbs)
+                verbs_tell_rendezvous(d->verbs, r, /* removed= */ false);
 }
 
 static void add_mqtt(Daemon *d, const MqttServerConfig *server)
@@ -54,8 +57,8 @@ static void remove_all_rendezvous(Daemon *d)
         while (m->n_rendezvous > 0) {
                 Rendezvous *last = m->rendezvous[m->n_rendezvous - 1];
 
-                if (d->varlink)
-                        agent_varlink_rendezvous_changed(d->varlink, last, /* removed= */ true);
+                if (d->verbs)
+                        verbs_tell_rendezvous(d->verbs, last, /* removed= */ true);
                 manager_remove_rendezvous(m, last);
         }
 }
@@ -91,24 +94,46 @@ static int load(Daemon *d, unsigned *ret_n_problems)
         r = config_load(/* root= */ NULL, &config, ret_n_problems);
         if (r < 0)
                 return r;
+        if (*ret_n_problems > 0) {
+                config_free(config);
+                return -EBADMSG;
+        }
         apply_log_level(config);
         manager_reload(d->manager, config);
         return daemon_set_up_rendezvous(d);
 }
 
+static char *explain(int error, unsigned n_problems)
+{
+        if (error != -EBADMSG)
+                return asprintf_safe("The configuration cannot be read: %s", strerror(-error));
+        return asprintf_safe("%u settings of the configuration make no sense, the journal names each. The "
+                             "configuration before stays in force.",
+                             n_problems);
+}
+
 int daemon_reload(void *userdata, unsigned *ret_n_problems, char **ret_message)
 {
+        _cleanup_free_ char *message = NULL;
+        unsigned n_problems = 0;
         Daemon *d = userdata;
         int r;
 
         (void) sd_notifyf(/* unset_environment= */ false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
                           now(CLOCK_MONOTONIC));
-        log_info("Reading the configuration again.");
-        r = load(d, ret_n_problems);
+        r = load(d, &n_problems);
         if (r < 0) {
-                log_error_errno(r, "Failed to read the configuration, keeping the one before: %m");
-                *ret_message = asprintf_safe("The configuration cannot be read: %s", strerror(-r));
-        }
+                message = explain(r, n_problems);
+                log_event(LOG_ERR, r, LOG_EVENT_RELOAD_FAILED,
+                          (LOG_FIELD("ICEWIRE_PROBLEMS=%u", n_problems)), "%s",
+                          message ?: "The configuration was not read again.");
+        } else
+                log_event(LOG_INFO, 0, LOG_EVENT_RELOADED, (), "The configuration was read again.");
         (void) sd_notify(/* unset_environment= */ false, "READY=1");
-        return r;
+        if (r < 0) {
+                *ret_message = TAKE_PTR(message);
+                return r;
+        }
+        *ret_n_problems = n_problems;
+        return 0;
 }

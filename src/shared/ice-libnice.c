@@ -27,6 +27,10 @@
 #define FD_NEED_MAX 512
 /* libnice's type preference of a relay that it reaches over UDP; over TCP it is 20. */
 #define TYPE_PREFERENCE_RELAY_UDP 30
+/* How long libnice goes on telling a server that it does not want an allocation, as long as a check takes,
+ * with what our slack adds; see engine_rests_until(). */
+#define SURPLUS_TIME (45 * USEC_PER_SEC)
+#define SURPLUS_TIME_TCP (8 * USEC_PER_SEC)
 /* How often a TURN server is told that we leave (libnice does not hear its answer any more), and when we
  * stop waiting for libnice to finish with that. */
 #define CLOSE_RETRANSMISSIONS 2
@@ -103,6 +107,7 @@ static void on_nice_candidate(NiceAgent *nice, NiceCandidate *candidate, void *u
         IceEngine *engine = userdata;
         IceCandidate c;
 
+        engine->has_relay = engine->has_relay || candidate->type == NICE_CANDIDATE_TYPE_RELAYED;
         if (engine->owner && ice_candidate_from_nice(candidate, &c) >= 0)
                 ice_agent_on_local_candidate(engine->owner, &c);
 }
@@ -111,6 +116,7 @@ static void on_nice_gathering_done(NiceAgent *nice, unsigned stream, void *userd
 {
         IceEngine *engine = userdata;
 
+        engine->gathered = now(CLOCK_MONOTONIC);
         if (engine->owner)
                 ice_agent_on_gathering_done(engine->owner);
 }
@@ -205,7 +211,7 @@ static int check_free_fds(size_t need)
         return r;
 }
 
-/* libnice's own sockets, and for a TLS leg both sides of that. */
+/* libnice's own sockets (most of them only for a moment), and for a TLS leg both sides of that. */
 static size_t count_relay_fds(const IceServer *server, bool tcp)
 {
         switch (server->kind) {
@@ -231,8 +237,26 @@ static size_t count_fds(const IceAgentParameters *p, size_t n_addresses, size_t 
 
 /* ---- life ---- */
 
+/* Of several allocations that have the same IP address, as those have that one server gives to two addresses
+ * of ours, libnice keeps the first, and gives the others back: as often as a check is repeated, since it
+ * overlooks the answer (0.1.22; 0.1.23 too). Until that is over the stream has to stay, whose sockets it
+ * uses, and the agent, which would lose 80 kB with each. Until when that may be. */
+static usec_t engine_rests_until(const IceEngine *engine)
+{
+        usec_t since = engine->gathered > 0 ? engine->gathered : now(CLOCK_MONOTONIC);
+
+        if (!engine->has_relay || engine->n_allocations < 2)
+                return 0;
+        return usec_add(since, engine->tcp ? SURPLUS_TIME_TCP : SURPLUS_TIME);
+}
+
+/* Agents that the end of the event loop has found with surplus allocations: see engine_rests_until(). */
+static GSList *kept;
+
 static void engine_free(IceEngine *engine)
 {
+        if (engine->orphaned && engine_rests_until(engine) > now(CLOCK_MONOTONIC))
+                kept = g_slist_prepend(kept, g_steal_pointer(&engine->nice));
         g_clear_object(&engine->nice);
         engine->context = glib_context_free(engine->context);
         free(engine);
@@ -275,16 +299,15 @@ static gboolean on_engine_close_timeout(void *userdata)
 /* A removed stream makes no more checks, gives its TURN allocations back, and then closes its sockets. That
  * is not reported; but we see a socket go. nice_agent_close_async() would report, and hear the servers'
  * answers, but with a GTask, which starts two threads that stay. */
-static gboolean on_engine_close(void *userdata)
+static void engine_remove_stream(IceEngine *engine)
 {
-        IceEngine *engine = userdata;
         GPtrArray *sockets;
 
         sockets = nice_agent_get_sockets(engine->nice, engine->stream, ICE_COMPONENT);
         if (!sockets || sockets->len == 0) {
                 g_clear_pointer(&sockets, g_ptr_array_unref);
                 engine_free(engine);
-                return G_SOURCE_REMOVE;
+                return;
         }
         engine->last_socket = g_ptr_array_index(sockets, 0);
         g_object_weak_ref(engine->last_socket, on_engine_socket_gone, engine);
@@ -292,7 +315,32 @@ static gboolean on_engine_close(void *userdata)
         engine_schedule(engine, g_timeout_source_new(CLOSE_TIMEOUT_MS), on_engine_close_timeout);
         g_object_set(G_OBJECT(engine->nice), "stun-max-retransmissions", CLOSE_RETRANSMISSIONS, NULL);
         nice_agent_remove_stream(engine->nice, engine->stream);
+}
+
+static gboolean on_engine_rested(void *userdata)
+{
+        IceEngine *engine = userdata;
+        usec_t t = now(CLOCK_MONOTONIC), until = engine_rests_until(engine);
+
+        engine->rest = NULL;
+        if (until <= t || engine->orphaned) {
+                engine_remove_stream(engine);
+                return G_SOURCE_REMOVE;
+        }
+        engine->rest = g_timeout_source_new((unsigned) ((until - t) / USEC_PER_MSEC) + 1);
+        engine_schedule(engine, engine->rest, on_engine_rested);
         return G_SOURCE_REMOVE;
+}
+
+/* Whoever rests is silent: a stream that starts anew knows nobody to check, and answers no old credentials.
+ */
+static gboolean on_engine_close(void *userdata)
+{
+        IceEngine *engine = userdata;
+
+        if (engine_rests_until(engine) > now(CLOCK_MONOTONIC) && !engine->orphaned)
+                (void) nice_agent_restart_stream(engine->nice, engine->stream);
+        return on_engine_rested(engine);
 }
 
 IceEngine *ice_engine_close(IceEngine *engine)
@@ -315,24 +363,64 @@ static void on_engine_orphaned(GlibContext *context, void *userdata)
         usec_t t = now(CLOCK_MONOTONIC);
 
         assert(!engine->owner); /* an IceAgent holds a reference to the event */
+        engine->orphaned = true;
+        if (engine->rest) {
+                g_source_destroy(engine->rest);
+                (void) on_engine_rested(engine);
+        }
         /* They come one right after the other, and share the time; another loop may end later. */
         if (t > usec_add(deadline, ORPHANS_WAIT))
                 deadline = usec_add(t, ORPHANS_WAIT);
         glib_context_finish(context, deadline);
 }
 
+static bool is_new_connection(GSocket *s, GPtrArray *before)
+{
+        return g_socket_get_socket_type(s) == G_SOCKET_TYPE_STREAM &&
+               !(before && g_ptr_array_find(before, s, NULL));
+}
+
+/* libnice connects to a server over TCP for each of its candidates (with ICE-TCP, two for each address),
+ * each time by the same route, for one and the same relay. The first connection is enough; of the others
+ * libnice sees that they have ended. */
+static size_t engine_keep_one_connection(IceEngine *engine, GPtrArray *before)
+{
+        GPtrArray *after = nice_agent_get_sockets(engine->nice, engine->stream, ICE_COMPONENT);
+        size_t n = 0;
+
+        for (unsigned i = 0; after && i < after->len; i++) {
+                GSocket *s = g_ptr_array_index(after, i);
+
+                if (is_new_connection(s, before) && n++ > 0)
+                        (void) shutdown(g_socket_get_fd(s), SHUT_RDWR);
+        }
+        g_clear_pointer(&after, g_ptr_array_unref);
+        return MIN(n, 1U);
+}
+
 int ice_engine_add_relay(IceEngine *engine, const IceServer *s)
 {
         const SocketAddress *a = s->kind == ICE_SERVER_TURN_TLS ? &s->leg : &s->address;
+        bool udp = s->kind == ICE_SERVER_TURN_UDP;
+        GPtrArray *sockets = nice_agent_get_sockets(engine->nice, engine->stream, ICE_COMPONENT);
+        bool added;
 
+        if (engine->n_addresses[a->sa.sa_family == AF_INET6] == 0) {
+                g_clear_pointer(&sockets, g_ptr_array_unref);
+                return -EAFNOSUPPORT;
+        }
         /* A literal, always: a name that does not resolve would keep gathering from ever ending. And never
          * libnice's own "TLS", which is none. */
-        return nice_agent_set_relay_info(
-                       engine->nice, engine->stream, ICE_COMPONENT, SOCKET_ADDRESS_IP_STR(a),
-                       socket_address_port(a), s->username, s->password,
-                       s->kind == ICE_SERVER_TURN_UDP ? NICE_RELAY_TYPE_TURN_UDP : NICE_RELAY_TYPE_TURN_TCP)
-                       ? 0
-                       : -ENOSPC;
+        engine->gathered = 0;
+        added = nice_agent_set_relay_info(engine->nice, engine->stream, ICE_COMPONENT,
+                                          SOCKET_ADDRESS_IP_STR(a), socket_address_port(a), s->username,
+                                          s->password,
+                                          udp ? NICE_RELAY_TYPE_TURN_UDP : NICE_RELAY_TYPE_TURN_TCP);
+        if (added)
+                engine->n_allocations += udp ? engine->n_addresses[a->sa.sa_family == AF_INET6]
+                                             : engine_keep_one_connection(engine, sockets);
+        g_clear_pointer(&sockets, g_ptr_array_unref);
+        return added ? 0 : -ENOSPC;
 }
 
 static void engine_configure(IceEngine *engine, const IceAgentParameters *p)
@@ -368,6 +456,7 @@ static int engine_set_up(IceEngine *engine, const IceAgentParameters *p, const S
          * nomination (it never leaves a relay for a better pair). */
         engine->nice = nice_agent_new_full(context, NICE_COMPATIBILITY_RFC5245,
                                            NICE_AGENT_OPTION_ICE_TRICKLE);
+        engine->tcp = p->tcp;
         engine_configure(engine, p);
         for (size_t i = 0; i < n_addresses; i++) {
                 NiceAddress a;
@@ -375,6 +464,7 @@ static int engine_set_up(IceEngine *engine, const IceAgentParameters *p, const S
                 nice_address_init(&a);
                 nice_address_set_from_sockaddr(&a, &addresses[i].sa);
                 (void) nice_agent_add_local_address(engine->nice, &a);
+                engine->n_addresses[addresses[i].sa.sa_family == AF_INET6]++;
         }
         engine->stream = nice_agent_add_stream(engine->nice, 1);
         if (engine->stream == 0)

@@ -22,6 +22,13 @@ typedef struct IceEngine {
         GlibContext *context;
         IceAgent *owner;      /* NULL once it is closing: nothing is delivered any more */
         GObject *last_socket; /* while closing; not referenced, but watched */
+        GSource *rest;        /* while closing, not referenced: until surplus allocations are given back */
+        bool orphaned;        /* the event loop has ended */
+        bool tcp;
+        bool has_relay;
+        size_t n_addresses[2]; /* IPv4, IPv6 */
+        size_t n_allocations;  /* asked for, each from one address */
+        usec_t gathered;       /* CLOCK_MONOTONIC, when it last came to its end; 0: is under way */
 } IceEngine;
 
 /* The IceAgent's side: what libnice reports, in our own types. Each may free the agent. */
@@ -50,8 +57,8 @@ void ice_engine_set_patience(IceEngine *engine, usec_t patience);
 /* How much later libnice's timers may come, and so everything that it does by itself. */
 void ice_engine_set_slack(IceEngine *engine, usec_t slack);
 
-/* Before or after gathering has begun; then it goes on, and ends once more. -ENOSPC: there are
- * ICE_TURN_SERVERS_MAX already. */
+/* After gathering has begun: it goes on, and ends once more. -ENOSPC: there are ICE_TURN_SERVERS_MAX
+ * already; -EAFNOSUPPORT: there is no local address to ask it from. */
 int ice_engine_add_relay(IceEngine *engine, const IceServer *server);
 
 /* Once. Reports host candidates before it returns; -EADDRNOTAVAIL if no socket could be bound. */

@@ -270,35 +270,51 @@ static bool agent_has_more_relays(const IceAgent *agent)
         return false;
 }
 
-/* Of the next kind that there is. */
-static void agent_ask_relays(IceAgent *agent)
+/* Of the next kind that there is. How many; the agent may be gone. */
+static unsigned agent_ask_relays(IceAgent *agent)
 {
+        IceEngine *engine = agent->engine;
         unsigned n = 0;
 
-        while (n == 0 && agent->relay_stage < ELEMENTSOF(relay_stages)) {
+        while (engine->owner == agent && n == 0 && agent->relay_stage < ELEMENTSOF(relay_stages)) {
                 IceServerKind kind = relay_stages[agent->relay_stage++];
 
-                for (size_t i = 0; i < agent->n_relays; i++)
+                for (size_t i = 0; engine->owner == agent && i < agent->n_relays; i++)
                         if (agent->relays[i].server.kind == kind)
-                                n += ice_engine_add_relay(agent->engine, &agent->relays[i].server) >= 0;
+                                n += ice_engine_add_relay(engine, &agent->relays[i].server) >= 0;
         }
+        return n;
 }
 
 static void agent_wait_for_relays(IceAgent *agent);
+static void agent_check_gathered(IceAgent *agent);
 
-/* The earlier ones have had their time, or have said no. */
+/* The earlier ones have had their time, or have said no. The agent may be gone afterwards. */
 static void agent_ask_more_relays(IceAgent *agent)
 {
+        IceEngine *engine = agent->engine;
+        bool gathered = agent->engine_gathered;
+        unsigned n;
+
         if (!agent_has_more_relays(agent))
                 return;
         agent->engine_gathered = false;
-        agent_ask_relays(agent);
+        n = agent_ask_relays(agent);
+        if (engine->owner != agent)
+                return;
+        if (n == 0)
+                agent->engine_gathered = gathered; /* libnice has nothing to do */
         agent_wait_for_relays(agent);
 }
 
 static int on_relay_timer(sd_event_source *s, uint64_t usec, void *userdata)
 {
-        agent_ask_more_relays(userdata);
+        IceAgent *agent = userdata;
+        IceEngine *engine = agent->engine;
+
+        agent_ask_more_relays(agent);
+        if (engine->owner == agent)
+                agent_check_gathered(agent);
         return 0;
 }
 
@@ -481,7 +497,6 @@ int ice_agent_gather(IceAgent *agent)
         if (agent->gathering)
                 return -EALREADY;
         agent->gathering = true;
-        agent_ask_relays(agent);
         r = ice_engine_gather(engine);
         if (engine->owner != agent)
                 return 0; /* freed by a callback */
@@ -491,8 +506,9 @@ int ice_agent_gather(IceAgent *agent)
         if (r < 0)
                 log_debug_errno(r, "Cannot ask the STUN servers, ignoring: %m");
         agent->stun_asked = true;
-        agent_wait_for_relays(agent);
-        agent_check_gathered(agent);
+        agent_ask_more_relays(agent);
+        if (engine->owner == agent)
+                agent_check_gathered(agent);
         return 0;
 }
 
@@ -592,6 +608,12 @@ int ice_agent_add_remote_candidate(IceAgent *agent, const IceCandidate *candidat
         return ice_engine_add_remote_candidate(agent->engine, candidate);
 }
 
+size_t ice_agent_remote_candidates(const IceAgent *agent, const IceCandidate **ret)
+{
+        *ret = agent->remote;
+        return agent->n_remote;
+}
+
 int ice_agent_end_of_candidates(IceAgent *agent)
 {
         agent->remote_end = true;
@@ -609,10 +631,13 @@ void ice_agent_on_local_candidate(IceAgent *agent, const IceCandidate *candidate
 
 void ice_agent_on_gathering_done(IceAgent *agent)
 {
+        IceEngine *engine = agent->engine;
+
         agent->engine_gathered = true;
         if (agent->stun_asked)
                 agent_ask_more_relays(agent);
-        agent_check_gathered(agent);
+        if (engine->owner == agent)
+                agent_check_gathered(agent);
 }
 
 void ice_agent_on_state(IceAgent *agent, IceState state)

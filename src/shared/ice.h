@@ -100,6 +100,9 @@ int ice_agent_set_remote_credentials(IceAgent *agent, const char *ufrag, const c
  * no local candidate for, an address that cannot be a peer's); -ENOTCONN before the credentials. */
 int ice_agent_add_remote_candidate(IceAgent *agent, const IceCandidate *candidate);
 
+/* Those that were taken, lent until the next is. Returns how many. */
+size_t ice_agent_remote_candidates(const IceAgent *agent, const IceCandidate **ret);
+
 /* The peer will send no more candidates: FAILED is then final after the checks' own time, without waiting
  * for more (RFC 8863). */
 int ice_agent_end_of_candidates(IceAgent *agent);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <systemd/sd-event.h>
-
-#include "macro.h"
+#include "system-bus.h"
 
 /* Tells when the host has woken from sleep: the signal PrepareForSleep(false) of systemd-logind, on the
  * system bus (org.freedesktop.login1(5)). Any client of the bus gets it, without a right. Where there is no
@@ -12,8 +10,7 @@
 typedef struct Logind Logind;
 typedef void (*logind_resumed_t)(Logind *logind, void *userdata);
 
-/* The bus is at $DBUS_SYSTEM_BUS_ADDRESS, or where it always is. The callback may free it. -ENOMEM, and what
- * sd_bus_start(3) says of an address that makes no sense. */
-int logind_new(sd_event *event, logind_resumed_t callback, void *userdata, Logind **ret);
+/* The bus must outlive it. The callback may free it. -ENOMEM. */
+int logind_new(SystemBus *bus, logind_resumed_t callback, void *userdata, Logind **ret);
 Logind *logind_free(Logind *logind);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Logind *, logind_free);

@@ -661,6 +661,8 @@ int mqtt_connect(sd_event *event, const MqttParameters *p, const MqttCallbacks *
         event_disarm_timer(m->close_source);
         if (p->tls_name)
                 r = tls_context_new(p->tls_name, p->ca_file, &m->tls);
+        if (r >= 0 && m->tls && p->identity)
+                r = tls_context_set_identity(m->tls, p->identity) < 0 ? -ENOKEY : 0;
         if (r >= 0)
                 r = mqtt_new_client(m);
         if (r >= 0)

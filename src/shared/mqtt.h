@@ -29,6 +29,7 @@ typedef struct MqttParameters {
         SocketAddress address;
         const char *tls_name;   /* the certificate must be valid for it; NULL: no TLS */
         const char *ca_file;    /* PEM; NULL: the system's */
+        const char *identity;   /* secret: of tls_context_set_identity(); NULL: none */
         const char *user;       /* NULL: none */
         const char *password;   /* secret; NULL: none; only with a user */
         size_t payload_max;     /* bytes; longer ones are told without their content */

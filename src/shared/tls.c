@@ -3,6 +3,7 @@
 #include "tls.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -111,6 +112,58 @@ int tls_context_new(const char *name, const char *ca_file, TlsContext **ret)
                 return r;
         *ret = TAKE_PTR(context);
         return 0;
+}
+
+/* Nobody is there who could type one. */
+static int on_passphrase(char *buf, int size, int writing, void *userdata)
+{
+        return -1;
+}
+
+static int use_certificates(SSL_CTX *ctx, const char *pem)
+{
+        BIO *bio = BIO_new_mem_buf(pem, -1);
+        size_t n = 0;
+        bool good = true;
+        X509 *certificate;
+
+        if (!bio)
+                return -ENOMEM;
+        while (good && (certificate = PEM_read_bio_X509(bio, NULL, on_passphrase, NULL))) {
+                good = n++ == 0 ? SSL_CTX_use_certificate(ctx, certificate)
+                                : SSL_CTX_add1_chain_cert(ctx, certificate);
+                X509_free(certificate);
+        }
+        BIO_free(bio);
+        return good && n > 0 ? 0 : -EBADMSG;
+}
+
+static int use_key(SSL_CTX *ctx, const char *pem)
+{
+        BIO *bio = BIO_new_mem_buf(pem, -1);
+        EVP_PKEY *key;
+        bool good;
+
+        if (!bio)
+                return -ENOMEM;
+        key = PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, NULL);
+        BIO_free(bio);
+        if (!key)
+                return -EBADMSG;
+        good = SSL_CTX_use_PrivateKey(ctx, key) && SSL_CTX_check_private_key(ctx);
+        EVP_PKEY_free(key);
+        return good ? 0 : -EINVAL;
+}
+
+int tls_context_set_identity(TlsContext *context, const char *pem)
+{
+        int r;
+
+        r = use_certificates(context->ctx, pem);
+        if (r >= 0)
+                r = use_key(context->ctx, pem);
+        ERR_clear_error();
+        return r;
 }
 
 struct ssl_ctx_st *tls_context_get(TlsContext *context)

@@ -18,6 +18,9 @@ typedef struct TlsContext TlsContext;
  * system's. The context must outlive its connections. The error of opening ca_file; -EBADMSG: no certificate
  * in it; -EINVAL: not a name; -ENOMEM, -EIO. */
 int tls_context_new(const char *name, const char *ca_file, TlsContext **ret);
+/* Who we are to servers that ask: PEM with our certificate, those that lead to an authority, and our private
+ * key, without a passphrase. -EBADMSG: it is not that; -EINVAL: the key is another one's; -ENOMEM. */
+int tls_context_set_identity(TlsContext *context, const char *pem);
 TlsContext *tls_context_free(TlsContext *context);
 DEFINE_TRIVIAL_CLEANUP_FUNC(TlsContext *, tls_context_free);
 

@@ -21,6 +21,7 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(BrokerState,
         VALUE(ready));
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(RendezvousState,
+        COMMENT("It is being connected to"),
         VALUE(connecting),
         COMMENT("What is published is delivered to whoever listens"),
         VALUE(up),
@@ -30,6 +31,7 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(RendezvousState,
 static SD_VARLINK_DEFINE_STRUCT_TYPE(Rendezvous,
         COMMENT("Where it is, as in the configuration: \"mqtts://broker.example:8883\", \"multicast\""),
         FIELD(name, STRING),
+        COMMENT("Whether it carries anything now"),
         TYPED(state, RendezvousState),
         COMMENT("Why it is down, for people"),
         OPTIONAL(error, STRING),
@@ -47,10 +49,11 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(LinkKind,
 static SD_VARLINK_DEFINE_STRUCT_TYPE(Link,
         COMMENT("The interface's name"),
         FIELD(name, STRING),
+        COMMENT("Who implements it"),
         TYPED(kind, LinkKind),
-        COMMENT("0 if there is no interface of that name here"),
+        COMMENT("Its number; 0 if there is no interface of that name here"),
         FIELD(ifindex, INT),
-        COMMENT("Absent if the link has no private key"),
+        COMMENT("Of the link itself, Base64; absent if it has no private key"),
         OPTIONAL(publicKey, STRING),
         COMMENT("WireGuard's UDP port; 0 if it is not bound"),
         FIELD(listenPort, INT),
@@ -70,16 +73,26 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(CandidateType,
         VALUE(relay));
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(Transport,
+        COMMENT("A UDP socket"),
         VALUE(udp),
+        COMMENT("Connects (RFC 6544)"),
         VALUE(tcp_active),
+        COMMENT("Is connected to"),
         VALUE(tcp_passive),
+        COMMENT("Both connect at once (simultaneous open)"),
         VALUE(tcp_so));
 
 static SD_VARLINK_DEFINE_STRUCT_TYPE(Candidate,
+        COMMENT("Where it comes from"),
         TYPED(type, CandidateType),
+        COMMENT("By what it is reached"),
         TYPED(transport, Transport),
         COMMENT("\"192.0.2.1:51820\", \"[2001:db8::1]:51820\""),
-        FIELD(address, STRING));
+        FIELD(address, STRING),
+        COMMENT("RFC 8445 section 5.1.2; absent if it is not known"),
+        OPTIONAL(priority, INT),
+        COMMENT("What it was derived from: the host's address of srflx, the mapped address of relay; absent if it is not told"),
+        OPTIONAL(related, STRING));
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(PeerState,
         COMMENT("We say hello; the peer has not answered"),
@@ -94,6 +107,7 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(PeerState,
         VALUE(failed));
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(PathKind,
+        COMMENT("Nothing does"),
         VALUE(none),
         COMMENT("WireGuard and the network, nothing between"),
         VALUE(direct),
@@ -103,7 +117,9 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(PathKind,
         VALUE(relayed));
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(PathTransport,
+        COMMENT("Datagrams"),
         VALUE(udp),
+        COMMENT("To the peer (ICE-TCP) or to a TURN server"),
         VALUE(tcp),
         COMMENT("To a TURN server only"),
         VALUE(tls));
@@ -203,6 +219,7 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(Peer,
         FIELD(link, STRING),
         COMMENT("Base64, as wg(8) prints it"),
         FIELD(publicKey, STRING),
+        COMMENT("How far it has come"),
         TYPED(state, PeerState),
         COMMENT("What carries its traffic now"),
         TYPED(path, PathKind),
@@ -224,6 +241,7 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(Peer,
         OPTIONAL_TYPED(remote, Candidate),
         COMMENT("What WireGuard has as the peer's endpoint"),
         OPTIONAL(endpoint, STRING),
+        COMMENT("Which addresses WireGuard sends to it: \"10.0.0.0/8\""),
         SD_VARLINK_DEFINE_FIELD(allowedIPs, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
         COMMENT("Since when there is this path; microseconds since 1970"),
         OPTIONAL(pathSinceUSec, INT),
@@ -275,6 +293,7 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(PathCause,
         VALUE(route_changed));
 
 static SD_VARLINK_DEFINE_STRUCT_TYPE(PathSummary,
+        COMMENT("What it goes through"),
         TYPED(kind, PathKind),
         COMMENT("Our end of it; absent if it is not known"),
         OPTIONAL_TYPED(local, Candidate),
@@ -286,14 +305,93 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(PathChange,
         FIELD(timeUSec, INT),
         COMMENT("The same by CLOCK_BOOTTIME, which nobody sets"),
         FIELD(bootTimeUSec, INT),
+        COMMENT("The path before"),
         TYPED(from, PathSummary),
+        COMMENT("The path after"),
         TYPED(to, PathSummary),
+        COMMENT("Why it changed"),
         TYPED(cause, PathCause));
 
 static SD_VARLINK_DEFINE_STRUCT_TYPE(PeerHistory,
+        COMMENT("The link that the peer belongs to"),
         FIELD(link, STRING),
+        COMMENT("The peer's, Base64"),
         FIELD(publicKey, STRING),
         COMMENT("The oldest first"),
+        SD_VARLINK_DEFINE_FIELD_BY_TYPE(changes, PathChange, SD_VARLINK_ARRAY));
+
+static SD_VARLINK_DEFINE_ENUM_TYPE(IceState,
+        COMMENT("Our candidates are being gathered"),
+        VALUE(gathering),
+        COMMENT("Candidate pairs are being tried"),
+        VALUE(checking),
+        COMMENT("A pair works; a better one may follow"),
+        VALUE(connected),
+        COMMENT("Nothing better will come"),
+        VALUE(ready),
+        COMMENT("None works so far; a candidate that comes late may still change that"),
+        VALUE(failed));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(CandidatePair,
+        COMMENT("Our end"),
+        TYPED(local, Candidate),
+        COMMENT("The peer's end"),
+        TYPED(remote, Candidate));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(Session,
+        COMMENT("Its number on both sides, 16 hexadecimal digits"),
+        FIELD(id, STRING),
+        COMMENT("How far ICE has come"),
+        TYPED(state, IceState),
+        COMMENT("Whether this host makes the offers, and decides"),
+        FIELD(controlling, BOOL),
+        COMMENT("Whether its pair carries the peer's traffic"),
+        FIELD(inUse, BOOL),
+        COMMENT("Whether its sockets share WireGuard's port"),
+        FIELD(shared, BOOL),
+        COMMENT("When it began; microseconds since 1970"),
+        FIELD(startedUSec, INT),
+        COMMENT("Our candidates, as the peer is told of them"),
+        SD_VARLINK_DEFINE_FIELD_BY_TYPE(local, Candidate, SD_VARLINK_ARRAY),
+        COMMENT("Whether those are all"),
+        FIELD(localComplete, BOOL),
+        COMMENT("The peer's candidates that are tried: without those that are unusable here, or that a policy forbids"),
+        SD_VARLINK_DEFINE_FIELD_BY_TYPE(remote, Candidate, SD_VARLINK_ARRAY),
+        COMMENT("Whether the peer has said that there will be no more"),
+        FIELD(remoteComplete, BOOL),
+        COMMENT("The pair that ICE has selected, the only one that it tells of; absent while there is none"),
+        OPTIONAL_TYPED(selected, CandidatePair));
+
+static SD_VARLINK_DEFINE_ENUM_TYPE(NetworkMapping,
+        COMMENT("Nobody has told, or not yet"),
+        VALUE(unknown),
+        COMMENT("No address of this family"),
+        VALUE(absent),
+        COMMENT("No NAT, or one that shows the same to everybody (RFC 4787)"),
+        VALUE(endpoint_independent),
+        COMMENT("A NAT that shows something else to everyone"),
+        VALUE(varies),
+        COMMENT("No STUN server answers over UDP, while TCP works"),
+        VALUE(blocked));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(Network,
+        COMMENT("What there is over IPv4"),
+        TYPED(ipv4, NetworkMapping),
+        COMMENT("What there is over IPv6"),
+        TYPED(ipv6, NetworkMapping),
+        COMMENT("Which paths it wants for the other side"),
+        TYPED(policy, Policy));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(PeerDetails,
+        COMMENT("The peer itself"),
+        TYPED(peer, Peer),
+        COMMENT("What this host tells the peer of its network"),
+        TYPED(here, Network),
+        COMMENT("What the peer has told of its own, last"),
+        TYPED(there, Network),
+        COMMENT("The newest first; a second one carries the path until the first has taken over"),
+        SD_VARLINK_DEFINE_FIELD_BY_TYPE(sessions, Session, SD_VARLINK_ARRAY),
+        COMMENT("How the path has changed, the oldest first"),
         SD_VARLINK_DEFINE_FIELD_BY_TYPE(changes, PathChange, SD_VARLINK_ARRAY));
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(WatchEvent,
@@ -320,15 +418,6 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(RedirectKind,
         COMMENT("Shared by eBPF programs at the uplinks"),
         VALUE(ebpf));
 
-static SD_VARLINK_DEFINE_METHOD(Describe,
-        SD_VARLINK_DEFINE_OUTPUT(version, SD_VARLINK_STRING, 0),
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(broker, BrokerState, 0),
-        COMMENT("How ICE shares WireGuard's ports; absent while icewire-broker has not said so"),
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(redirect, RedirectKind, SD_VARLINK_NULLABLE),
-        COMMENT("Why it is nothing better, and what does not work with it"),
-        SD_VARLINK_DEFINE_OUTPUT(redirectReason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_ARRAY));
-
 static SD_VARLINK_DEFINE_ENUM_TYPE(MappingKind,
         COMMENT("No server answered"),
         VALUE(unknown),
@@ -354,7 +443,7 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(Hairpin,
 static SD_VARLINK_DEFINE_STRUCT_TYPE(StunServer,
         COMMENT("Whom we asked: \"192.0.2.1:3478\", \"[2001:db8::1]:3478\""),
         FIELD(address, STRING),
-        COMMENT("How it sees us; absent if it did not answer"),
+        COMMENT("How it sees us; absent if it did not answer, or (without an error) has not yet"),
         OPTIONAL(mapped, STRING),
         COMMENT("Of that answer"),
         OPTIONAL(roundTripTimeUSec, INT),
@@ -368,18 +457,42 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(Mapping,
         FIELD(local, STRING),
         COMMENT("How most servers see it; absent if none answered"),
         OPTIONAL(mapped, STRING),
+        COMMENT("What that says of the NAT"),
         TYPED(kind, MappingKind),
         COMMENT("Whether mapped has the port of local; absent if there is no mapped"),
         OPTIONAL(portKept, BOOL),
+        COMMENT("Whether the NAT turns back what is sent to its own outside"),
         TYPED(hairpin, Hairpin),
         COMMENT("Why nobody could be asked, for people"),
         OPTIONAL(error, STRING),
+        COMMENT("What each server said"),
         SD_VARLINK_DEFINE_FIELD_BY_TYPE(servers, StunServer, SD_VARLINK_ARRAY));
 
+#define DESCRIPTION                                                                                         \
+        COMMENT("Of icewired"),                                                                             \
+        SD_VARLINK_DEFINE_OUTPUT(version, SD_VARLINK_STRING, 0),                                            \
+        COMMENT("Whether icewire-broker is there, and has told of all links"),                              \
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(broker, BrokerState, 0),                                           \
+        COMMENT("How ICE shares WireGuard's ports; absent while icewire-broker has not said so"),           \
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(redirect, RedirectKind, SD_VARLINK_NULLABLE),                      \
+        COMMENT("Why it is nothing better, and what does not work with it"),                                \
+        SD_VARLINK_DEFINE_OUTPUT(redirectReason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),                   \
+        COMMENT("Those that are configured"),                                                               \
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_ARRAY)
+
+static SD_VARLINK_DEFINE_METHOD(Describe,
+        DESCRIPTION,
+        COMMENT("What is known of the links' ports without asking anew, as Diagnose does"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(mappings, Mapping, SD_VARLINK_ARRAY));
+
 static SD_VARLINK_DEFINE_ENUM_TYPE(ServerKind,
+        COMMENT("Tells us our mapped address"),
         VALUE(stun),
+        COMMENT("Relays; reached over UDP"),
         VALUE(turn_udp),
+        COMMENT("Relays; reached over TCP"),
         VALUE(turn_tcp),
+        COMMENT("Relays; reached by TLS"),
         VALUE(turn_tls));
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(RelayState,
@@ -397,6 +510,7 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(RelayState,
         VALUE(refused));
 
 static SD_VARLINK_DEFINE_STRUCT_TYPE(Server,
+        COMMENT("What it does, and by what it is reached"),
         TYPED(kind, ServerKind),
         COMMENT("As configured, with the port"),
         FIELD(name, STRING),
@@ -409,13 +523,16 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(Server,
         COMMENT("Why it does not, for people"),
         OPTIONAL(relayError, STRING));
 
-static SD_VARLINK_DEFINE_METHOD(Diagnose,
-        SD_VARLINK_DEFINE_OUTPUT(version, SD_VARLINK_STRING, 0),
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(broker, BrokerState, 0),
-        COMMENT("As in Describe"),
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(redirect, RedirectKind, SD_VARLINK_NULLABLE),
-        SD_VARLINK_DEFINE_OUTPUT(redirectReason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
-        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_ARRAY),
+#define INTERACTIVE                                                                                         \
+        COMMENT("Whether the caller can wait for a person to authenticate"),                                \
+                SD_VARLINK_DEFINE_INPUT(allowInteractiveAuthentication, SD_VARLINK_BOOL,                    \
+                                        SD_VARLINK_NULLABLE)
+
+static SD_VARLINK_DEFINE_METHOD_FULL(Diagnose, SD_VARLINK_SUPPORTS_MORE,
+        INTERACTIVE,
+        DESCRIPTION,
+        COMMENT("How many questions nobody has answered yet; 0 in the last reply"),
+        SD_VARLINK_DEFINE_OUTPUT(pending, SD_VARLINK_INT, 0),
         COMMENT("Whether this host has a global IPv6 address on an uplink"),
         SD_VARLINK_DEFINE_OUTPUT(ipv6Address, SD_VARLINK_BOOL, 0),
         COMMENT("Whether a server answered over IPv6"),
@@ -426,38 +543,50 @@ static SD_VARLINK_DEFINE_METHOD(Diagnose,
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(mappings, Mapping, SD_VARLINK_ARRAY));
 
 static SD_VARLINK_DEFINE_METHOD(ListLinks,
+        COMMENT("All that icewired looks after"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(links, Link, SD_VARLINK_ARRAY));
 
-static SD_VARLINK_DEFINE_METHOD(ListPeers,
-        COMMENT("Only this link's"),
-        SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
-        COMMENT("Only those with this public key"),
-        SD_VARLINK_DEFINE_INPUT(peer, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
+#define SELECTION                                                                                           \
+        COMMENT("Only this link's peers"),                                                                  \
+        SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),                              \
+        COMMENT("Only those with this public key"),                                                         \
+        SD_VARLINK_DEFINE_INPUT(peer, SD_VARLINK_STRING, SD_VARLINK_NULLABLE)
+
+#define FILTER                                                                                              \
+        COMMENT("Only those in this state"),                                                                \
+        SD_VARLINK_DEFINE_INPUT_BY_TYPE(state, PeerState, SD_VARLINK_NULLABLE),                             \
+        COMMENT("Only those with such a path"),                                                             \
+        SD_VARLINK_DEFINE_INPUT_BY_TYPE(path, PathKind, SD_VARLINK_NULLABLE)
+
+static SD_VARLINK_DEFINE_METHOD_FULL(ListPeers, SD_VARLINK_SUPPORTS_MORE,
+        SELECTION,
+        FILTER,
+        COMMENT("All; with 'more' one in each reply, and none at all in the only one if there is none"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(peers, Peer, SD_VARLINK_ARRAY));
 
-static SD_VARLINK_DEFINE_METHOD(GetHistory,
-        COMMENT("Only this link's peers"),
-        SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
-        COMMENT("Only those with this public key"),
-        SD_VARLINK_DEFINE_INPUT(peer, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
+static SD_VARLINK_DEFINE_METHOD_FULL(DescribePeers, SD_VARLINK_SUPPORTS_MORE,
+        SELECTION,
+        FILTER,
+        COMMENT("As of ListPeers"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(peers, PeerDetails, SD_VARLINK_ARRAY));
+
+static SD_VARLINK_DEFINE_METHOD_FULL(GetHistory, SD_VARLINK_SUPPORTS_MORE,
+        SELECTION,
+        COMMENT("As of ListPeers"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(peers, PeerHistory, SD_VARLINK_ARRAY));
 
 static SD_VARLINK_DEFINE_METHOD_FULL(Watch, SD_VARLINK_REQUIRES_MORE,
+        COMMENT("What this is about"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(event, WatchEvent, 0),
+        COMMENT("With link_changed and link_removed"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(link, Link, SD_VARLINK_NULLABLE),
+        COMMENT("With peer_changed and peer_removed"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(peer, Peer, SD_VARLINK_NULLABLE),
+        COMMENT("With rendezvous_changed and rendezvous_removed"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(rendezvous, Rendezvous, SD_VARLINK_NULLABLE));
 
-#define INTERACTIVE                                                                                         \
-        COMMENT("Whether the caller can wait for a person to authenticate"),                                \
-                SD_VARLINK_DEFINE_INPUT(allowInteractiveAuthentication, SD_VARLINK_BOOL,                    \
-                                        SD_VARLINK_NULLABLE)
-
 static SD_VARLINK_DEFINE_METHOD(Reconnect,
-        COMMENT("Only this link's peers"),
-        SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
-        COMMENT("Only those with this public key"),
-        SD_VARLINK_DEFINE_INPUT(peer, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
+        SELECTION,
         INTERACTIVE);
 
 static SD_VARLINK_DEFINE_METHOD(SetPolicy,
@@ -465,6 +594,7 @@ static SD_VARLINK_DEFINE_METHOD(SetPolicy,
         SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
         COMMENT("The public key of whom it is about"),
         SD_VARLINK_DEFINE_INPUT(peer, SD_VARLINK_STRING, 0),
+        COMMENT("Which paths it may have from now on"),
         SD_VARLINK_DEFINE_INPUT_BY_TYPE(policy, Policy, 0),
         INTERACTIVE);
 
@@ -473,26 +603,39 @@ static SD_VARLINK_DEFINE_METHOD(Reload,
         COMMENT("How many settings made no sense and were skipped; the journal names each with file and line"),
         SD_VARLINK_DEFINE_OUTPUT(problems, SD_VARLINK_INT, 0));
 
-static SD_VARLINK_DEFINE_ERROR(NoSuchLink, SD_VARLINK_DEFINE_FIELD(link, SD_VARLINK_STRING, 0));
-static SD_VARLINK_DEFINE_ERROR(NoSuchPeer, SD_VARLINK_DEFINE_FIELD(peer, SD_VARLINK_STRING, 0));
-static SD_VARLINK_DEFINE_ERROR(ConfigurationInvalid, SD_VARLINK_DEFINE_FIELD(message, SD_VARLINK_STRING, 0));
+static SD_VARLINK_DEFINE_ERROR(NoSuchLink,
+        COMMENT("The name that was asked for"),
+        FIELD(link, STRING));
+static SD_VARLINK_DEFINE_ERROR(NoSuchPeer,
+        COMMENT("The public key that was asked for"),
+        FIELD(peer, STRING));
+static SD_VARLINK_DEFINE_ERROR(ConfigurationInvalid,
+        COMMENT("What is wrong, for people"),
+        FIELD(message, STRING));
 
 SD_VARLINK_DEFINE_INTERFACE(org_icewire_Agent, "org.icewire.Agent",
         SD_VARLINK_INTERFACE_COMMENT("icewired connects WireGuard peers through NATs: its links, their peers, and how they are connected"),
         SD_VARLINK_SYMBOL_COMMENT("The state of the connection to icewire-broker, which holds the keys"),
         &vl_type_BrokerState,
+        SD_VARLINK_SYMBOL_COMMENT("What a rendezvous is doing"),
         &vl_type_RendezvousState,
         SD_VARLINK_SYMBOL_COMMENT("A channel that carries sealed messages to peers that have no path yet"),
         &vl_type_Rendezvous,
+        SD_VARLINK_SYMBOL_COMMENT("Who implements a WireGuard interface"),
         &vl_type_LinkKind,
         SD_VARLINK_SYMBOL_COMMENT("A WireGuard interface"),
         &vl_type_Link,
+        SD_VARLINK_SYMBOL_COMMENT("Where a candidate comes from (RFC 8445 section 4)"),
         &vl_type_CandidateType,
+        SD_VARLINK_SYMBOL_COMMENT("By what a candidate is reached"),
         &vl_type_Transport,
-        SD_VARLINK_SYMBOL_COMMENT("One end of a path (RFC 8445)"),
+        SD_VARLINK_SYMBOL_COMMENT("A transport address that a peer may be reached at (RFC 8445)"),
         &vl_type_Candidate,
+        SD_VARLINK_SYMBOL_COMMENT("How far the connection to a peer has come"),
         &vl_type_PeerState,
+        SD_VARLINK_SYMBOL_COMMENT("What carries a peer's traffic"),
         &vl_type_PathKind,
+        SD_VARLINK_SYMBOL_COMMENT("What the packets of a path leave this host by"),
         &vl_type_PathTransport,
         SD_VARLINK_SYMBOL_COMMENT("Why a peer has not a direct path"),
         &vl_type_PeerReason,
@@ -510,35 +653,55 @@ SD_VARLINK_DEFINE_INTERFACE(org_icewire_Agent, "org.icewire.Agent",
         &vl_type_PathChange,
         SD_VARLINK_SYMBOL_COMMENT("The last changes of a peer's path, at most 64, since icewired was started"),
         &vl_type_PeerHistory,
+        SD_VARLINK_SYMBOL_COMMENT("What ICE is doing in a session"),
+        &vl_type_IceState,
+        SD_VARLINK_SYMBOL_COMMENT("Two candidates between which packets go"),
+        &vl_type_CandidatePair,
+        SD_VARLINK_SYMBOL_COMMENT("One ICE negotiation with a peer, and as long as its pair is needed"),
+        &vl_type_Session,
+        SD_VARLINK_SYMBOL_COMMENT("What a family of addresses is like, seen by STUN servers"),
+        &vl_type_NetworkMapping,
+        SD_VARLINK_SYMBOL_COMMENT("What a host tells a peer of its network, so that both know what is in the way"),
+        &vl_type_Network,
+        SD_VARLINK_SYMBOL_COMMENT("All about a peer"),
+        &vl_type_PeerDetails,
+        SD_VARLINK_SYMBOL_COMMENT("What Watch tells of"),
         &vl_type_WatchEvent,
         SD_VARLINK_SYMBOL_COMMENT("How ICE gets to share WireGuard's port"),
         &vl_type_RedirectKind,
         SD_VARLINK_SYMBOL_COMMENT("The daemon itself"),
         &vl_method_Describe,
+        SD_VARLINK_SYMBOL_COMMENT("What STUN servers say of a port together"),
         &vl_type_MappingKind,
+        SD_VARLINK_SYMBOL_COMMENT("Whether a NAT brings back what is sent to its own outside (RFC 4787 section 6)"),
         &vl_type_Hairpin,
         SD_VARLINK_SYMBOL_COMMENT("A STUN server's answer, or a TURN server's to the same question"),
         &vl_type_StunServer,
         SD_VARLINK_SYMBOL_COMMENT("How a port of ours looks from outside"),
         &vl_type_Mapping,
+        SD_VARLINK_SYMBOL_COMMENT("What a server is there for, and by what it is reached"),
         &vl_type_ServerKind,
         SD_VARLINK_SYMBOL_COMMENT("What a TURN server does for us"),
         &vl_type_RelayState,
+        SD_VARLINK_SYMBOL_COMMENT("A STUN or TURN server of the configuration"),
         &vl_type_Server,
-        SD_VARLINK_SYMBOL_COMMENT("What the network is like: asks all servers anew, which takes some seconds, and then answers"),
+        SD_VARLINK_SYMBOL_COMMENT("What the network is like: asks all servers anew, which takes some seconds. With 'more' there is a reply each time that more is known, and all of it is in each. polkit: org.icewire1.diagnose"),
         &vl_method_Diagnose,
+        SD_VARLINK_SYMBOL_COMMENT("The WireGuard links"),
         &vl_method_ListLinks,
         SD_VARLINK_SYMBOL_COMMENT("Peers, with handshake times and counters that are read for this call"),
         &vl_method_ListPeers,
+        SD_VARLINK_SYMBOL_COMMENT("The same with what is known of their negotiations, and how their paths have changed"),
+        &vl_method_DescribePeers,
         SD_VARLINK_SYMBOL_COMMENT("How the paths of peers have changed"),
         &vl_method_GetHistory,
         SD_VARLINK_SYMBOL_COMMENT("First everything that exists, then \"ready\", then what changes; who does not keep up is disconnected"),
         &vl_method_Watch,
-        SD_VARLINK_SYMBOL_COMMENT("Looks for a path anew, from the start; the one in use stays until there is another. Root only"),
+        SD_VARLINK_SYMBOL_COMMENT("Looks for a path anew, from the start; the one in use stays until there is another. polkit: org.icewire1.reconnect"),
         &vl_method_Reconnect,
-        SD_VARLINK_SYMBOL_COMMENT("Which paths a peer may have, until the configuration is read again or icewired starts anew. Root only"),
+        SD_VARLINK_SYMBOL_COMMENT("Which paths a peer may have, until the configuration is read again or icewired starts anew. polkit: org.icewire1.set-policy"),
         &vl_method_SetPolicy,
-        SD_VARLINK_SYMBOL_COMMENT("Reads the configuration again; the answer comes when it is in force. Root only"),
+        SD_VARLINK_SYMBOL_COMMENT("Reads the configuration again; the answer comes when it is in force. polkit: org.icewire1.reload"),
         &vl_method_Reload,
         SD_VARLINK_SYMBOL_COMMENT("There is no such WireGuard link, or it is not ours to look after"),
         &vl_error_NoSuchLink,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """bench switch [--runs N]: what is lost of 200 pings a second, or overtaken, while two hosts behind NATs change from one path
 that works to another: ICE starts anew on the relayed path, the relayed path becomes a direct one, and ICE starts anew on
-that."""
+that. Fails if any is."""
 
 import argparse
 import dataclasses
@@ -47,7 +47,7 @@ def main():
         summary[kind] = add_up([r[kind] for r in results])
         summary[kind]["max_s"] = bench.rounded(max((r[kind]["seconds"] for r in results), default=None))
     print(json.dumps(summary), flush=True)
-    return 1 if summary["failed"] else 0
+    return 1 if summary["failed"] or summary["lost"] or summary["reordered"] else 0
 
 
 if __name__ == "__main__":

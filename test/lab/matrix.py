@@ -57,10 +57,6 @@ SHARED = {
 LENIENT = ("none", "full-cone", "address-restricted")
 NO_UDP = ("udp-blocked", "tcp-443")
 
-# Pairs that first get a worse path, and the better one when they look for it next, which is not waited for here: TCP
-# between the two (RFC 6544) after 10 s or more.
-AT_FIRST = {("none", "udp-blocked"): "relayed"}
-
 
 def expected(pair):
     """The best path that ICE can find for a pair: "direct", "relayed", or "proxied": direct, but by TCP."""
@@ -75,11 +71,6 @@ def expected(pair):
     if "symmetric" in pair:
         return "direct" if pair[0] in LENIENT or pair[1] in LENIENT else "relayed"
     return "direct"
-
-
-def accepted(pair):
-    """What counts as right."""
-    return {expected(pair), AT_FIRST.get(pair, expected(pair))}
 
 
 def all_pairs():
@@ -309,7 +300,7 @@ class Meeting:
             connected = all(p and p["state"] == "connected" for p in self.found)
             if connected:
                 self.paths = [p["path"] for p in self.found]
-                if set(self.paths) <= accepted(self.pair):
+                if set(self.paths) == {expected(self.pair)}:
                     self.seconds["path"] = took
                     return
                 self.detour = True
@@ -394,8 +385,6 @@ def _cell(meetings):
     """Of one pair."""
     kinds = {kind for m in meetings for kind in m.paths}
     name = "**direct**" if kinds == {"direct"} else " / ".join(sorted(kinds))
-    if kinds != {expected(meetings[0].pair)}:
-        name += " †"
     ping = max(m.seconds["ping"] for m in meetings)
     detours = [m.seconds["path"] for m in meetings if m.detour]
     return f"{name} ({ping:.1f}, {max(detours):.1f})" if detours else f"{name} ({ping:.1f})"
@@ -411,7 +400,6 @@ def table(meetings):
         lines.append(f"| {KINDS[row]} | " + " | ".join(line) + " |")
     lines += ["", "| two hosts behind | |", "|---|---|"]
     lines += [f"| {SHARED[k]} | {cells[(k, k)]} |" for k in SHARED if (k, k) in cells]
-    lines += ["", "† At first: the better path, directly by TCP, is looked for after 10 s."] if any("†" in line for line in lines) else []
     return HEAD + "\n".join(lines) + "\n"
 
 
@@ -420,7 +408,7 @@ def paths_of(text):
     found, names = {}, {name: kind for kind, name in {**KINDS, **SHARED}.items()}
     columns = []
     for line in text.splitlines():
-        cells = [re.sub(r"[*†]|\(.*\)", "", c).strip() for c in line.strip().strip("|").split("|")]
+        cells = [re.sub(r"[*]|\(.*\)", "", c).strip() for c in line.strip().strip("|").split("|")]
         if not line.startswith("|") or set(line) <= set("|-"):
             continue
         if cells[0] == "":

@@ -237,7 +237,8 @@ class Sites(Network):
         """a pings b through the tunnel; raises unless every ping is answered."""
         echoes = probe.ping(self.a, (TUNNEL4 if family == 4 else TUNNEL6)["b"], count)
         if echoes.lost:
-            raise LabError(f"{echoes.lost} of {echoes.sent} pings through the tunnel were lost")
+            lost = [str(n) for n in range(echoes.sent) if n not in echoes.replied_at]
+            raise LabError(f"{echoes.lost} of {echoes.sent} pings through the tunnel were lost: number {', '.join(lost)}")
         return echoes
 
     def _ping_and_count(self, count):

@@ -3,19 +3,24 @@
 /* The real server and real clients on one loop, around a model that a fake broker fills. */
 
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "agent-varlink.h"
 #include "event-util.h"
+#include "host-network.h"
 #include "json.h"
 #include "log.h"
 #include "sandbox.h"
 #include "string-util.h"
+#include "turnserver.h"
 #include "uptime.h"
 #include "varlink-agent.h"
 #include "varlink-util.h"
@@ -28,13 +33,18 @@ struct BrokerCall {
 
 typedef struct Client {
         sd_varlink *link;
-        sd_json_variant *replies[64]; /* references */
+        sd_json_variant *replies[128]; /* references */
         size_t n;
         char *error;
+        bool finished; /* that was the last reply */
+        bool counts;   /* `n` is of peers, and no reply is kept */
 } Client;
 
 static sd_event *event;
 static Manager *manager;
+static Verbs *verbs;
+static SystemBus *system_bus; /* there is none: nobody but root and we ourselves may change anything */
+static Authority *authority;
 static AgentVarlink *server;
 static WireguardDevice *device;
 static BrokerCall *calls;
@@ -104,30 +114,6 @@ static WireguardPeer *add_peer(uint8_t number)
         return peer;
 }
 
-static void on_link_changed(Manager *m, Link *link, bool removed, void *userdata)
-{
-        if (server)
-                agent_varlink_link_changed(server, link, removed);
-}
-
-static void on_peer_changed(Manager *m, Peer *peer, bool removed, void *userdata)
-{
-        if (server)
-                agent_varlink_peer_changed(server, peer, removed);
-}
-
-static void on_rendezvous_changed(Manager *m, Rendezvous *r, void *userdata)
-{
-        if (server)
-                agent_varlink_rendezvous_changed(server, r, /* removed= */ false);
-}
-
-static const ManagerCallbacks manager_callbacks = {
-        .link_changed = on_link_changed,
-        .peer_changed = on_peer_changed,
-        .rendezvous_changed = on_rendezvous_changed,
-};
-
 static int on_reload(void *userdata, unsigned *ret_n_problems, char **ret_message)
 {
         n_reloads++;
@@ -146,12 +132,12 @@ static void set_up(void)
         cr_assert_geq(sd_event_new(&event), 0);
         cr_assert_eq(config_parse("test", "", 0, &config, NULL), 0);
         cr_assert_eq(manager_new(event, config, &manager), 0);
-        manager->callbacks = &manager_callbacks;
         broker = (Broker) { .ops = &broker_ops,
                             .callbacks = &manager_broker_callbacks,
                             .userdata = manager,
                             .connected = true };
         manager_set_broker(manager, &broker);
+        cr_assert_eq(verbs_new(event, manager, on_reload, NULL, &verbs), 0);
 
         cr_assert_eq(wireguard_device_new("wg0", WIREGUARD_KIND_KERNEL, &device), 0);
         device->ifindex = 7;
@@ -164,7 +150,10 @@ static void set_up(void)
         fd = mkstemp(socket_path);
         cr_assert_geq(fd, 0);
         close(fd);
-        cr_assert_geq(agent_varlink_new(event, manager, socket_path, on_reload, NULL, &server), 0);
+        cr_assert_eq(setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", true), 0);
+        cr_assert_geq(system_bus_new(event, "test", &system_bus), 0);
+        cr_assert_eq(authority_new(system_bus, &authority), 0);
+        cr_assert_geq(agent_varlink_new(event, verbs, authority, socket_path, &server), 0);
         while (sd_event_run(event, 0) > 0)
                 ; /* what the model has to tell of its first link is told */
 }
@@ -172,6 +161,9 @@ static void set_up(void)
 static void tear_down(void)
 {
         server = agent_varlink_free(server);
+        authority = authority_free(authority);
+        system_bus = system_bus_free(system_bus);
+        verbs = verbs_free(verbs);
         manager = manager_free(manager);
         device = wireguard_device_free(device);
         event = sd_event_unref(event);
@@ -182,6 +174,17 @@ TestSuite(agent_varlink, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* Clients */
 
+static int on_counted(Client *c, sd_json_variant *parameters)
+{
+        sd_json_variant *event_name = sd_json_variant_by_key(parameters, "event");
+
+        c->n += sd_json_variant_elements(sd_json_variant_by_key(parameters, "peers"));
+        c->n += sd_json_variant_by_key(parameters, "peer") != NULL;
+        if (event_name && streq(sd_json_variant_string(event_name), "ready"))
+                c->finished = true;
+        return 0;
+}
+
 static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *error,
                     sd_varlink_reply_flags_t flags, void *userdata)
 {
@@ -189,6 +192,9 @@ static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *e
 
         if (error)
                 c->error = strdup(error);
+        c->finished = !(flags & SD_VARLINK_REPLY_CONTINUES);
+        if (c->counts)
+                return on_counted(c, parameters);
         cr_assert_lt(c->n, ELEMENTSOF(c->replies));
         c->replies[c->n++] = sd_json_variant_ref(parameters);
         return 0;
@@ -377,8 +383,9 @@ Test(agent_varlink, the_server_goes_while_somebody_waits)
         call(&c, "org.icewire.Agent.ListPeers", NULL);
         run_pending(event);
         server = agent_varlink_free(server);
-        cr_assert_null(calls);
         run_pending(event);
+        cr_assert_str_eq(c.error, SD_VARLINK_ERROR_DISCONNECTED);
+        answer_reads(0); /* for nobody any more */
         client_close(&c);
 }
 
@@ -393,6 +400,81 @@ Test(agent_varlink, errors)
         expect_error("org.icewire.Agent.Reconnect", "{\"link\":\"wg1\"}", AGENT_ERROR_NO_SUCH_LINK);
         expect_error("org.icewire.Agent.Reconnect", "{\"peer\":\"" KEY_3 "\"}", AGENT_ERROR_NO_SUCH_PEER);
         expect_error("org.icewire.Agent.Watch", NULL, SD_VARLINK_ERROR_EXPECTED_MORE);
+}
+
+static void expect_numbers(Client *c, const char *method, const char *parameters, const char *numbers)
+{
+        sd_json_variant *peers = at(ask(c, method, parameters), "peers");
+        char found[16] = "";
+
+        for (size_t i = 0; i < sd_json_variant_elements(peers); i++) {
+                sd_json_variant *v = sd_json_variant_by_index(peers, i);
+                sd_json_variant *peer = sd_json_variant_by_key(v, "peer") ?: v;
+                WireguardKey key;
+
+                cr_assert_eq(wireguard_key_from_base64(string_at(peer, "publicKey"), &key), 0);
+                (void) sprintf(found + strlen(found), "%u", key.bytes[0]);
+        }
+        cr_assert_str_eq(found, numbers, "%s: %s", method, parameters);
+}
+
+Test(agent_varlink, filters)
+{
+        static const char *const methods[] = { "org.icewire.Agent.ListPeers",
+                                               "org.icewire.Agent.DescribePeers" };
+        Client c;
+
+        client_open(&c);
+        for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
+                expect_numbers(&c, methods[i], "{}", "21");
+                expect_numbers(&c, methods[i], "{\"path\":\"none\"}", "21");
+                link_find_peer(manager->links, &(WireguardKey) { .bytes = { 1 } })->path.kind = PATH_RELAYED;
+                expect_numbers(&c, methods[i], "{\"path\":\"none\"}", "2");
+                expect_numbers(&c, methods[i], "{\"link\":\"wg0\",\"path\":\"relayed\"}", "1");
+                expect_numbers(&c, methods[i], "{\"peer\":\"" KEY_2 "\",\"path\":\"relayed\"}", "");
+                expect_numbers(&c, methods[i], "{\"state\":\"connected\"}", "");
+                expect_numbers(&c, methods[i], "{\"state\":\"waiting\",\"path\":null}", "21");
+                link_find_peer(manager->links, &(WireguardKey) { .bytes = { 1 } })->path.kind = PATH_NONE;
+                expect_error(methods[i], "{\"state\":\"happy\"}", SD_VARLINK_ERROR_INVALID_PARAMETER);
+                expect_error(methods[i], "{\"path\":7}", SD_VARLINK_ERROR_INVALID_PARAMETER);
+                expect_error(methods[i], "{\"link\":\"wg1\",\"state\":\"waiting\"}",
+                             AGENT_ERROR_NO_SUCH_LINK);
+        }
+        client_close(&c);
+}
+
+/* With 'more' there is one in each reply, and the last one says that it is. */
+static void observe_peers(Client *c, const char *method, const char *parameters, size_t n)
+{
+        _cleanup_json_ sd_json_variant *v = NULL;
+
+        client_open(c);
+        cr_assert_geq(sd_json_parse(parameters, 0, &v, NULL, NULL), 0);
+        cr_assert_geq(sd_varlink_observe(c->link, method, v), 0);
+        RUN_UNTIL(event, ({
+                          answer_reads(0);
+                          c->finished;
+                  }));
+        cr_assert_null(c->error);
+        cr_assert_eq(c->n, n);
+}
+
+Test(agent_varlink, peers_one_by_one)
+{
+        static const char *const methods[] = { "org.icewire.Agent.ListPeers",
+                                               "org.icewire.Agent.DescribePeers",
+                                               "org.icewire.Agent.GetHistory" };
+        Client c;
+
+        for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
+                observe_peers(&c, methods[i], "{}", 2);
+                for (size_t k = 0; k < 2; k++)
+                        cr_assert_eq(sd_json_variant_elements(at(c.replies[k], "peers")), 1);
+                client_close(&c);
+        }
+        observe_peers(&c, "org.icewire.Agent.ListPeers", "{\"state\":\"failed\"}", 1);
+        cr_assert_eq(sd_json_variant_elements(at(c.replies[0], "peers")), 0);
+        client_close(&c);
 }
 
 /* Diagnosing: what is found out is test-diagnosis's business */
@@ -418,12 +500,46 @@ Test(agent_varlink, who_diagnoses_at_once_shares_the_answer)
         expect_error("org.icewire.Agent.Diagnose", "{\"link\":\"wg0\"}", SD_VARLINK_ERROR_INVALID_PARAMETER);
 }
 
+static void observe(Client *c, const char *method)
+{
+        client_open(c);
+        cr_assert_geq(sd_varlink_observe(c->link, method, NULL), 0);
+}
+
+/* With 'more' each reply has all that is known by then. */
+Test(agent_varlink, diagnosis_in_progress)
+{
+        SocketAddress local = address("127.0.0.1:0"), from;
+        int stun = udp_socket("127.0.0.1:0");
+        uint8_t request[128];
+        Client c;
+
+        manager->ice_servers = new0(IceServer, 1);
+        manager->n_ice_servers = 1;
+        manager->ice_servers[0] = (IceServer) { .kind = ICE_SERVER_STUN, .address = local_address(stun) };
+        manager_set_addresses(manager, &local, 1);
+        observe(&c, "org.icewire.Agent.Diagnose");
+        RUN_UNTIL(event, c.n > 0 && poll(&(struct pollfd) { .fd = stun, .events = POLLIN }, 1, 0) == 1);
+        cr_assert_not(c.finished);
+        cr_assert_gt(number_at(c.replies[0], "pending"), 0);
+        cr_assert_str_eq(string_at(c.replies[0], "broker"), "connecting");
+        cr_assert_eq(sd_json_variant_elements(at(c.replies[0], "mappings")), 1);
+        cr_assert_gt(stun_receive(stun, request, sizeof(request), &from), 0);
+        stun_answer(stun, request, &from, &from);
+        RUN_UNTIL(event, c.finished);
+        cr_assert_null(c.error);
+        cr_assert_eq(number_at(c.replies[c.n - 1], "pending"), 0);
+        cr_assert_str_eq(string_at(sd_json_variant_by_index(at(c.replies[c.n - 1], "mappings"), 0), "kind"),
+                         "none");
+        client_close(&c);
+        close(stun);
+}
+
 /* Watching */
 
 static void watch(Client *c)
 {
-        client_open(c);
-        cr_assert_geq(sd_varlink_observe(c->link, "org.icewire.Agent.Watch", NULL), 0);
+        observe(c, "org.icewire.Agent.Watch");
 }
 
 static void expect_event(sd_json_variant *v, const char *event_name, const char *object)
@@ -492,6 +608,137 @@ Test(agent_varlink, a_watcher_that_goes_is_forgotten)
         client_close(&b);
 }
 
+/* Metrics: what there is to measure is test-metrics' business */
+
+Test(agent_varlink, metrics)
+{
+        Client c;
+
+        expect_error("io.systemd.Metrics.List", NULL, SD_VARLINK_ERROR_EXPECTED_MORE);
+        expect_error("io.systemd.Metrics.Describe", NULL, SD_VARLINK_ERROR_EXPECTED_MORE);
+        observe(&c, "io.systemd.Metrics.Describe");
+        RUN_UNTIL(event, c.finished);
+        cr_assert_null(c.error);
+        cr_assert_gt(c.n, 10);
+        cr_assert_not_null(startswith(string_at(c.replies[0], "name"), "org.icewire.Agent."));
+        client_close(&c);
+}
+
+/* With counters of now, and one in each reply. */
+Test(agent_varlink, metrics_are_fresh)
+{
+        unsigned before = n_reads;
+        bool found = false;
+        Client c;
+
+        device->peers[0].rx_bytes = 4711;
+        observe(&c, "io.systemd.Metrics.List");
+        RUN_UNTIL(event, ({
+                          answer_reads(0);
+                          c.finished;
+                  }));
+        cr_assert_null(c.error);
+        cr_assert_eq(n_reads, before + 1);
+        for (size_t i = 0; i < c.n; i++)
+                if (streq(string_at(c.replies[i], "name"), "org.icewire.Agent.PeerReceivedBytes") &&
+                    streq(string_at(c.replies[i], "object"), KEY_2)) {
+                        cr_assert_eq(number_at(c.replies[i], "value"), 4711);
+                        cr_assert_str_eq(string_at(at(c.replies[i], "fields"), "link"), "wg0");
+                        found = true;
+                }
+        cr_assert(found);
+        client_close(&c);
+}
+
+/* Many peers */
+
+#define MANY 1000
+
+static void add_many_peers(void)
+{
+        for (unsigned i = 0; i < MANY; i++) {
+                WireguardKey key = { .bytes = { 7, (uint8_t) (i >> 8), (uint8_t) i } };
+                WireguardPeer *peer;
+
+                cr_assert_eq(wireguard_device_add_peer(device, &key, &peer), 0);
+        }
+        broker.callbacks->link_changed(&broker, device, manager);
+        run_pending(event);
+}
+
+static size_t count_peers(const char *method, bool more)
+{
+        Client c;
+        size_t n;
+
+        client_open(&c);
+        c.counts = true;
+        cr_assert_geq((more ? sd_varlink_observe : sd_varlink_invoke)(c.link, method, NULL), 0);
+        RUN_UNTIL(event, ({
+                          answer_reads(0);
+                          c.finished;
+                  }));
+        n = c.n;
+        c.n = 0;
+        client_close(&c);
+        return n;
+}
+
+Test(agent_varlink, many_peers)
+{
+        add_many_peers();
+        cr_assert_eq(count_peers("org.icewire.Agent.ListPeers", false), MANY + 2);
+        cr_assert_eq(count_peers("org.icewire.Agent.ListPeers", true), MANY + 2);
+        cr_assert_eq(count_peers("org.icewire.Agent.DescribePeers", true), MANY + 2);
+        cr_assert_eq(count_peers("org.icewire.Agent.Watch", true), MANY + 2);
+}
+
+/* A client that asks and never reads. */
+static int connect_deaf(const char *call)
+{
+        struct sockaddr_un sun = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+        strcpy(sun.sun_path, socket_path);
+        cr_assert_geq(fd, 0);
+        cr_assert_eq(connect(fd, (struct sockaddr *) &sun, sizeof(sun)), 0);
+        cr_assert_eq(write(fd, call, strlen(call) + 1), (ssize_t) strlen(call) + 1);
+        return fd;
+}
+
+static bool is_hung_up(int fd)
+{
+        struct pollfd p = { .fd = fd };
+
+        return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
+/* Who does not read what it watches is let go, and the others hear on. */
+Test(agent_varlink, a_watcher_that_does_not_read)
+{
+        int deaf = connect_deaf("{\"method\":\"org.icewire.Agent.Watch\",\"more\":true}");
+        Client c;
+
+        add_many_peers();
+        watch(&c);
+        c.counts = true;
+        RUN_UNTIL(event, c.finished);
+        cr_assert_not(is_hung_up(deaf));
+        while (!is_hung_up(deaf)) {
+                for (Peer *peer = manager->links->peers; peer; peer = peer->hh.next)
+                        peer->dirty = true;
+                manager_schedule_flush(manager);
+                run_pending(event);
+                uptime_leaps += USEC_PER_SEC;
+        }
+        c.n = 0;
+        peer_changed(manager->links->peers);
+        RUN_UNTIL(event, c.n > 0);
+        c.n = 0;
+        client_close(&c);
+        close(deaf);
+}
+
 /* Changing */
 
 Test(agent_varlink, reload)
@@ -522,6 +769,52 @@ Test(agent_varlink, service)
         ask(&c, "io.systemd.service.SetLogLevel", "{\"level\":8}");
         cr_assert_str_eq(c.error, SD_VARLINK_ERROR_INVALID_PARAMETER);
         client_close(&c);
+        expect_error("io.systemd.service.SetLogLevel", NULL, SD_VARLINK_ERROR_INVALID_PARAMETER);
+        expect_error("io.systemd.service.SetLogLevel", "{\"level\":null}",
+                     SD_VARLINK_ERROR_INVALID_PARAMETER);
+}
+
+Test(agent_varlink, service_reload)
+{
+        Client c;
+
+        client_open(&c);
+        ask(&c, "io.systemd.service.Reload", NULL);
+        cr_assert_null(c.error);
+        cr_assert_eq(n_reloads, 1);
+        reload_result = -EIO;
+        ask(&c, "io.systemd.service.Reload", NULL);
+        cr_assert_str_eq(c.error, SD_VARLINK_ERROR_SYSTEM);
+        client_close(&c);
+}
+
+static bool has_string(sd_json_variant *array, const char *s)
+{
+        for (size_t i = 0; i < sd_json_variant_elements(array); i++)
+                if (streq(sd_json_variant_string(sd_json_variant_by_index(array, i)), s))
+                        return true;
+        return false;
+}
+
+Test(agent_varlink, service_environment)
+{
+        static char bad[32] = "no assignment", *broken[] = { bad, NULL };
+        char **saved;
+        Client c;
+
+        cr_assert_eq(setenv("ICEWIRE_TEST", "ä = b", 1), 0);
+        saved = environ;
+        client_open(&c);
+        cr_assert(has_string(at(ask(&c, "io.systemd.service.GetEnvironment", NULL), "environment"),
+                             "ICEWIRE_TEST=ä = b"));
+        environ = broken;
+        ask(&c, "io.systemd.service.GetEnvironment", NULL);
+        cr_assert_str_eq(c.error, "io.systemd.service.InconsistentEnvironment");
+        strcpy(bad, "A=\xff");
+        ask(&c, "io.systemd.service.GetEnvironment", NULL);
+        cr_assert_str_eq(c.error, "io.systemd.service.InconsistentEnvironment");
+        environ = saved;
+        client_close(&c);
 }
 
 /* As somebody else: what each method says to that user, by the exit status. */
@@ -534,6 +827,7 @@ static int run_as_nobody(void)
         } expected[] = {
                 { "org.icewire.Agent.Describe", NULL, NULL },
                 { "org.icewire.Agent.ListLinks", NULL, NULL },
+                { "org.icewire.Agent.Diagnose", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
                 { "org.icewire.Agent.Reconnect", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
                 { "org.icewire.Agent.Reconnect", "{\"link\":\"wg1\"}", SD_VARLINK_ERROR_PERMISSION_DENIED },
                 { "org.icewire.Agent.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
@@ -542,6 +836,9 @@ static int run_as_nobody(void)
                   SD_VARLINK_ERROR_PERMISSION_DENIED },
                 { "io.systemd.service.Ping", NULL, NULL },
                 { "io.systemd.service.SetLogLevel", "{\"level\":7}", SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "io.systemd.service.GetEnvironment", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "io.systemd.service.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+                { "org.icewire.Agent.DescribePeers", NULL, NULL },
         };
         sd_varlink *link = NULL;
 

@@ -9,7 +9,7 @@
 
 #include "alloc-util.h"
 #include "fd-util.h"
-#include "log.h"
+#include "log-event.h"
 #include "parse-util.h"
 #include "random-util.h"
 #include "sandbox.h"
@@ -538,5 +538,43 @@ Test(log, to_the_journal)
         cr_expect_not_null(strstr(buf, "\nMESSAGE=first?PRIORITY=0\n"));
         cr_expect_not_null(strstr(buf, "\nPEER=one\nLINK=wg0\n"));
         cr_expect_null(strstr(buf, "\nPRIORITY"));
+        cr_expect_null(strstr(buf, "\nERRNO="));
         cr_expect_not_null(strstr(buf, "\nCODE_FUNC="));
+}
+
+/* What a filter and the catalog go by. */
+Test(log, events_to_the_journal)
+{
+        _cleanup_close_ int journal = fake_journal();
+        char buf[8192], expected[128], long_name[2 * LOG_FIELD_MAX];
+
+        name_stderr_in_environment();
+        log_set_max_level(LOG_INFO);
+        cr_expect_eq(log_event(LOG_WARNING, -ECONNREFUSED, LOG_EVENT_BROKER_LOST, (), "Lost: %m"),
+                     -ECONNREFUSED);
+        read_line(journal, buf, sizeof(buf));
+        snprintf(expected, sizeof(expected), "\nMESSAGE_ID=%s\nICEWIRE_EVENT=broker-lost\n",
+                 log_event_id(LOG_EVENT_BROKER_LOST));
+        cr_expect_not_null(strstr(buf, expected));
+        cr_expect_not_null(strstr(buf, "\nERRNO=111\n"));
+        cr_expect_not_null(strstr(buf, "\nMESSAGE=Lost: Connection refused\n"));
+
+        log_event(LOG_INFO, 0, LOG_EVENT_LINK_GONE,
+                  (LOG_FIELD("ICEWIRE_LINK=%s", "wg0"), LOG_FIELD("N=%d", 4)), "%s is gone.", "wg0");
+        read_line(journal, buf, sizeof(buf));
+        snprintf(expected, sizeof(expected),
+                 "\nMESSAGE_ID=%s\nICEWIRE_EVENT=link-gone\nICEWIRE_LINK=wg0\nN=4\n",
+                 log_event_id(LOG_EVENT_LINK_GONE));
+        cr_expect_not_null(strstr(buf, expected));
+
+        /* Not logged: nothing is sent, and the error comes back all the same. */
+        cr_expect_eq(log_event(LOG_DEBUG, EPERM, LOG_EVENT_LINK_GONE, (), "quiet"), -EPERM);
+        cr_expect_str_empty(read_line(journal, buf, sizeof(buf)));
+
+        memset(long_name, 'x', sizeof(long_name));
+        long_name[sizeof(long_name) - 1] = '\0';
+        log_event(LOG_INFO, 0, LOG_EVENT_LINK_GONE,
+                  (LOG_FIELD("ICEWIRE_LINK=%s", long_name), LOG_FIELD("N=%d", 5)), "gone");
+        read_line(journal, buf, sizeof(buf));
+        cr_expect_not_null(strstr(buf, "x\nN=5\n"), "cut, and the next one intact");
 }

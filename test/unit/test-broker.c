@@ -1026,6 +1026,56 @@ Test(broker, only_root_and_the_chosen_user_are_served)
         cr_assert_eq(count_answers_as(0, "org.icewire.Broker.NotAllowed"), 0);
 }
 
+/* The answer to each to this user, one letter: served, denied, or something else. */
+static char *service_answers(uid_t uid)
+{
+        static const char *const calls[] = {
+                "{\"method\":\"io.systemd.service.Ping\"}",
+                "{\"method\":\"io.systemd.service.GetLogLevel\"}",
+                "{\"method\":\"io.systemd.service.Reload\"}",
+                "{\"method\":\"io.systemd.service.GetEnvironment\"}",
+                "{\"method\":\"io.systemd.service.SetLogLevel\",\"parameters\":{\"level\":3}}",
+        };
+        static char answers[ELEMENTSOF(calls) + 1];
+        int pipes[2];
+        pid_t pid;
+
+        cr_assert_eq(pipe(pipes), 0);
+        pid = fork();
+        if (pid == 0) {
+                if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+                        _exit(1);
+                for (size_t i = 0; i < ELEMENTSOF(calls); i++) {
+                        int fd = raw_connect();
+                        const char *answer;
+
+                        raw_send(fd, calls[i], NULL, 0);
+                        answer = raw_receive(fd);
+                        (void) !write(pipes[1],
+                                      strstr(answer, "PermissionDenied") ? "d"
+                                      : strstr(answer, "error")          ? "e"
+                                                                         : "s",
+                                      1);
+                        close(fd);
+                }
+                _exit(0);
+        }
+        close(pipes[1]);
+        for (size_t n = 0; read(pipes[0], answers + n, 1) == 1; n++)
+                ;
+        close(pipes[0]);
+        cr_assert_eq(waitpid(pid, NULL, 0), pid);
+        return answers;
+}
+
+Test(broker, service)
+{
+        start_broker();
+        close(raw_connect());
+        cr_assert_str_eq(service_answers(0), "sssss");
+        cr_assert_str_eq(service_answers(FOREIGN_USER), "ssddd");
+}
+
 Test(broker, strangers_cannot_take_all_connections)
 {
         int fds[64];

@@ -1,82 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <criterion/criterion.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "alloc-util.h"
-#include "conf-file.h"
-#include "config.h"
+#include "config-files.h"
+#include "config-settings.h"
 #include "fd-util.h"
-#include "log.h"
 #include "peer.h"
 #include "string-util.h"
-
-/* Stands before the C library's, so that a test sees what is erased. */
-static char erased[256];
-
-static void note_erased(void *p, size_t n)
-{
-        if (n > 0 && n < sizeof(erased))
-                memcpy(erased, p, n);
-        erased[MIN(n, sizeof(erased) - 1)] = '\0';
-        memset(p, 0, n);
-        __asm__ volatile("" : : "r"(p) : "memory");
-}
-
-void explicit_bzero(void *p, size_t n)
-{
-        note_erased(p, n);
-}
-
-void __explicit_bzero_chk(void *p, size_t n, size_t size);
-void __explicit_bzero_chk(void *p, size_t n, size_t size)
-{
-        note_erased(p, n);
-}
-
-static Config *parse(const char *text, unsigned expected_problems)
-{
-        Config *config = NULL;
-        unsigned n = 0;
-
-        cr_assert_eq(config_parse("test.conf", text, strlen(text), &config, &n), 0);
-        cr_assert_eq(n, expected_problems, "%u problems instead of %u in: %s", n, expected_problems, text);
-        return config;
-}
-
-/* What the code under test logs, which is what the user gets to see. */
-typedef struct Capture {
-        int file, saved;
-} Capture;
-
-static Capture capture_start(void)
-{
-        Capture c = { .file = memfd_create("log", MFD_CLOEXEC), .saved = dup(STDERR_FILENO) };
-
-        cr_assert(c.file >= 0 && c.saved >= 0);
-        cr_assert(dup2(c.file, STDERR_FILENO) >= 0);
-        return c;
-}
-
-static char *capture_end(Capture *c)
-{
-        static char text[65536];
-        ssize_t n;
-
-        cr_assert(dup2(c->saved, STDERR_FILENO) >= 0);
-        n = pread(c->file, text, sizeof(text) - 1, 0);
-        cr_assert(n >= 0);
-        text[n] = '\0';
-        close(c->file);
-        close(c->saved);
-        return text;
-}
 
 static void expect_message(const char *text, const char *message)
 {
@@ -211,6 +139,37 @@ Test(config, the_installed_file_is_true)
         cr_assert(config->multicast);
         cr_assert_null(config->links);
         config_free(config);
+}
+
+static void expect_defaults(const char *section, const char *key, const char *value)
+{
+        _cleanup_free_ char *text = asprintf_safe("[%s]\n%s=%s\n", section, key, value);
+        Config *config = parse(text, 0), *defaults = parse("", 0);
+
+        cr_assert_eq(config->log_level, defaults->log_level, "%s", text);
+        cr_assert(config_rendezvous_equal(config, defaults), "%s", text);
+        cr_assert(config_relay_credentials_equal(config, defaults), "%s", text);
+        cr_assert_eq(config->redirect, defaults->redirect, "%s", text);
+        cr_assert_eq(config->tcp, defaults->tcp, "%s", text);
+        cr_assert_eq(config->n_ice_servers, 0, "%s", text);
+        cr_assert(!config->links && !config->ignore_links && !config->turn_ca_file, "%s", text);
+        cr_assert_eq(peer_configs_policy(&config->peers, &(WireguardKey) {}),
+                     peer_configs_policy(&defaults->peers, &(WireguardKey) {}), "%s", text);
+        config_free(config);
+        config_free(defaults);
+}
+
+/* The table is what the manual page is compared with. */
+Test(config, presets_are_what_holds_without)
+{
+        for (size_t i = 0; config_setting(i); i++) {
+                const ConfigSetting *s = config_setting(i);
+
+                if (!s->preset)
+                        continue;
+                expect_defaults(s->section, s->key, s->preset);
+                expect_defaults(s->section, s->key, "");
+        }
 }
 
 Test(config, which_links)
@@ -493,48 +452,6 @@ Test(config, a_long_value_is_whole)
 
 /* Trees */
 
-static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-        return remove(path);
-}
-
-static char root[] = "/tmp/icewire-test-XXXXXX";
-
-static void put(const char *path, const char *text)
-{
-        char full[512];
-        FILE *f;
-
-        snprintf(full, sizeof(full), "%s%s", root, path);
-        for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); *p++ = '/') {
-                *p = '\0';
-                cr_assert(mkdir(full, 0755) >= 0 || errno == EEXIST);
-        }
-        f = fopen(full, "we");
-        cr_assert_not_null(f);
-        fputs(text, f);
-        fclose(f);
-}
-
-static void make_root(void)
-{
-        cr_assert_not_null(mkdtemp(root));
-        unsetenv("CREDENTIALS_DIRECTORY");
-}
-
-static void remove_root(void)
-{
-        nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static Config *load(void)
-{
-        Config *config = NULL;
-
-        cr_assert_eq(config_load(root, &config, NULL), 0);
-        return config;
-}
-
 Test(config_tree, nothing_there, .init = make_root, .fini = remove_root)
 {
         Config *config = load();
@@ -555,7 +472,7 @@ Test(config_tree, precedence_and_masking, .init = make_root, .fini = remove_root
         put("/run/icewire/icewire.conf.d/15-c.conf", "[Agent]\nLinks=run-c\n");
         put("/etc/icewire/icewire.conf.d/10-a.conf", "[Agent]\nLinks=etc-a\n");
         put("/etc/icewire/icewire.conf.d/30-not-a-drop-in.txt", "[Agent]\nLinks=no\n");
-        snprintf(link, sizeof(link), "%s/etc/icewire/icewire.conf.d/20-b.conf", root);
+        snprintf(link, sizeof(link), "%s/etc/icewire/icewire.conf.d/20-b.conf", config_root);
         cr_assert_geq(symlink("/dev/null", link), 0);
 
         config = load();
@@ -585,80 +502,6 @@ Test(config_tree, a_drop_in_is_named_with_its_line, .init = make_root, .fini = r
         config_free(config);
 }
 
-static void use_secret_files(mode_t mode)
-{
-        char text[2048], path[512];
-
-        put("/secret", "from file\nand more\n");
-        snprintf(path, sizeof(path), "%s/secret", root);
-        cr_assert_geq(chmod(path, mode), 0);
-        snprintf(text, sizeof(text), "[Rendezvous]\nMQTTPasswordFile=%s\n[ICE]\nTURNPasswordFile=%s\n", path,
-                 path);
-        put("/etc/icewire/icewire.conf", text);
-}
-
-Test(config_tree, secrets_from_files, .init = make_root, .fini = remove_root)
-{
-        Config *config;
-        const char *log;
-        Capture c;
-
-        use_secret_files(0600);
-        c = capture_start();
-        config = load();
-        log = capture_end(&c);
-        cr_assert_str_eq(log, "");
-        cr_assert_str_eq(config->mqtt_password, "from file");
-        cr_assert_str_eq(config->turn_password, "from file");
-        config_free(config);
-}
-
-Test(config_tree, an_open_secret_is_warned_of, .init = make_root, .fini = remove_root)
-{
-        Config *config;
-        const char *log;
-        Capture c;
-
-        use_secret_files(0644);
-        c = capture_start();
-        config = load();
-        log = capture_end(&c);
-        cr_assert(strstr(log, "icewire.conf:2: Everybody on this host may read"), "%s", log);
-        cr_assert(strstr(log, "icewire.conf:4: Everybody on this host may read"), "%s", log);
-        cr_assert_not(strstr(log, "from file"));
-        config_free(config);
-}
-
-Test(config_tree, credentials_come_first, .init = make_root, .fini = remove_root)
-{
-        char path[512];
-        Config *config;
-
-        use_secret_files(0600);
-        put("/credentials/mqtt.password", "from credential");
-        snprintf(path, sizeof(path), "%s/credentials", root);
-        setenv("CREDENTIALS_DIRECTORY", path, 1);
-        config = load();
-        cr_assert_str_eq(config->mqtt_password, "from credential");
-        cr_assert_str_eq(config->turn_password, "from file");
-        config_free(config);
-}
-
-Test(config_tree, a_missing_secret_is_named, .init = make_root, .fini = remove_root)
-{
-        Config *config;
-        const char *log;
-        Capture c;
-
-        put("/etc/icewire/icewire.conf", "[ICE]\nTURNPasswordFile=/nowhere/at/all\n");
-        c = capture_start();
-        config = load();
-        log = capture_end(&c);
-        cr_assert(strstr(log, "icewire.conf:2: Failed to read the secret in /nowhere/at/all"), "%s", log);
-        cr_assert_null(config->turn_password);
-        config_free(config);
-}
-
 Test(config_tree, an_unreadable_file_is_named, .init = make_root, .fini = remove_root)
 {
         Config *config;
@@ -684,7 +527,7 @@ Test(config_tree, a_folder_that_cannot_be_searched_is_named, .init = make_root, 
 
         put("/usr/lib/icewire/icewire.conf", "[Agent]\nLogLevel=err\n");
         put("/etc/x", "");
-        snprintf(path, sizeof(path), "%s/etc/icewire", root);
+        snprintf(path, sizeof(path), "%s/etc/icewire", config_root);
         cr_assert_eq(symlink("icewire", path), 0);
         c = capture_start();
         config = load();
@@ -721,39 +564,6 @@ Test(config_tree, relays_need_credentials, .init = make_root, .fini = remove_roo
                         "icewire.conf:4: [ICE] TURNServers=: there is no TURNUser=");
 }
 
-static void load_secret_from(const char *text, const char *expected)
-{
-        Config *config, *copy = NULL;
-
-        put("/etc/icewire/icewire.conf", text);
-        config = load();
-        cr_assert_str_eq(config->turn_secret, expected);
-        cr_assert_eq(config->n_ice_servers, 1, "a secret is enough");
-        cr_assert_eq(config_copy(config, &copy), 0);
-        cr_assert(config_relay_credentials_equal(config, copy));
-        cr_assert_str_eq(copy->turn_secret, expected);
-        *copy->turn_secret = '!';
-        cr_assert_not(config_relay_credentials_equal(config, copy));
-        config_free(copy);
-        config_free(config);
-}
-
-Test(config_tree, relays_take_a_secret, .init = make_root, .fini = remove_root)
-{
-        char text[1024], path[512];
-
-        put("/secret", "shared with the server\n");
-        snprintf(path, sizeof(path), "%s/secret", root);
-        cr_assert_geq(chmod(path, 0600), 0);
-        snprintf(text, sizeof(text), "[ICE]\nTURNServers=turns:a\nTURNSecretFile=%s\n", path);
-        load_secret_from(text, "shared with the server");
-
-        put("/credentials/turn.secret", "of systemd");
-        snprintf(path, sizeof(path), "%s/credentials", root);
-        setenv("CREDENTIALS_DIRECTORY", path, 1);
-        load_secret_from(text, "of systemd");
-}
-
 static void expect_tcp(const char *value, TcpMode mode)
 {
         char text[64];
@@ -773,19 +583,4 @@ Test(config, tcp)
         expect_tcp("on", TCP_MODE_YES);
         expect_tcp("no", TCP_MODE_NO);
         expect_tcp("false", TCP_MODE_NO);
-}
-
-Test(config_tree, secrets_are_erased, .init = make_root, .fini = remove_root)
-{
-        Config *config, *copy = NULL;
-
-        use_secret_files(0600);
-        config = load();
-        cr_assert_eq(config_copy(config, &copy), 0);
-        memset(erased, 0, sizeof(erased));
-        config_free(config);
-        cr_assert_str_eq(erased, "from file");
-        memset(erased, 0, sizeof(erased));
-        config_free(copy);
-        cr_assert_str_eq(erased, "from file");
 }

@@ -1,36 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <criterion/criterion.h>
+#include <locale.h>
 
-#include "ctl-diagnose.h"
 #include "ctl-history.h"
+#include "ctl-mapping.h"
 #include "ctl-peers.h"
 #include "ctl-util.h"
 #include "string-util.h"
 
-static void expect_escaped(const char *s, const char *expected)
+static void use_utf8(void)
 {
-        _cleanup_free_ char *escaped = terminal_escape(s);
-
-        cr_assert_str_eq(escaped, expected);
+        cr_assert_not_null(setlocale(LC_CTYPE, "C.UTF-8"));
 }
 
-Test(ctl, terminal_escape)
-{
-        expect_escaped("plain text: 1 → 2, ü", "plain text: 1 → 2, ü");
-        expect_escaped("\033[31mred\a\n", "\\x1b[31mred\\x07\\x0a");
-        expect_escaped("\x7f", "\\x7f");
-        expect_escaped("\xc2\x9b"
-                       "31m",
-                       "\\xc2\\x9b31m"); /* CSI as a C1 control */
-        expect_escaped("a\xe2\x80\xae"
-                       "b",
-                       "a\\xe2\\x80\\xaeb");                                 /* right-to-left override */
-        expect_escaped("\xff\xc3", "\\xff\\xc3");                            /* not UTF-8, cut short */
-        expect_escaped("\xc0\xaf\xed\xa0\x80", "\\xc0\\xaf\\xed\\xa0\\x80"); /* overlong, surrogate */
-        expect_escaped("\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80");
-        expect_escaped("", "");
-}
+TestSuite(ctl, .init = use_utf8);
 
 static void expect_size(uint64_t bytes, const char *expected)
 {
@@ -179,6 +163,9 @@ Test(ctl, a_path_names_its_transport_if_that_is_not_udp)
         expect_path(PEER_START "\"path\":\"relayed\",\"reason\":\"none\",\"remote\":" RELAY "}", "relayed");
         expect_path(PEER_START "\"path\":\"proxied\",\"reason\":\"none\",\"remote\":" HOST "}",
                     "proxied/tcp");
+        expect_path(PEER_START
+                    "\"path\":\"relayed\",\"transport\":\"tls\",\"reason\":\"none\",\"remote\":" RELAY "}",
+                    "relayed/tls");
         expect_path(PEER_START "\"path\":\"none\",\"reason\":\"none\"}", "none");
 }
 
@@ -321,5 +308,49 @@ Test(ctl, advice_about_mappings)
                 cr_assert_eq(advice != NULL, cases[i].advice != NULL, "%zu: %s", i, advice);
                 if (advice)
                         cr_assert_not_null(startswith(advice, cases[i].advice), "%zu: %s", i, advice);
+        }
+}
+
+static CtlStunServer no_answer = { .address = "192.0.2.1:3478", .error = "no answer" },
+                     asked = { .address = "192.0.2.1:3478" };
+
+Test(ctl, who_can_reach_a_mapping)
+{
+        static const struct {
+                CtlMapping mapping;
+                CtlReach reach;
+                const char *explained;
+        } cases[] = {
+                { { .kind = "none", .mapped = "b:2" }, CTL_REACH_YES, "x at b:2" },
+                { { .kind = "endpoint_independent", .mapped = "b:2" },
+                  CTL_REACH_NAT,
+                  "x at b:2 through a NAT" },
+                { { .kind = "single", .mapped = "b:2" },
+                  CTL_REACH_MAYBE,
+                  "x at b:2, where one STUN server has seen it" },
+                { { .kind = "varies", .mapped = "b:2" },
+                  CTL_REACH_HARDLY,
+                  "x behind a NAT that changes ports" },
+                { { .kind = "unknown", .servers = &no_answer, .n_servers = 1 },
+                  CTL_REACH_NO,
+                  "x, since no STUN server answers" },
+                { { .kind = "unknown", .servers = &asked, .n_servers = 1 },
+                  CTL_REACH_UNKNOWN,
+                  "x (nobody has answered yet)" },
+                { { .kind = "unknown", .error = "the ports are not shared" },
+                  CTL_REACH_UNKNOWN,
+                  "x (the ports are not shared)" },
+                { { .kind = "unknown" }, CTL_REACH_LAN, "x, with no STUN server to ask about the rest" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *explained = NULL;
+                CtlMapping m = cases[i].mapping;
+
+                m.local = "a:1";
+                explained = ctl_mapping_explain(&m, "x");
+                cr_assert_eq(ctl_mapping_reach(&m), cases[i].reach, "%zu", i);
+                cr_assert_str_eq(explained, cases[i].explained);
+                cr_assert_not_null(ctl_reach_to_string(cases[i].reach));
         }
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "agent-json.h"
 #include "diagnosis.h"
 
 #include "event-util.h"
+#include "host-network.h"
 #include "json.h"
 #include "link-mappings.h"
 #include "log.h"
@@ -21,8 +23,8 @@ struct BrokerCall {
 static sd_event *event;
 static Manager *manager;
 static Diagnosis *diagnosis;
-static sd_json_variant *reply; /* a reference */
-static unsigned n_replies;
+static sd_json_variant *reply, *progress; /* references */
+static unsigned n_replies, n_told;
 static int servers[2];
 static SocketAddress addresses[2];
 
@@ -77,9 +79,15 @@ static Broker broker = { .ops = &broker_ops, .connected = true };
 
 /* ---- Two STUN servers, one of them dead unless a test answers for it ---- */
 
-static void on_diagnosis(Diagnosis *d, sd_json_variant *v, void *userdata)
+static void on_diagnosis(Diagnosis *d, sd_json_variant *v, bool finished, void *userdata)
 {
         cr_assert_not_null(v);
+        if (!finished) {
+                n_told++;
+                sd_json_variant_unref(progress);
+                progress = sd_json_variant_ref(v);
+                return;
+        }
         n_replies++;
         sd_json_variant_unref(reply);
         reply = sd_json_variant_ref(v);
@@ -120,6 +128,7 @@ static void stop(void)
         diagnosis = diagnosis_free(diagnosis);
         manager = manager_free(manager);
         reply = sd_json_variant_unref(reply);
+        progress = sd_json_variant_unref(progress);
         close(servers[0]);
         close(servers[1]);
         event = sd_event_unref(event);
@@ -235,7 +244,7 @@ Test(diagnosis, by_ports_of_its_own)
 Test(diagnosis, by_the_ports_of_links)
 {
         SocketAddress local = address("127.0.0.1:0");
-        sd_json_variant *v;
+        sd_json_variant *v = NULL, *mapping;
         Link *link;
 
         set_servers();
@@ -249,6 +258,15 @@ Test(diagnosis, by_the_ports_of_links)
         answer(0, "127.0.0.1:51820");
         answer(1, "127.0.0.1:51820");
         RUN_UNTIL(event, link_mappings_are_settled(link));
+
+        /* Whoever does not want to wait gets what is known. */
+        cr_assert_eq(manager_build_json(manager, &v), 0);
+        cr_assert_eq(sd_json_variant_elements(at(v, "mappings")), 1);
+        mapping = sd_json_variant_by_index(at(v, "mappings"), 0);
+        cr_assert_str_eq(string_at(mapping, "link"), "wg0");
+        cr_assert_str_eq(string_at(mapping, "mapped"), "127.0.0.1:51820");
+        cr_assert_str_eq(string_at(mapping, "kind"), "none");
+        sd_json_variant_unref(v);
 
         /* What it was an hour ago is not what is asked for. */
         run();
@@ -281,6 +299,36 @@ Test(diagnosis, ipv6)
         cr_assert(sd_json_variant_boolean(at(reply, "ipv6Answered")));
         cr_assert_str_eq(string_at(element("mappings", 0), "kind"), "none");
         cr_assert_str_eq(string_at(element("mappings", 0), "hairpin"), "unknown");
+}
+
+static sd_json_variant *server_so_far(size_t i)
+{
+        sd_json_variant *mapping = sd_json_variant_by_index(at(progress, "mappings"), 0);
+
+        return sd_json_variant_by_index(at(mapping, "servers"), i);
+}
+
+/* Who has not answered yet is not said to be silent. */
+Test(diagnosis, tells_what_is_known_so_far)
+{
+        SocketAddress local = address("127.0.0.1:0");
+        uint64_t pending;
+
+        set_servers();
+        manager_set_addresses(manager, &local, 1);
+        run();
+        RUN_UNTIL(event, n_told);
+        pending = number_at(progress, "pending");
+        cr_assert_geq(pending, 2);
+        cr_assert(!has(server_so_far(0), "mapped") && !has(server_so_far(0), "error"));
+        answer(0, OUT);
+        RUN_UNTIL(event, has(server_so_far(0), "mapped"));
+        cr_assert_lt(number_at(progress, "pending"), pending);
+        cr_assert(!has(server_so_far(1), "mapped") && !has(server_so_far(1), "error"));
+        cr_assert_eq(n_replies, 0);
+        RUN_UNTIL(event, n_replies);
+        cr_assert_eq(number_at(reply, "pending"), 0);
+        cr_assert(has(sd_json_variant_by_index(at(element("mappings", 0), "servers"), 1), "error"));
 }
 
 /* Whoever asks all the time learns nothing new by that. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <criterion/criterion.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "format-table.h"
+#include "terminal-util.h"
 
 static char printed[4096];
 
@@ -32,7 +34,7 @@ static Table *make_table(bool legend)
 {
         Table *table;
 
-        cr_assert_eq(table_new(legend, /* colour= */ false, &table), 0);
+        cr_assert_eq(table_new(SIZE_MAX, legend, /* colour= */ false, &table), 0);
         cr_assert(table_is_empty(table));
         cr_assert_eq(table_add_column(table, "NAME", 0), 0);
         cr_assert_eq(table_add_column(table, "N", TABLE_RIGHT), 0);
@@ -43,9 +45,10 @@ static Table *make_table(bool legend)
 static void add_row(Table *table, const char *a, const char *b, const char *c)
 {
         cr_assert_eq(table_add_row(table), 0);
-        cr_assert_eq(table_set_cell(table, 0, a, "green"), 0);
+        cr_assert_eq(table_set_cell(table, 0, a, ANSI_GREEN), 0);
         cr_assert_eq(table_set_cell(table, 1, b, NULL), 0);
-        cr_assert_eq(table_set_cell(table, 2, c, NULL), 0);
+        if (c)
+                cr_assert_eq(table_set_cell(table, 2, c, NULL), 0);
 }
 
 Test(format_table, columns)
@@ -82,5 +85,87 @@ Test(format_table, hostile_cells)
         print(table);
         cr_assert_null(strchr(printed, '\033'));
         cr_assert_eq(strchr(printed, '\n'), printed + strlen(printed) - 1);
+        table_free(table);
+}
+
+/* ---- Narrow ---- */
+
+static Table *make_narrow(size_t width)
+{
+        Table *table;
+
+        cr_assert_not_null(setlocale(LC_CTYPE, "C.UTF-8"));
+        cr_assert_eq(table_new(width, /* legend= */ true, /* colour= */ false, &table), 0);
+        cr_assert_eq(table_add_column(table, "KEY", TABLE_TRUNCATE), 0);
+        table_set_least(table, 7, /* head= */ 3);
+        cr_assert_eq(table_add_column(table, "WHERE", TABLE_LUXURY), 0);
+        cr_assert_eq(table_add_column(table, "AT", TABLE_TRUNCATE), 0);
+        table_set_least(table, 6, /* head= */ 0);
+        cr_assert_eq(table_add_column(table, "RX", TABLE_RIGHT | TABLE_OPTIONAL), 0);
+        cr_assert_eq(table_add_column(table, "TX", TABLE_RIGHT | TABLE_OPTIONAL), 0);
+        cr_assert_eq(table_add_row(table), 0);
+        cr_assert_eq(table_set_cell(table, 0, "abcdefghijklmno=", NULL), 0);
+        cr_assert_eq(table_set_cell(table, 1, "here", NULL), 0);
+        cr_assert_eq(table_set_cell(table, 2, "192.0.2.1:7", NULL), 0);
+        cr_assert_eq(table_set_cell(table, 3, "10", NULL), 0);
+        cr_assert_eq(table_set_cell(table, 4, "20", NULL), 0);
+        return table;
+}
+
+Test(format_table, gets_narrower_step_by_step)
+{
+        static const struct {
+                size_t width;
+                const char *printed;
+        } cases[] = {
+                { SIZE_MAX, "KEY              WHERE AT          RX TX\n"
+                            "abcdefghijklmno= here  192.0.2.1:7 10 20\n" },
+                { 40, "KEY              WHERE AT          RX TX\n"
+                      "abcdefghijklmno= here  192.0.2.1:7 10 20\n" },
+                { 30, "KEY       WHERE AT       RX TX\n"
+                      "abcd…mno= here  192.0.2… 10 20\n" },
+                { 25, "KEY       AT        RX TX\n"
+                      "abcd…mno= 192.0.2.… 10 20\n" },
+                { 20, "KEY     AT     RX TX\n"
+                      "abc…no= 192.0… 10 20\n" },
+                { 19, "KEY      AT      RX\n"
+                      "abc…mno= 192.0.… 10\n" },
+                { 14, "KEY     AT\n"
+                      "abc…no= 192.0…\n" },
+                { 11, "KEY   AT\n"
+                      "abc…= 192.…\n" }, /* less than it should, but it fits */
+                { 1, "KEY  AT\n"
+                     "abc… 192…\n" }, /* no further than that */
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                Table *table = make_narrow(cases[i].width);
+
+                print(table);
+                cr_assert_str_eq(printed, cases[i].printed, "%zu:\n%s", cases[i].width, printed);
+                table_free(table);
+        }
+}
+
+Test(format_table, colours_take_no_room)
+{
+        Table *table;
+
+        cr_assert_eq(table_new(SIZE_MAX, /* legend= */ true, /* colour= */ true, &table), 0);
+        cr_assert_eq(table_add_column(table, "A", 0), 0);
+        cr_assert_eq(table_add_column(table, "B", TABLE_RIGHT), 0);
+        add_row(table, "x", "10", NULL);
+        print(table);
+        cr_assert_str_eq(printed, ANSI_UNDERLINE "A" ANSI_NORMAL "  " ANSI_UNDERLINE "B" ANSI_NORMAL
+                                                 "\n" ANSI_GREEN "x" ANSI_NORMAL " 10\n");
+        table_free(table);
+}
+
+Test(format_table, empty)
+{
+        Table *table = make_table(/* legend= */ true);
+
+        print(table);
+        cr_assert_str_eq(printed, "NAME N LAST\n");
         table_free(table);
 }

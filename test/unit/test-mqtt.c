@@ -339,6 +339,40 @@ Test(mqtt, tls_wrong_ca)
         expect_refused("broker.test", true, "cannot use the CA file openssl.log: it holds no certificate");
 }
 
+static char *read_text(const char *path)
+{
+        char *text;
+
+        cr_assert_geq(read_full_file(path, 65536, &text, /* ret_size= */ NULL), 0);
+        return text;
+}
+
+/* Servers that want to see a certificate get ours; and what cannot be one is named. */
+Test(mqtt, tls_identity)
+{
+        char *good, *half, *mixed;
+
+        make_certificates();
+        sandbox_shell(
+                "cat wrong.pem wrong.key >identity; cat wrong.pem >half; cat wrong.pem good.key >mixed");
+        good = read_text("identity");
+        half = read_text("half");
+        mixed = read_text("mixed");
+        config.mqtt_ca_file = (char *) "ca.pem";
+        broker_start(TLS("good") "cafile ca.pem\nrequire_certificate true\n");
+        expect_refused("broker.test", true, "");
+        config.mqtt_identity = good;
+        expect_connects("broker.test", true);
+        config.mqtt_identity = half;
+        expect_refused("broker.test", true, "the credential mqtt.identity");
+        config.mqtt_identity = mixed;
+        expect_refused("broker.test", true, "the credential mqtt.identity");
+        config.mqtt_identity = NULL;
+        free(good);
+        free(half);
+        free(mixed);
+}
+
 static unsigned n_refusals;
 
 static void on_refused(Mqtt *m, int error, const char *reason, void *userdata)

@@ -611,6 +611,59 @@ Test(redirect_ebpf, the_self_test_tells_what_fails_clsact)
         run_self_test(/* clsact= */ true);
 }
 
+/* Sends packets through lo to itself, one after the other, until `control` is closed at the other end, which
+ * is told when it has begun; returns how many did not come. */
+static int lose_on_lo(int control)
+{
+        struct pollfd fds[2] = { { .fd = -EBADF, .events = POLLIN }, { .fd = control } };
+        SocketAddress to;
+        char byte = 0;
+        int sender, lost = 0;
+
+        sender = udp_socket("127.0.0.1:0");
+        fds[0].fd = udp_socket("127.0.0.2:4000");
+        cr_assert_eq(socket_address_from_ip("127.0.0.2", 4000, &to), 0);
+        for (unsigned n = 0; fds[1].revents == 0; n++) {
+                if (n == 1)
+                        cr_assert_eq(write(control, &byte, sizeof(byte)), 1);
+                send_to(sender, &to, &byte, sizeof(byte));
+                if (poll(fds, ELEMENTSOF(fds), 200) == 0)
+                        lost++;
+                (void) recv(fds[0].fd, &byte, sizeof(byte), MSG_DONTWAIT);
+        }
+        close(fds[0].fd);
+        close(sender);
+        return lost;
+}
+
+/* It is repeated while the redirect is in force, on a host where others use lo. */
+Test(redirect_ebpf, the_repeated_self_test_loses_nothing_on_lo)
+{
+        RedirectBackend *b = make(/* clsact= */ false);
+        usec_t end = now(CLOCK_MONOTONIC) + USEC_PER_SEC;
+        int control[2], status;
+        char byte;
+        pid_t pid;
+
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
+        pid = fork();
+        cr_assert_geq(pid, 0);
+        if (pid == 0) {
+                close(control[1]);
+                _exit(lose_on_lo(control[0]));
+        }
+        close(control[0]);
+        cr_assert_eq(read(control[1], &byte, sizeof(byte)), 1);
+        do
+                cr_assert_eq(redirect_self_test_unasked(b), 0);
+        while (now(CLOCK_MONOTONIC) < end);
+        close(control[1]);
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_assert(WIFEXITED(status));
+        cr_assert_eq(WEXITSTATUS(status), 0, "%d packets were lost", WEXITSTATUS(status));
+        redirect_backend_free(b);
+}
+
 /* --- rules of NAT --- */
 
 /* They take the socket that was assigned from a packet, if they do, without having changed it. */

@@ -2,6 +2,7 @@
 
 /* Sessions with TCP candidates, on a host that lets no UDP through but WireGuard's own to the proxy. */
 
+#include "event-util.h"
 #include "link-mappings.h"
 #include "session.h"
 #include "try.h"
@@ -78,7 +79,11 @@ static void udp_turns_out_silent(Side *side, Mapping *silent)
 {
         Link *link = peer_of(side)->link;
 
-        *silent = (Mapping) { .state = MAPPING_STATE_SETTLED, .n_servers = 1 };
+        *silent = (Mapping) {
+                .local = link->manager->addresses[0],
+                .state = MAPPING_STATE_SETTLED,
+                .n_servers = 1,
+        };
         link->mappings[link->n_mappings++] = silent;
         cr_assert(link_udp_is_silent(link));
         session_mapping_changed(peer_of(side)->session);
@@ -137,6 +142,50 @@ Test(session_tcp, comes_after_udp)
         give_up(w, &w->a);
         check_direct_over_tcp(w);
         world_free(w);
+}
+
+/* As if the path in use went by a relay, which was there before the news that UDP leads nowhere: a session
+ * with TCP is not left to the next look for a better path. */
+static void relay_is_left(bool told_by_the_peer)
+{
+        World *w = world_new();
+        Side *side = told_by_the_peer ? &w->b : &w->a;
+        RendezvousOps by_tcp;
+        uint64_t n;
+        Peer *peer;
+        Mapping silent;
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w) && peer_of(&w->a)->session->gathering_done);
+        settle(w);
+        peer = peer_of(&w->a);
+        event_disarm_timer(peer->retry_timer);
+        event_disarm_timer(peer_of(&w->b)->retry_timer);
+        peer->session->local.type = peer_of(&w->b)->session->remote.type = ICE_CANDIDATE_RELAY;
+        peer->path.kind = peer_of(&w->b)->path.kind = PATH_RELAYED;
+        peer->wants_tcp = true; /* as it is after a relay */
+        n = peer->counters.sessions;
+        by_tcp = *side->rendezvous->r.ops;
+        by_tcp.uses_tcp = true;
+        side->rendezvous->r.ops = &by_tcp;
+        udp_turns_out_silent(side, &silent);
+        if (told_by_the_peer)
+                session_repeat_description(peer_of(side)->session);
+        RUN_UNTIL(w->event, peer->session && peer->session->tcp && peer->session->selected);
+        cr_assert_eq(peer->counters.sessions, n + 1);
+        peer_of(side)->link->n_mappings--;
+        world_free(w);
+}
+
+Test(session_tcp, a_relay_is_left_when_udp_turns_out_silent)
+{
+        relay_is_left(/* told_by_the_peer= */ false);
+}
+
+Test(session_tcp, a_relay_is_left_when_the_peers_udp_turns_out_silent)
+{
+        relay_is_left(/* told_by_the_peer= */ true);
 }
 
 /* Whoever is asked not to has no such candidate, whatever the other side has. */

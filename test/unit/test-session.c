@@ -12,6 +12,17 @@
 #include "try.h"
 #include "world.h"
 
+/* Two sides with a path. */
+static World *connected(void)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        return w;
+}
+
 Test(session, initiations_do_not_cross)
 {
         World *w = world_new();
@@ -139,27 +150,19 @@ Test(session, answer_to_an_early_initiation_is_lost)
         world_free(w);
 }
 
-static void check_restart(World *w, Side *side)
-{
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
-        check_comes_back(w, side);
-}
-
 Test(session, controlling_side_is_killed_and_comes_back)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        check_restart(w, &w->a);
+        check_comes_back(w, &w->a);
         world_free(w);
 }
 
 Test(session, controlled_side_is_killed_and_comes_back)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        check_restart(w, &w->b);
+        check_comes_back(w, &w->b);
         world_free(w);
 }
 
@@ -203,11 +206,8 @@ static void refuse_endpoint(Side *side)
 
 Test(session, restores_its_endpoint_but_does_not_fight)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         refuse_endpoint(&w->a);
         rewrite_endpoint(&w->a);
         settle(w);
@@ -224,11 +224,8 @@ Test(session, restores_its_endpoint_but_does_not_fight)
 
 Test(session, restores_its_endpoint_while_something_else_is_asked_of_the_broker)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         refuse_endpoint(&w->a);
         settle(w);
         exchange_receive(peer_of(&w->a), 0, "forged", 6);
@@ -240,11 +237,8 @@ Test(session, restores_its_endpoint_while_something_else_is_asked_of_the_broker)
 
 Test(session, endpoint_that_cannot_be_set_is_set_later)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         refuse_endpoint(&w->a);
         settle(w);
         w->a.refuses_endpoints = true;
@@ -266,9 +260,6 @@ static bool a_reconnected(World *w)
 
 static void check_reconnect(World *w, Side *who)
 {
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         peer_reconnect(peer_of(who));
         cr_assert(both_connected(w), "the path in use stays");
         RUN_UNTIL(w->event, a_reconnected(w));
@@ -294,11 +285,8 @@ static void make_silent(Side *side)
 
 Test(session, looks_for_another_path_when_the_peer_is_silent)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         settle(w);
         cr_assert_eq(peer_of(&w->a)->counters.paths, 1);
         make_silent(&w->a);
@@ -326,11 +314,8 @@ Test(session, looks_for_another_path_when_nothing_comes_but_the_handshake_is_due
 
 Test(session, notices_that_a_silent_peer_is_gone)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         w->lose = UINT32_MAX;
         stop(&w->b);
         settle(w);
@@ -349,7 +334,7 @@ Test(session, notices_that_a_silent_peer_is_gone)
 
 Test(session, controlling_side_reconnects)
 {
-        World *w = world_new();
+        World *w = connected();
 
         check_reconnect(w, &w->a);
         world_free(w);
@@ -357,7 +342,7 @@ Test(session, controlling_side_reconnects)
 
 Test(session, controlled_side_reconnects)
 {
-        World *w = world_new();
+        World *w = connected();
 
         check_reconnect(w, &w->b);
         world_free(w);
@@ -372,11 +357,8 @@ static bool a_has_a_new_path(World *w)
 
 Test(session, path_lost_while_the_rendezvous_is_down_is_replaced_later)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         settle(w);
         set_rendezvous_up(&w->a, false);
         try_session_failed(peer_of(&w->a)->session, /* answered= */ true);
@@ -391,12 +373,9 @@ Test(session, path_lost_while_the_rendezvous_is_down_is_replaced_later)
 /* It is still in use, but that does not make it look as if all were well. */
 Test(session, path_that_is_dead_is_named_as_such)
 {
-        World *w = world_new();
+        World *w = connected();
         Peer *peer;
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         settle(w);
         peer = peer_of(&w->a);
         set_rendezvous_up(&w->a, false); /* so that there is no other */
@@ -411,11 +390,8 @@ Test(session, path_that_is_dead_is_named_as_such)
 
 Test(session, old_session_that_fails_without_a_new_one_is_replaced)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         settle(w);
         set_rendezvous_up(&w->b, false);
         peer_reconnect(peer_of(&w->a)); /* b does not hear it */
@@ -433,11 +409,8 @@ Test(session, old_session_that_fails_without_a_new_one_is_replaced)
 
 Test(session, last_of_many_address_changes_counts)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         settle(w);
         for (int i = 0; i < 6; i++)
                 peer_reconnect(peer_of(&w->a));
@@ -449,12 +422,9 @@ Test(session, last_of_many_address_changes_counts)
 /* Only the checks were lost for a moment, and then a message too. */
 Test(session, suspicion_does_not_kill_a_path_that_works)
 {
-        World *w = world_new();
+        World *w = connected();
         usec_t end;
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         settle(w);
         w->lose = 3;
         try_session_failed(peer_of(&w->b)->session, /* answered= */ true);
@@ -475,11 +445,8 @@ static bool b_has_dropped_its_path(World *w)
 
 Test(session, suspicion_kills_a_path_that_is_dead)
 {
-        World *w = world_new();
+        World *w = connected();
 
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
         settle(w);
         w->lose = UINT32_MAX;
         stop(&w->a);

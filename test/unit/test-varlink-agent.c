@@ -5,9 +5,12 @@
 #include <stdlib.h>
 
 #include "fd-util.h"
+#include "ice.h"
+#include "idl.h"
 #include "peer.h"
 #include "string-util.h"
 #include "varlink-agent.h"
+#include "varlink-service.h"
 
 /* With ICEWIRE_UPDATE=1 the printed form is written instead of compared. */
 Test(varlink_agent, printed_form_is_up_to_date)
@@ -74,7 +77,8 @@ static void expect_value(const char *values, const char *name)
 /* What the model may say, the interface has a word for, and no other. */
 Test(varlink_agent, enums_are_complete)
 {
-        _cleanup_free_ char *printed = NULL, *reasons = NULL, *causes = NULL, *policies = NULL;
+        _cleanup_free_ char *printed = NULL, *reasons = NULL, *causes = NULL, *policies = NULL,
+                            *states = NULL, *mappings = NULL;
 
         cr_assert_geq(sd_varlink_idl_format(&vl_interface_org_icewire_Agent, &printed), 0);
         reasons = values_of(printed, "PeerReason");
@@ -86,8 +90,32 @@ Test(varlink_agent, enums_are_complete)
         for (PathCause c = PATH_CAUSE_UNKNOWN + 1; c < _PATH_CAUSE_MAX; c++)
                 expect_value(causes, path_cause_to_string(c));
         cr_assert_eq(count_words(causes), _PATH_CAUSE_MAX - 1);
+        states = values_of(printed, "IceState");
+        for (IceState i = 0; i < _ICE_STATE_MAX; i++)
+                expect_value(states, ice_state_to_string(i));
+        cr_assert_eq(count_words(states), _ICE_STATE_MAX);
+        mappings = values_of(printed, "NetworkMapping");
+        for (NetworkMapping i = 0; i < _NETWORK_MAX; i++)
+                expect_value(mappings, network_mapping_to_string(i));
+        cr_assert_eq(count_words(mappings), _NETWORK_MAX);
         policies = values_of(printed, "Policy");
         for (Policy p = 0; p < _POLICY_MAX; p++)
                 expect_value(policies, policy_to_string(p));
         cr_assert_eq(count_words(policies), _POLICY_MAX);
+}
+
+Test(varlink_agent, is_consistent)
+{
+        idl_is_consistent(&vl_interface_org_icewire_Agent);
+}
+
+Test(varlink_agent, everything_has_a_comment)
+{
+        idl_is_commented(&vl_interface_org_icewire_Agent);
+}
+
+Test(varlink_agent, the_service_interface_too)
+{
+        idl_is_consistent(&vl_interface_io_systemd_service);
+        idl_is_commented(&vl_interface_io_systemd_service);
 }

@@ -84,17 +84,16 @@ static bool on_stopped_called(World *w)
         return w->stopped;
 }
 
-static World *stopping_world;
-
 static void on_stopped(Manager *m, void *userdata)
 {
-        stopping_world->stopped = true;
+        World *w = userdata;
+
+        w->stopped = true;
 }
 
 void stop_politely(Side *side)
 {
-        stopping_world = side->world;
-        manager_stop(side->manager, on_stopped);
+        manager_stop(side->manager, on_stopped, side->world);
         RUN_UNTIL(side->world->event, on_stopped_called(side->world));
 }
 

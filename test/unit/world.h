@@ -18,7 +18,7 @@
 #include "broker.h"
 #include "config.h"
 #include "envelope.h"
-#include "manager.h"
+#include "host-network.h"
 #include "redirect-backend.h"
 #include "redirect-moves.h"
 #include "rendezvous.h"

@@ -12,8 +12,11 @@ import varlink
 from errors import LabError
 from patience import patient
 
+AGENT, BROKER = "icewired.service", "icewire-broker.service"
 AGENT_SOCKET = "/run/icewire/org.icewire.Agent"
-DAEMONS = ("icewire-broker.service", "icewired.service")
+DAEMONS = (BROKER, AGENT)
+SOCKETS = ("icewired.socket", "icewire-broker.socket")
+CONFIGURATION = "/etc/icewire/icewire.conf"
 KILLS = 3  # of each
 
 
@@ -76,6 +79,9 @@ def kill_and_wait(unit, public_key):
         return now["ActiveState"] == "active" and now["MainPID"] not in ("0", before["MainPID"]) and \
             int(now["NRestarts"]) == int(before["NRestarts"]) + 1
 
+    if unit == AGENT:
+        # systemd keeps its socket: who calls now is answered by the next one, and not refused.
+        varlink.call(AGENT_SOCKET, "org.icewire.Agent.Describe")
     wait_until(is_back, f"{unit} is started again")
     wait_until(lambda: serves(public_key), f"all is well after {unit} was killed; it is {json.dumps(describe())}")
     print(f"{unit} was killed, and is back", flush=True)
@@ -91,12 +97,76 @@ def complaints():
     return found
 
 
-def main():
-    run("systemctl", "enable", "--now", "icewire-broker.socket", "icewired.service")
+def start_cold():
+    """Nothing runs but the sockets: the first call starts icewired, and that the broker."""
+    run("systemctl", "start", *SOCKETS)
+    for unit in DAEMONS:
+        if show(unit, "ActiveState")["ActiveState"] != "inactive":
+            raise LabError(f"{unit} runs before anybody wants something")
     print(run("icewirectl", "status"), flush=True)
+    wait_until(lambda: all(show(unit, "ActiveState")["ActiveState"] == "active" for unit in DAEMONS), "both are started by their sockets")
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def reload_fails():
+    return subprocess.run(["systemctl", "reload", AGENT], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode != 0
+
+
+def keeps_what_works():
+    """A reload of what makes no sense changes nothing, and says so to whoever asked and in the journal."""
+    write(CONFIGURATION, "[Rendezvous]\nMQTT=mqtts://192.0.2.99\nMulticast=no\n")
+    run("systemctl", "reload", AGENT)
+    rendezvous = describe()["rendezvous"]
+    if [r["name"] for r in rendezvous] != ["mqtts://192.0.2.99:8883"]:
+        raise LabError(f"the new configuration is not in force: {rendezvous}")
+    write(CONFIGURATION, "[Rendezvous]\nMulticast=yes\nNoSuchKey=1\n")
+    before = show(AGENT, "MainPID")
+    if not reload_fails():
+        raise LabError("systemctl reload says that a broken configuration is in force")
+    if show(AGENT, "MainPID", "ActiveState") != {**before, "ActiveState": "active"}:
+        raise LabError("a broken configuration ends the daemon")
+    if [r["name"] for r in describe()["rendezvous"]] != ["mqtts://192.0.2.99:8883"]:
+        raise LabError("a broken configuration is in force")
+    told = subprocess.run(["icewirectl", "reload"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if told.returncode == 0 or "make no sense" not in told.stderr:
+        raise LabError(f"icewirectl reload: {told}")
+    if "make no sense" not in run("journalctl", "--boot", "--unit", AGENT, "ICEWIRE_EVENT=reload-failed", "--output=cat"):
+        raise LabError("the journal has nothing of it")
+    problem = json.loads(run("journalctl", "--boot", "--unit", AGENT, "ICEWIRE_EVENT=configuration-problem", "--lines=1", "--output=json"))
+    if (problem.get("CONFIG_FILE"), problem.get("CONFIG_LINE")) != (CONFIGURATION, "3"):
+        raise LabError(f"the journal has the problem as {problem}")
+    write(CONFIGURATION, "[Rendezvous]\nMQTT=mqtts://192.0.2.99\n")
+    run("systemctl", "reload", AGENT)
+
+
+def is_watched():
+    """A server that is away is no reason to be killed; standing still is."""
+    seconds = 2 * patient(1)
+    write(f"/run/systemd/system/{AGENT}.d/50-watchdog.conf", f"[Service]\nWatchdogSec={seconds}\n")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "restart", AGENT)
+    wait_until(lambda: any(r["state"] == "down" for r in describe().get("rendezvous", [])), "the server is away")
+    before = show(AGENT, "MainPID", "NRestarts")
+    time.sleep(4 * seconds)
+    if show(AGENT, "MainPID", "NRestarts") != before:
+        raise LabError("icewired was killed for a server that is away")
+    os.kill(int(before["MainPID"]), signal.SIGSTOP)
+    wait_until(lambda: int(show(AGENT, "NRestarts")["NRestarts"]) == int(before["NRestarts"]) + 1 and describe(), "the watchdog has bitten")
+
+
+def main():
+    start_cold()
+    run("systemctl", "enable", *SOCKETS, AGENT)
     public_key = add_link()
     wait_until(lambda: serves(public_key), f"the link is served; it is {json.dumps(describe())}")
     print(run("icewirectl", "status"), flush=True)
+    if "0 of 1 peers connected" not in show(AGENT, "StatusText")["StatusText"]:
+        raise LabError(f"systemctl status says: {show(AGENT, 'StatusText')}")
     if hooks() != ["tcx/egress", "tcx/ingress"]:
         raise LabError(f"the programs should be attached by tcx, each once; there are {hooks()}")
     for _ in range(KILLS):
@@ -110,6 +180,8 @@ def main():
     failed = run("systemctl", "--failed", "--plain", "--no-legend", "--no-pager")
     if failed or complaints():
         raise LabError(f"failed units: {failed or 'none'}; complaints: {complaints()}")
+    keeps_what_works()
+    is_watched()
 
 
 if __name__ == "__main__":

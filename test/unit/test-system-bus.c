@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A real dbus-daemon that comes and goes. */
+
+#include "bus.h"
+#include "system-bus.h"
+
+static sd_event *event;
+static SystemBus *system_bus;
+
+/* A user that counts, and asks the bus for something that is awaited when it ends. */
+typedef struct User {
+        SystemBusUser *user;
+        unsigned n_connected, n_lost, n_answers;
+        sd_bus_slot *call;
+        bool leaves; /* when it is told */
+} User;
+
+static void start(void)
+{
+        bus_set_up();
+        cr_assert_geq(sd_event_new(&event), 0);
+        cr_assert_geq(system_bus_new(event, "test", &system_bus), 0);
+}
+
+static void stop(void)
+{
+        system_bus = system_bus_free(system_bus);
+        bus_stop();
+        event = sd_event_unref(event);
+}
+
+TestSuite(system_bus, .init = start, .fini = stop, .timeout = 60);
+
+static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        User *user = userdata;
+
+        user->n_answers++;
+        return 0;
+}
+
+static void on_connected(sd_bus *bus, void *userdata)
+{
+        User *user = userdata;
+
+        cr_assert_eq(bus, system_bus_get(system_bus));
+        user->n_connected++;
+        cr_assert_geq(sd_bus_call_method_async(bus, &user->call, "org.freedesktop.DBus",
+                                               "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId",
+                                               on_answer, user, NULL),
+                      0);
+        if (user->leaves)
+                user->user = system_bus_user_free(user->user);
+}
+
+static void on_lost(void *userdata)
+{
+        User *user = userdata;
+
+        cr_assert_null(system_bus_get(system_bus));
+        user->n_lost++;
+        user->call = sd_bus_slot_unref(user->call);
+}
+
+static void user_add(User *user)
+{
+        cr_assert_eq(system_bus_add_user(system_bus, on_connected, on_lost, user, &user->user), 0);
+}
+
+static void user_remove(User *user)
+{
+        user->call = sd_bus_slot_unref(user->call);
+        user->user = system_bus_user_free(user->user);
+}
+
+Test(system_bus, comes_late_and_comes_back)
+{
+        User early = {}, late = {};
+
+        user_add(&early);
+        run_pending(event);
+        cr_assert_eq(early.n_connected, 0);
+        cr_assert_null(system_bus_get(system_bus));
+
+        bus_start();
+        RUN_UNTIL(event, early.n_answers == 1);
+        user_add(&late);
+        cr_assert_eq(late.n_connected, 1, "told at once of what is there");
+        RUN_UNTIL(event, late.n_answers == 1);
+
+        bus_stop();
+        RUN_UNTIL(event, early.n_lost == 1 && late.n_lost == 1);
+        bus_start();
+        RUN_UNTIL(event, early.n_answers == 2 && late.n_answers == 2);
+        cr_assert_eq(early.n_connected, 2);
+        user_remove(&early);
+        user_remove(&late);
+}
+
+Test(system_bus, users_leave_when_they_are_told)
+{
+        User leaving = { .leaves = true }, staying = {};
+
+        user_add(&leaving);
+        user_add(&staying);
+        bus_start();
+        RUN_UNTIL(event, leaving.n_answers == 1 && staying.n_answers == 1);
+        bus_stop();
+        RUN_UNTIL(event, staying.n_lost == 1);
+        cr_assert_eq(leaving.n_lost, 0);
+        user_remove(&leaving);
+        user_remove(&staying);
+}
+
+Test(system_bus, is_given_up_and_connected_to_anew)
+{
+        User user = {};
+
+        user_add(&user);
+        bus_start();
+        RUN_UNTIL(event, user.n_answers == 1);
+        system_bus_reset(system_bus);
+        cr_assert_eq(user.n_lost, 1);
+        RUN_UNTIL(event, user.n_answers == 2);
+        user_remove(&user);
+}
+
+Test(system_bus, refuses_an_address_that_makes_no_sense)
+{
+        SystemBus *other = NULL;
+
+        cr_assert_eq(setenv("DBUS_SYSTEM_BUS_ADDRESS", "nonsense", true), 0);
+        cr_assert_lt(system_bus_new(event, "test", &other), 0);
+        cr_assert_null(other);
+}
