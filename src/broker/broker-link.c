@@ -227,6 +227,7 @@ static void on_read(int error, WireguardDevice *device, void *userdata)
                 link_fail(link, r);
         else {
                 link->failures = 0;
+                broker_manager_tell_family(m);
                 link_arm(link, broker_poll_next(&link->poll, r));
         }
         link->polled = false;
@@ -271,11 +272,16 @@ static void link_read(BrokerLink *link)
         }
 }
 
+void broker_link_look(BrokerLink *link)
+{
+        link->failures = 0;
+        link_read(link);
+}
+
 void broker_link_refresh(BrokerLink *link)
 {
         broker_poll_restart(&link->poll);
-        link->failures = 0;
-        link_read(link);
+        broker_link_look(link);
 }
 
 void broker_link_set_hung(BrokerLink *link)

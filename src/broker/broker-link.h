@@ -44,6 +44,9 @@ void broker_link_remove(BrokerLink *link);
 /* Reads it again now, or once more if a reading is under way; from then on at the quick pace. */
 void broker_link_refresh(BrokerLink *link);
 
+/* The same, at the pace that there is: what was written to it, if anything, tells how to go on. */
+void broker_link_look(BrokerLink *link);
+
 /* rtnetlink's news of the interface. */
 void broker_link_set_name(BrokerLink *link, const char *name);
 void broker_link_set_interface(BrokerLink *link, int ifindex, bool up);

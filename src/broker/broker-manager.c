@@ -5,6 +5,7 @@
 #include <utlist.h>
 
 #include "alloc-util.h"
+#include "event-util.h"
 #include "log.h"
 #include "string-util.h"
 #include "varlink-util.h"
@@ -179,6 +180,58 @@ void broker_manager_refresh(BrokerManager *m)
         uapi_folder_scan(m->folder);
 }
 
+/* Whoever writes devices without end does not keep us reading. */
+#define WRITTEN_BURST 3
+#define WRITTEN_INTERVAL (1 * USEC_PER_SEC)
+
+static void look_at_kernel_links(BrokerManager *m)
+{
+        BrokerLink *link;
+
+        m->written_again = false;
+        DL_FOREACH (m->links, link)
+                if (link->kind == WIREGUARD_KIND_KERNEL)
+                        broker_link_look(link);
+}
+
+static int on_written_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        look_at_kernel_links(userdata);
+        return 0;
+}
+
+static void on_written(void *userdata)
+{
+        BrokerManager *m = userdata;
+        int r;
+
+        if (m->written_again)
+                return;
+        if (ratelimit_ok(&m->written, now(CLOCK_MONOTONIC))) {
+                look_at_kernel_links(m);
+                return;
+        }
+        r = event_arm_timer(m->event, &m->written_timer, WRITTEN_INTERVAL, on_written_timer, m,
+                            "written-devices");
+        if (r < 0)
+                log_warning_errno(r, "Failed to arm the timer of the next reading, ignoring: %m");
+        else
+                m->written_again = true;
+}
+
+int broker_manager_set_watch(BrokerManager *m, DeviceWatch *watch)
+{
+        m->watch = watch;
+        m->written = (RateLimit) { .interval = WRITTEN_INTERVAL, .burst = WRITTEN_BURST };
+        return device_watch_start(watch, m->event, on_written, m);
+}
+
+void broker_manager_tell_family(BrokerManager *m)
+{
+        if (m->watch)
+                device_watch_set_family(m->watch, wireguard_netlink_family(m->wireguard));
+}
+
 static const RtnlCallbacks rtnl_callbacks = {
         .link = on_link,
         .changed = on_changed,
@@ -227,6 +280,8 @@ BrokerManager *broker_manager_free(BrokerManager *m)
                 return NULL;
         while (m->links)
                 broker_link_free(m->links);
+        event_source_disable_unref(m->written_timer);
+        device_watch_free(m->watch);
         uapi_folder_free(m->folder);
         rtnl_monitor_free(m->rtnl);
         wireguard_netlink_free(m->wireguard);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "broker-link.h"
+#include "device-watch.h"
+#include "ratelimit.h"
 #include "rtnl.h"
 #include "uapi-folder.h"
 
@@ -24,6 +26,10 @@ struct BrokerManager {
         RtnlMonitor *rtnl;
         WireguardNetlink *wireguard;
         UapiFolder *folder;
+        DeviceWatch *watch; /* owned; NULL: the kernel's devices are read now and then alone */
+        RateLimit written;  /* readings because something was written */
+        bool written_again; /* beyond that: one is due */
+        sd_event_source *written_timer;
         BrokerLink *links; /* owned, an utlist */
         bool enumerated;   /* rtnetlink told all links */
         bool settled;
@@ -39,6 +45,12 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(BrokerManager *, broker_manager_free);
 
 /* NULL if there is none of that name that could be read. */
 BrokerLink *broker_manager_find(const BrokerManager *m, const char *name);
+
+/* From now on what others write to devices of the kernel is seen at once. Takes ownership of what
+ * device_watch_new() has made; that it fails is no more than a pity. */
+int broker_manager_set_watch(BrokerManager *m, DeviceWatch *watch);
+/* A link of the kernel's was read, so that it is known what generic netlink calls them. */
+void broker_manager_tell_family(BrokerManager *m);
 
 /* Looks at everything again: sockets and every link. */
 void broker_manager_refresh(BrokerManager *m);

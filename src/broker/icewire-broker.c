@@ -108,9 +108,23 @@ static int watch_signals(sd_event *event, BrokerManager *manager)
         return sd_event_set_watchdog(event, true);
 }
 
-/* Loads what needs rights that go right after it. */
-static int start_redirect(uid_t user, BrokerRedirect **ret)
+/* Without it links are read now and then. */
+static DeviceWatch *new_watch(void)
 {
+        DeviceWatch *watch = NULL;
+        int r;
+
+        r = device_watch_new(&watch);
+        if (r < 0)
+                log_info_errno(r, "The kernel does not tell when WireGuard links are written: they are read "
+                                  "now and then (%m).");
+        return watch;
+}
+
+/* Loads what needs rights that go right after it. */
+static int start_redirect(uid_t user, BrokerRedirect **ret, DeviceWatch **ret_watch)
+{
+        _cleanup_(device_watch_freep) DeviceWatch *watch = NULL;
         int r;
 
         r = privileges_drop_for_loading();
@@ -123,15 +137,18 @@ static int start_redirect(uid_t user, BrokerRedirect **ret)
         r = broker_redirect_new(user == UID_INVALID ? 0 : user, /* factory= */ NULL, ret);
         if (r < 0)
                 return log_oom();
+        watch = new_watch();
         r = privileges_drop();
         if (r < 0)
                 return log_error_errno(r, "Failed to drop privileges: %m");
+        *ret_watch = TAKE_PTR(watch);
         return 0;
 }
 
 static int start(sd_event *event, const Arguments *arguments, BrokerServer **ret_server,
                  BrokerManager **ret_manager, BrokerRedirect **ret_redirect)
 {
+        _cleanup_(device_watch_freep) DeviceWatch *watch = NULL;
         uid_t user = find_user(arguments->user);
         int r;
 
@@ -142,13 +159,18 @@ static int start(sd_event *event, const Arguments *arguments, BrokerServer **ret
         r = broker_server_listen(*ret_server, arguments->socket);
         if (r < 0)
                 return log_error_errno(r, "Failed to listen at '%s': %m", arguments->socket);
-        r = start_redirect(user, ret_redirect);
+        r = start_redirect(user, ret_redirect, &watch);
         if (r < 0)
                 return r;
         r = broker_manager_new(event, WIREGUARD_UAPI_FOLDER, &broker_server_manager_callbacks, *ret_server,
                                ret_manager);
         if (r < 0)
                 return log_error_errno(r, "Failed to watch for links: %m");
+        if (watch) {
+                r = broker_manager_set_watch(*ret_manager, TAKE_PTR(watch));
+                if (r < 0)
+                        return log_error_errno(r, "Failed to watch for written devices: %m");
+        }
         (*ret_server)->manager = *ret_manager;
         (*ret_server)->redirect = *ret_redirect;
         r = broker_server_watch_initiations(*ret_server, event);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "alloc-util.h"
+#include "ctl-authenticate.h"
 #include "ctl-mapping.h"
 #include "ctl-pager.h"
 #include "ctl-status.h"
@@ -19,6 +20,9 @@
 
 /* "192.0.2.1:51820" */
 #define ADDRESS_LENGTH 15
+
+#define METHOD "org.icewire.Agent.Diagnose"
+#define ACTION "org.icewire1.diagnose"
 
 /* icewired itself gives up long before. */
 #define TIMEOUT (45 * USEC_PER_SEC)
@@ -335,6 +339,22 @@ static int on_reply(sd_json_variant *reply, bool last, void *userdata)
         return 0;
 }
 
+static int ask(const Ctl *ctl, sd_varlink *link, Run *run)
+{
+        _cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL;
+        int r;
+
+        r = ctl_stream(link, METHOD, parameters, TIMEOUT, on_reply, run);
+        if (r != -ENOKEY)
+                return r;
+        r = ctl_authenticate(ctl, link, ACTION, &parameters);
+        if (r >= 0)
+                r = ctl_stream(link, METHOD, parameters, USEC_INFINITY, on_reply, run);
+        return r == -ENOKEY
+                       ? log_error_errno(EACCES, "Nobody has authenticated (polkit's action %s).", ACTION)
+                       : r;
+}
+
 int verb_diagnose(const Ctl *ctl, int argc, char *argv[])
 {
         _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
@@ -344,7 +364,7 @@ int verb_diagnose(const Ctl *ctl, int argc, char *argv[])
         r = ctl_connect(ctl, &link);
         if (r < 0)
                 return r;
-        r = ctl_stream(link, "org.icewire.Agent.Diagnose", TIMEOUT, on_reply, &run);
+        r = ask(ctl, link, &run);
         if (r < 0)
                 return r;
         pager_open(ctl->pager);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "ctl-pager.h"
 #include "log.h"
 #include "openmetrics.h"
 #include "varlink-metrics.h"
@@ -50,6 +51,7 @@ int verb_metrics(const Ctl *ctl, int argc, char *argv[])
         r = collect(link, METRICS_INTERFACE ".List", &metrics);
         if (r < 0)
                 return r;
+        pager_open(ctl->pager);
         if (sd_json_format_enabled(ctl->json))
                 return print_json(ctl, families, metrics);
         r = openmetrics_print(stdout, families, metrics);

@@ -122,6 +122,6 @@ int verb_monitor(const Ctl *ctl, int argc, char *argv[])
         r = ctl_connect(ctl, &link);
         if (r < 0)
                 return r;
-        return ctl_stream(link, "org.icewire.Agent.Watch", /* timeout= */ USEC_INFINITY, on_event,
-                          (void *) ctl);
+        return ctl_stream(link, "org.icewire.Agent.Watch", /* parameters= */ NULL,
+                          /* timeout= */ USEC_INFINITY, on_event, (void *) ctl);
 }

@@ -61,7 +61,7 @@ static int set_no_colors(Ctl *ctl, const char *value)
 
 static int set_no_ask_password(Ctl *ctl, const char *value)
 {
-        ctl->ask_password = false;
+        ctl->agent = NULL;
         return 0;
 }
 

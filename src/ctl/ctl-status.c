@@ -138,6 +138,23 @@ static int find_mapping(sd_json_variant *description, const char *link, CtlMappi
         return found;
 }
 
+/* link: NULL: any. */
+static bool has_direct_peer(const CtlPeers *peers, const char *link)
+{
+        for (size_t i = 0; i < peers->n; i++)
+                if ((!link || streq(peers->items[i].link, link)) && ctl_peer_is_direct(&peers->items[i]))
+                        return true;
+        return false;
+}
+
+/* One server's word will do where a peer has proved it. */
+static CtlReach proven_reach(const CtlMapping *m, const CtlPeers *peers)
+{
+        CtlReach reach = ctl_mapping_reach(m);
+
+        return reach == CTL_REACH_MAYBE && has_direct_peer(peers, m->link) ? CTL_REACH_NAT : reach;
+}
+
 /* Without the broker nothing is negotiated, and without a rendezvous nobody can ask for it. */
 static bool can_be_asked(sd_json_variant *description)
 {
@@ -153,7 +170,8 @@ static bool can_be_asked(sd_json_variant *description)
 }
 
 /* In a few words; NULL: nothing is known. */
-static const char *describe_reach(sd_json_variant *description, const char **ret_colour)
+static const char *describe_reach(sd_json_variant *description, const CtlPeers *peers,
+                                  const char **ret_colour)
 {
         _cleanup_(ctl_mapping_done) CtlMapping m = {};
         CtlReach reach;
@@ -163,7 +181,7 @@ static const char *describe_reach(sd_json_variant *description, const char **ret
                 return "not reachable";
         if (find_mapping(description, /* link= */ NULL, &m) == 0)
                 return NULL;
-        reach = ctl_mapping_reach(&m);
+        reach = proven_reach(&m, peers);
         *ret_colour = reach_colour(reach);
         return reach == CTL_REACH_UNKNOWN ? NULL : ctl_reach_to_string(reach);
 }
@@ -181,7 +199,7 @@ static void print_title(const Ctl *ctl, sd_json_variant *description, const CtlP
         _cleanup_free_ char *version = terminal_escape(strna(ctl_member_string(description, "version"))),
                             *name = asprintf_safe("icewired %s: ", strna(version)), *sum = NULL,
                             *direct = NULL;
-        const char *colour, *reach = describe_reach(description, &colour);
+        const char *colour, *reach = describe_reach(description, peers, &colour);
         size_t n_connected = 0, n_direct = 0, room = ctl->width;
 
         for (size_t i = 0; i < peers->n; i++) {
@@ -203,12 +221,14 @@ static void print_title(const Ctl *ctl, sd_json_variant *description, const CtlP
 
 /* ---- Links ---- */
 
-static void print_link(const Ctl *ctl, sd_json_variant *v, sd_json_variant *description, bool brief)
+static void print_link(const Ctl *ctl, sd_json_variant *v, sd_json_variant *description,
+                       const CtlPeers *peers, bool brief)
 {
         _cleanup_(ctl_mapping_done) CtlMapping m = {};
         const char *name = strna(ctl_member_string(v, "name"));
         uint64_t port = ctl_member_unsigned(v, "listenPort");
         bool mapped = port > 0 && find_mapping(description, name, &m);
+        CtlReach reach = mapped ? proven_reach(&m, peers) : CTL_REACH_UNKNOWN;
         _cleanup_free_ char *explained = mapped ? ctl_mapping_explain(&m, name) : strdup(name),
                             *bound = port > 0 ? asprintf_safe(", port %" PRIu64, port) : strdup(""),
                             *rest = NULL;
@@ -217,13 +237,14 @@ static void print_link(const Ctl *ctl, sd_json_variant *v, sd_json_variant *desc
                              strna(ctl_member_string(v, "kind")),
                              ctl_member_string(v, "publicKey") ?: "no key");
         ctl_print_state(ctl, "Link",
-                        mapped     ? ctl_reach_to_string(ctl_mapping_reach(&m))
+                        mapped     ? ctl_reach_to_string(reach)
                         : port > 0 ? "not known"
                                    : "not bound to a port",
-                        mapped ? reach_colour(ctl_mapping_reach(&m)) : ANSI_YELLOW, rest, /* max= */ brief);
+                        mapped ? reach_colour(reach) : ANSI_YELLOW, rest, /* max= */ brief);
 }
 
-static size_t print_links(const Ctl *ctl, sd_json_variant *reply, sd_json_variant *description, bool brief)
+static size_t print_links(const Ctl *ctl, sd_json_variant *reply, sd_json_variant *description,
+                          const CtlPeers *peers, bool brief)
 {
         bool ready = streq_ptr(ctl_member_string(description, "broker"), "ready");
         _cleanup_free_ char *more = NULL;
@@ -232,7 +253,7 @@ static size_t print_links(const Ctl *ctl, sd_json_variant *reply, sd_json_varian
 
         printed = brief ? MIN(n, (size_t) SERVICES_MAX) : n;
         for (size_t i = 0; i < printed; i++)
-                print_link(ctl, sd_json_variant_by_index(links, i), description, brief);
+                print_link(ctl, sd_json_variant_by_index(links, i), description, peers, brief);
         if (n == 0)
                 more = strdup(ready ? "no WireGuard link" : "not known yet");
         else if (n > printed)
@@ -390,7 +411,7 @@ static int print(const Ctl *ctl, sd_json_variant *description, sd_json_variant *
                 return print_json(ctl, description, links, peers);
         print_title(ctl, description, peers);
         used += ctl_status_print_services(ctl, description, brief);
-        used += print_links(ctl, links, description, brief);
+        used += print_links(ctl, links, description, peers, brief);
         return peers->n > 0 ? print_peers(ctl, peers, used) : 0;
 }
 

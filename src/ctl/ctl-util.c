@@ -50,10 +50,6 @@ int ctl_explain_error(const char *error, sd_json_variant *parameters)
 
         if (streq(error, SD_VARLINK_ERROR_PERMISSION_DENIED))
                 return log_error_errno(EACCES, "Permission denied: try it with sudo, or see polkit(8).");
-        if (streq(error, SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED))
-                return log_error_errno(EACCES,
-                                       "This needs authentication: run it from a terminal and without "
-                                       "--no-ask-password, or with sudo.");
         if (streq(error, AGENT_ERROR_NO_SUCH_LINK))
                 return log_error_errno(ENODEV, "icewired looks after no link \"%s\".", strna(link));
         if (streq(error, AGENT_ERROR_NO_SUCH_PEER))
@@ -99,7 +95,9 @@ static int on_reply(sd_varlink *link, sd_json_variant *reply, const char *error,
         Stream *s = userdata;
         int r;
 
-        if (error)
+        if (error && streq(error, SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED))
+                s->result = -ENOKEY;
+        else if (error)
                 s->result = ctl_explain_error(error, reply);
         else {
                 r = s->callback(reply, last, s->userdata);
@@ -108,7 +106,8 @@ static int on_reply(sd_varlink *link, sd_json_variant *reply, const char *error,
         return 0;
 }
 
-int ctl_stream(sd_varlink *link, const char *method, usec_t timeout, ctl_reply_t callback, void *userdata)
+int ctl_stream(sd_varlink *link, const char *method, sd_json_variant *parameters, usec_t timeout,
+               ctl_reply_t callback, void *userdata)
 {
         Stream s = { .callback = callback, .userdata = userdata, .result = 1 };
         int r;
@@ -117,7 +116,7 @@ int ctl_stream(sd_varlink *link, const char *method, usec_t timeout, ctl_reply_t
         (void) sd_varlink_set_relative_timeout(link, timeout);
         r = sd_varlink_bind_reply(link, on_reply);
         if (r >= 0)
-                r = sd_varlink_observe(link, method, /* parameters= */ NULL);
+                r = sd_varlink_observe(link, method, parameters);
         while (r >= 0 && s.result > 0) {
                 r = sd_varlink_process(link);
                 if (r == 0)

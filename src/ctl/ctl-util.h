@@ -14,10 +14,11 @@ typedef struct Ctl {
         sd_json_format_flags_t json; /* SD_JSON_FORMAT_OFF: for people */
         bool legend;                 /* headings, hints, sums */
         bool colour;
-        bool ask_password;   /* a person may be asked to authenticate */
-        size_t width;        /* of a line; SIZE_MAX: any, since nobody's terminal sets a limit */
-        size_t height;       /* of a screen, likewise */
-        struct Pager *pager; /* for what may be long (ctl-pager.h); NULL: none is wanted */
+        bool ask_password;         /* a person may be asked to authenticate */
+        size_t width;              /* of a line; SIZE_MAX: any, since nobody's terminal sets a limit */
+        size_t height;             /* of a screen, likewise */
+        struct PolkitAgent *agent; /* for a person who may have to authenticate; NULL: nobody is asked */
+        struct Pager *pager;       /* for what may be long (ctl-pager.h); NULL: none is wanted */
         const char *socket;
 } Ctl;
 
@@ -31,9 +32,11 @@ int ctl_explain_error(const char *error, sd_json_variant *parameters);
 
 /* Calls a method with "more" and hands over each reply, lent; last: there will be none after it. The
  * callback returns 0, or an error, of which it has told the user and which ends it all. timeout: for which
- * time nothing may come. Returns when the last one is there. */
+ * time nothing may come. Returns when the last one is there. -ENOKEY: a person has to authenticate first, of
+ * which the user was not told. */
 typedef int (*ctl_reply_t)(sd_json_variant *reply, bool last, void *userdata);
-int ctl_stream(sd_varlink *link, const char *method, usec_t timeout, ctl_reply_t callback, void *userdata);
+int ctl_stream(sd_varlink *link, const char *method, sd_json_variant *parameters, usec_t timeout,
+               ctl_reply_t callback, void *userdata);
 
 /* A string member, lent; NULL if there is none. */
 const char *ctl_member_string(sd_json_variant *v, const char *name);

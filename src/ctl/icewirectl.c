@@ -18,6 +18,7 @@
 #include "ctl-pager.h"
 #include "ctl-peer-details.h"
 #include "ctl-peers.h"
+#include "ctl-polkit-agent.h"
 #include "ctl-status.h"
 #include "log.h"
 #include "string-util.h"
@@ -108,11 +109,12 @@ static int exit_status(int r)
 int icewirectl_run(int argc, char *argv[])
 {
         Pager pager = PAGER_CLOSED;
+        PolkitAgent agent = {};
         Ctl ctl = {
                 .json = SD_JSON_FORMAT_OFF,
                 .legend = true,
                 .pager = &pager,
-                .ask_password = true,
+                .agent = &agent,
                 .socket = AGENT_VARLINK_ADDRESS,
         };
         int r;
@@ -128,5 +130,6 @@ int icewirectl_run(int argc, char *argv[])
         if (r >= 0 && (fflush(stdout) != 0 || ferror(stdout)))
                 r = log_error_errno(errno, "Failed to write: %m");
         pager_close(&pager);
+        polkit_agent_stop(&agent);
         return exit_status(r);
 }

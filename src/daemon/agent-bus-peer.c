@@ -97,21 +97,24 @@ static int get_allowed_ips(sd_bus *bus, const char *path, const char *interface,
 }
 
 /* As they are called in JSON. */
-static int get_counters(sd_bus *bus, const char *path, const char *interface, const char *property,
-                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int method_get_counters(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
+        _cleanup_bus_message_ sd_bus_message *reply = NULL;
         _cleanup_json_ sd_json_variant *counters = NULL;
         int r;
 
         r = peer_counters_build_json(userdata, &counters);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'a', "{st}");
+        if (r >= 0)
+                r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{st}");
         for (size_t i = 0; r >= 0 && i + 1 < sd_json_variant_elements(counters); i += 2)
                 r = sd_bus_message_append(
                         reply, "{st}", sd_json_variant_string(sd_json_variant_by_index(counters, i)),
                         sd_json_variant_unsigned(sd_json_variant_by_index(counters, i + 1)));
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 /* (s(sss)(sss)): a path's kind and its two ends. */
@@ -209,11 +212,12 @@ const sd_bus_vtable agent_bus_peer_vtable[] = {
         SD_BUS_PROPERTY("LastHandshakeUSec", "t", get_last_handshake, 0, 0),
         SD_BUS_PROPERTY("RxBytes", "t", get_rx_bytes, 0, 0),
         SD_BUS_PROPERTY("TxBytes", "t", get_tx_bytes, 0, 0),
-        SD_BUS_PROPERTY("Counters", "a{st}", get_counters, 0, 0),
         SD_BUS_METHOD_WITH_ARGS("Reconnect", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, agent_bus_method_reconnect,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetPolicy", SD_BUS_ARGS("s", policy), SD_BUS_NO_RESULT,
                                 agent_bus_method_set_policy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetCounters", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{st}", counters),
+                                method_get_counters, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetHistory", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(" CHANGE ")", changes),
                                 method_get_history, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe,

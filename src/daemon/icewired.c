@@ -152,6 +152,11 @@ static void on_rendezvous_changed(Rendezvous *r, bool removed, void *userdata)
         schedule_status(userdata);
 }
 
+static void on_manager_changed(void *userdata)
+{
+        schedule_status(userdata);
+}
+
 static void on_stopped(Manager *m, void *userdata)
 {
         Daemon *d = userdata;
@@ -232,6 +237,7 @@ static int set_up_verbs(Daemon *d)
                 .link_changed = on_link_changed,
                 .peer_changed = on_peer_changed,
                 .rendezvous_changed = on_rendezvous_changed,
+                .manager_changed = on_manager_changed,
                 .userdata = d,
         };
         verbs_add_listener(d->verbs, &d->listener);

@@ -202,6 +202,11 @@ struct WireguardNetlink {
         KernelCall *calls;
 };
 
+uint16_t wireguard_netlink_family(const WireguardNetlink *w)
+{
+        return w->family;
+}
+
 static void call_unlink(KernelCall *c)
 {
         if (!c->w)

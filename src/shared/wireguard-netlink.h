@@ -22,6 +22,9 @@ int wireguard_netlink_new(sd_event *event, WireguardNetlink **ret);
 WireguardNetlink *wireguard_netlink_free(WireguardNetlink *w);
 DEFINE_TRIVIAL_CLEANUP_FUNC(WireguardNetlink *, wireguard_netlink_free);
 
+/* The family's number; 0: not known. */
+uint16_t wireguard_netlink_family(const WireguardNetlink *w);
+
 /* For both calls: ret may be NULL (the call floats); -EINVAL for what can be no interface's name. */
 
 /* Reads the device whole, secrets included. A dump that changed under way is repeated. */

@@ -132,6 +132,14 @@ class Screen(Test):
         self.assertIn("Nothing came", text)
         self.assertIn("reachable", text.splitlines()[0])
 
+    def test_one_servers_word_is_believed_where_a_peer_has_proved_it(self):
+        for peers, reach in (([], "perhaps reachable"), ([world.relayed(1)], "perhaps reachable"),
+                             ([world.direct(1, link="wg1")], "perhaps reachable"), ([world.direct(1)], "reachable")):
+            with self.subTest(peers=peers), self.serve(world.World(peers, mappings=[world.mapping(kind="single")])):
+                text = self.ctl("status")
+                self.assertTrue(text.startswith(f"icewired 0.1.0: {reach}, "), text)
+                self.assertIn(f"  Link        {reach}: wg0 at 198.51.100.7:51820", text)
+
     def test_status_shows_what_does_not_work_first(self):
         w = world.many()
         with self.serve(w):

@@ -62,7 +62,8 @@ class Errors(Test):
 
     def test_refusals(self):
         for error, status, words in (
-                (DENIED, PERMISSION, "sudo"), (AUTHENTICATION, PERMISSION, "needs authentication"),
+                (DENIED, PERMISSION, "action org.icewire1.reload): try it with sudo"),
+                (AUTHENTICATION, PERMISSION, "needs authentication (polkit's action org.icewire1.reload)"),
                 ("org.icewire.Agent.ConfigurationInvalid", FAILURE, "line 7"),
                 ("org.varlink.service.MethodNotFound", FAILURE, "too old"), ("org.example.Odd", FAILURE, "org.example.Odd")):
             with self.subTest(error=error), self.serve(world.ten(), Reload=refuse(error, message="line 7")):
@@ -90,8 +91,8 @@ class Verbs(Test):
 
     def test_reconnect(self):
         key = world.key("relayed 8")
-        asked = [("Reconnect", {"link": "wg0", "peer": key, "allowInteractiveAuthentication": False})]
-        self.assertEqual(self._calls("reconnect"), [("Reconnect", {"allowInteractiveAuthentication": False})])
+        asked = [("Reconnect", {"link": "wg0", "peer": key})]
+        self.assertEqual(self._calls("reconnect"), [("Reconnect", {})])
         self.assertEqual(self._calls("reconnect", key), asked)
         self.assertEqual(self._calls("reconnect", "wg0", key[:8]), asked)
         self.assertEqual(self._calls("reconnect", "10.0.0.8"), asked)
@@ -99,7 +100,7 @@ class Verbs(Test):
 
     def test_policy(self):
         key = world.key("relayed 8")
-        asked = [("SetPolicy", {"link": "wg0", "peer": key, "policy": "direct", "allowInteractiveAuthentication": False})]
+        asked = [("SetPolicy", {"link": "wg0", "peer": key, "policy": "direct"})]
         self.assertEqual(self._calls("policy", key, "direct"), asked)
         self.assertEqual(self._calls("policy", "wg0", "10.0.0.8", "direct"), asked)
 
@@ -109,7 +110,7 @@ class Verbs(Test):
         self.assertEqual([parameters["link"] for _, parameters in calls], ["wg0", "wg1"])
 
     def test_reload(self):
-        self.assertEqual(self._calls("reload"), [("Reload", {"allowInteractiveAuthentication": False})])
+        self.assertEqual(self._calls("reload"), [("Reload", {})])
         self.assertEqual(self.stderr, "")
         self._calls("reload", Reload=lambda _: {"problems": 3})
         self.assertIn("3 of its settings, which make no sense", self.stderr)
@@ -278,7 +279,7 @@ class Authentication(Test):
 
     def _reload(self, refusal=AUTHENTICATION):
         def reload(parameters):
-            if not parameters["allowInteractiveAuthentication"]:
+            if not parameters.get("allowInteractiveAuthentication"):
                 raise Refusal(refusal)
             return {} if "peer" in parameters else {"problems": 0}
         return reload
@@ -297,7 +298,7 @@ class Authentication(Test):
         self.script("pkttyagent", self.AGENT)
         with self.serve(world.ten(), Reload=self._reload()) as server:
             self.assertEqual(self._on_terminal("reload"), "")
-            self.assertEqual([p["allowInteractiveAuthentication"] for _, p in server.calls], [False, True])
+            self.assertEqual([p.get("allowInteractiveAuthentication") for _, p in server.calls], [None, True])
         called, ended = self._agent_log()
         self.assertRegex(called, r"^--notify-fd \d+ --fallback$")
         self.assertEqual(ended, "ended")

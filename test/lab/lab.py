@@ -91,7 +91,7 @@ class Lab:
     def wait_until(self, condition, what, timeout=60, interval=0.025):
         """Until condition() is true; returns what it returned. For what no event tells: it is asked every `interval`
         seconds. `what` says what should have happened; a callable is asked then."""
-        timeout = patient(timeout)
+        timeout, interval = patient(timeout), patient(interval)
         deadline = time.monotonic() + timeout
         while True:
             self.check_processes()

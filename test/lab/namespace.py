@@ -19,9 +19,7 @@ class Namespace:
     def __init__(self, lab, name):
         self.lab = lab
         self.name = name
-        self.holder = self._hold()
-        self._fds = [os.open(f"/proc/{self.holder}/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt")]
-        self._root = os.open(f"/proc/{self.holder}/root", os.O_RDONLY | os.O_DIRECTORY)
+        self._become(self._hold())
         lab.namespaces.append(self)
         self.sysctl("net.ipv6.conf.all.accept_dad", 0)
         self.sysctl("net.ipv6.conf.default.accept_dad", 0)
@@ -49,6 +47,12 @@ class Namespace:
             raise LabError("no new namespaces: the lab needs to be root, with CAP_SYS_ADMIN")
         return pid
 
+    def _become(self, holder):
+        """From now on it is where this process is."""
+        self.holder = holder
+        self._fds = [os.open(f"/proc/{holder}/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt")]
+        self._root = os.open(f"/proc/{holder}/root", os.O_RDONLY | os.O_DIRECTORY)
+
     def enter(self):
         """Moves the calling process, which must have one thread, in for good."""
         for fd in self._fds:
@@ -65,14 +69,19 @@ class Namespace:
     def run(self, *argv, stdin=None, check=True, env=None, timeout=60):
         """Runs a command to its end; returns its output, raises LabError if it fails (check=False: returns the
         CompletedProcess instead)."""
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=patient(timeout),
-                              env=dict(os.environ, **(env or {})), preexec_fn=self.enter, check=False,
+        command, enter = self._how_to_run(argv)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=patient(timeout),
+                              env=dict(os.environ, **(env or {})), preexec_fn=enter, check=False,
                               stdin=subprocess.DEVNULL if stdin is None else None)
         if not check:
             return done
         if done.returncode != 0:
             raise LabError(f"{self.name}: {' '.join(argv)}: exit status {done.returncode}: {done.stderr.strip()}")
         return done.stdout
+
+    def _how_to_run(self, argv):
+        """The command for run(), and what the child process does first."""
+        return argv, self.enter
 
     def ip(self, *argv):
         return self.run("ip", *argv)

@@ -74,6 +74,8 @@ class Network:
     """The internet, and the server with mosquitto and coturn on it.
     families: the IP versions that exist outside of the tunnel. server: whether there is one."""
 
+    host_type = Host
+
     def __init__(self, lab, families=(4,), server=True):
         self.lab = lab
         self.families = families
@@ -87,7 +89,7 @@ class Network:
 
     def add_host(self, name):
         """A host on the internet itself."""
-        host = self.hosts[name] = Host(self.lab, name)
+        host = self.hosts[name] = self.host_type(self.lab, name)
         n, self._n_attached = self._n_attached, self._n_attached + 1
         self.addresses[name] = self._family(f"198.51.100.{130 + 4 * n}", f"2001:db8:c:{n:x}::2")
         self.internet.attach(host, "eth0", self._family(f"198.51.100.{129 + 4 * n}", f"2001:db8:c:{n:x}::1"),
@@ -98,7 +100,7 @@ class Network:
         """A host behind a router of its own (see router.KINDS); IPv4 only."""
         router = Router(self.lab, "nat-" + name, kind)
         self.internet.attach(router, "wan", ["203.0.113.253"], ["203.0.113.254"], length4=30)
-        host = self.hosts[name] = Host(self.lab, name)
+        host = self.hosts[name] = self.host_type(self.lab, name)
         host.connect("eth0", router, "lan")
         router.address("lan", "10.2.0.1/24")
         host.address("eth0", "10.2.0.2/24")
@@ -159,7 +161,7 @@ class Sites(Network):
     def _add_site(self, name, kind):
         outside = self._family(WIDE4[name] + ".1", WIDE6[name] + "::1")
         site = self._family(WIDE4[name] + ".2", WIDE6[name] + "::2")
-        host = Host(self.lab, name)
+        host = self.host_type(self.lab, name)
         self.hosts[name] = host
         self.keys[name] = Key(self.lab)
         if kind is None:

@@ -6,6 +6,7 @@ as in icewire.conf, options and verbs as in --help, both APIs, kinds of events; 
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -301,6 +302,24 @@ class Varlink(Manual):
         self.assertEqual(self.more, found)
 
 
+    def test_actions(self):
+        """Of polkit, which the comments of the IDL name."""
+        idl = dict(reversed(pair) for pair in re.findall(r"polkit: (\S+)\n(?:#.*\n)?method (\w+)", read(SOURCE, "varlink/org.icewire.Agent.varlink")))
+        found = {}
+        for name, items in self.page.subsections["METHODS"].items():
+            action = re.search(r"The polkit action is (\S+)\.(?: |$)", " ".join(items[0][1]))
+            if action:
+                found[name] = action.group(1)
+        self.assertGreater(len(idl), 2)
+        self.assertEqual(idl, found)
+
+
+    def test_metrics(self):
+        families = re.findall(r'FAMILY\("(\w+)",\s*METRIC_(\w+)', read(SOURCE, "src/daemon/metrics.c"))
+        self.assertGreater(len(families), 10)
+        self.assert_same([f"{name}: {kind.lower()}" for name, kind in families], self.page.tags("METRICS"), "metrics", self.page.name)
+
+
 # D-Bus
 
 
@@ -356,44 +375,52 @@ class Bus(Manual):
 
 
 class Rendering(Manual):
-    pages = sorted(os.path.basename(path) for path in glob.glob(os.path.join(BUILD, "man", "*.[158]")))
-    real = [page for page in pages if not read(BUILD, "man", page).startswith(".so ")]
+    # {page: [other names that it is installed by]}
+    pages = {page: re.findall(r"'([^']+)'", aliases) for page, aliases in re.findall(r"'([\w.-]+\.\d)' : \[(.*)\]", read(SOURCE, "man/meson.build"))}
 
     def test_all_are_installed(self):
-        self.assert_same([os.path.basename(path) for path in glob.glob(os.path.join(SOURCE, "man", "*.[158]"))], self.real, "pages", "man/meson.build")
+        self.assert_same([os.path.basename(path) for path in glob.glob(os.path.join(SOURCE, "man", "*.[0-9]"))], self.pages, "pages", "man/meson.build")
 
     def test_nothing_is_left_to_replace(self):
-        for page in self.real:
+        for page in self.pages:
             self.assertNotRegex(read(BUILD, "man", page), "@[A-Z]+@")
             self.assertTrue(read(BUILD, "man", page).isascii(), page)
 
     def test_groff(self):
-        for page in self.real:
+        for page in self.pages:
             done = run("groff", "-man", "-ww", "-Tutf8", os.path.join(BUILD, "man", page))
             self.assertEqual((done.returncode, done.stderr), (0, ""), page)
 
     def test_mandoc(self):
-        for page in self.real:
+        for page in self.pages:
             done = run("mandoc", "-Tlint", "-Wwarning", os.path.join(BUILD, "man", page))
             self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""), page)
 
     def test_man(self):
         """By the name that a user gives, aliases included, from folders like the installed ones."""
         with tempfile.TemporaryDirectory() as root:
-            for page in self.pages:
+            for page, aliases in self.pages.items():
                 folder = os.path.join(root, "man" + page[-1])
                 os.makedirs(folder, exist_ok=True)
-                os.symlink(os.path.join(BUILD, "man", page), os.path.join(folder, page))
-            for page in self.pages:
+                shutil.copy(os.path.join(BUILD, "man", page), folder)
+                for alias in aliases:
+                    os.symlink(page, os.path.join(folder, alias))
+            for page in (name for page, aliases in self.pages.items() for name in [page] + aliases):
                 name, section = page.rsplit(".", 1)
                 done = run("man", "--warnings", "-M", root, section, name, env={**os.environ, "LC_ALL": "C.UTF-8", "MANPAGER": "cat", "MANWIDTH": "100"})
                 self.assertEqual((done.returncode, done.stderr), (0, ""), page)
                 self.assertIn("SEE ALSO", re.sub(".\b", "", done.stdout), page)
 
+    def test_names(self):
+        """What man -k finds a page by are its names."""
+        for page, aliases in self.pages.items():
+            names = Page(page).sections["NAME"][0][1][0].split(" - ")[0].split(", ")
+            self.assertEqual({name.rsplit(".", 1)[0] for name in [page] + aliases}, set(names), page)
+
     def test_references(self):
         """A page of ours that another one points to is there."""
-        names = {(page[:-2], page[-1]) for page in self.pages}
-        for page in self.real:
+        names = {(name[:-2], name[-1]) for page, aliases in self.pages.items() for name in [page] + aliases}
+        for page in self.pages:
             for name, section in re.findall(r"^\.BR (ice\S+|org\.icewire\S*) \((\d)\)", read(BUILD, "man", page), re.M):
                 self.assertIn((name.replace("\\-", "-"), section), names, page)
 

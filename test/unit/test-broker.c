@@ -1053,7 +1053,7 @@ static char *service_answers(uid_t uid)
                         answer = raw_receive(fd);
                         (void) !write(pipes[1],
                                       strstr(answer, "PermissionDenied") ? "d"
-                                      : strstr(answer, "error")          ? "e"
+                                      : strstr(answer, "\"error\"")      ? "e"
                                                                          : "s",
                                       1);
                         close(fd);
