@@ -5,14 +5,14 @@
 #include "stun-check.h"
 
 /* Our own checks of one path, with the credentials of the session that has found it. They go the way that
- * the path's packets go:
+ * the path's packets go.
  *
- *   plain    by WireGuard's port: link-probes.h has the socket. The peer's ICE answers; and when the session
- * is over (a direct path does without), the peer's own checks are answered there. carried  through the
- * session's ICE agent, in whatever carries it: session-probes.h. Its ICE would keep an ICE agent's answer to
- * itself, so it is the peer's icewired that is asked, by the other names of the two
- * (stun_check_credentials_beside()), and that answers in disguise.
- */
+ * Of a plain path they leave from WireGuard's port: link-probes.h has the socket. The peer's ICE answers;
+ * and when the session is over (a direct path does without), the peer's own checks are answered there.
+ *
+ * Of a carried path they go through the session's ICE agent, in whatever carries it: session-probes.h. What
+ * an ICE agent answers would be kept by ours, so it is the peer's icewired that is asked, by the other names
+ * of the two (stun_check_credentials_beside()), and it answers in disguise. */
 
 typedef struct Probe Probe;
 
