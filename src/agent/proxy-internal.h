@@ -45,14 +45,17 @@ struct Proxy {
         uint16_t wireguard_port;
         int fd; /* bound to endpoint, towards WireGuard */
         sd_event_source *io;
-        bool segmentation; /* towards WireGuard */
-        IceAgent *agent;   /* lent; the carrier, unless there is a socket */
-        Carrier *carrier;  /* owned */
-        Carrier *old;      /* owned; replaced ones that are still read */
+        bool segmentation;      /* towards WireGuard */
+        IceAgent *agent;        /* lent; the carrier, unless there is a socket */
+        Carrier *carrier;       /* owned */
+        Carrier *old;           /* owned; replaced ones that are still read */
+        SocketAddress admitted; /* the peer, too; unset: nobody is */
         ProxyCounters counters;
         Silence silence;
         proxy_silent_t on_silence;
         void *userdata;
+        proxy_traffic_t on_traffic;
+        void *traffic_userdata;
 };
 
 /* Takes a free address of the block and enters the proxy under it; port 0. */

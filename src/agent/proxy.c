@@ -102,6 +102,15 @@ static bool is_from_wireguard(const Proxy *proxy, const Datagrams *d)
                socket_address_port(&d->source) == proxy->wireguard_port;
 }
 
+/* The WireGuard paper, section 5.4.6: a data message of 32 bytes has nothing in it. */
+static bool has_traffic(const Datagrams *d, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (d[i].segment > 32 && d[i].data[0] == 4)
+                        return true;
+        return false;
+}
+
 static int on_wireguard_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
         Proxy *proxy = userdata;
@@ -115,6 +124,8 @@ static int on_wireguard_io(sd_event_source *s, int fd, uint32_t revents, void *u
         if (n <= 0)
                 return 0;
         proxy_send(proxy, d, (size_t) n);
+        if (proxy->on_traffic && has_traffic(d, (size_t) n))
+                proxy->on_traffic(proxy, proxy->traffic_userdata);
         if (proxy->on_silence && silence_is_alarming(&proxy->silence, now(CLOCK_BOOTTIME)))
                 proxy->on_silence(proxy, proxy->userdata);
         return 0;
@@ -162,7 +173,7 @@ static bool is_from_peer(const Proxy *proxy, const Datagrams *d)
         for (const Carrier *c = proxy->old; c; c = c->next)
                 if (socket_address_equal(&d->source, &c->remote))
                         return true;
-        return false;
+        return socket_address_is_set(&proxy->admitted) && socket_address_equal(&d->source, &proxy->admitted);
 }
 
 /* By the source, not by the socket: see above. */
@@ -196,6 +207,12 @@ void proxy_on_silence(Proxy *proxy, proxy_silent_t callback, void *userdata)
 {
         proxy->on_silence = callback;
         proxy->userdata = userdata;
+}
+
+void proxy_on_traffic(Proxy *proxy, proxy_traffic_t callback, void *userdata)
+{
+        proxy->on_traffic = callback;
+        proxy->traffic_userdata = userdata;
 }
 
 /* ---- an ICE agent to WireGuard ---- */
@@ -307,15 +324,22 @@ int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote)
         if (r < 0)
                 return r;
         proxy_retire_carrier(proxy);
+        proxy->admitted = (SocketAddress) {};
         proxy->agent = NULL;
         proxy->carrier = TAKE_PTR(carrier);
         silence_start(&proxy->silence, now(CLOCK_BOOTTIME));
         return 0;
 }
 
+void proxy_admit(Proxy *proxy, const SocketAddress *remote)
+{
+        proxy->admitted = *remote;
+}
+
 int proxy_set_agent(Proxy *proxy, IceAgent *agent)
 {
         proxy_retire_carrier(proxy);
+        proxy->admitted = (SocketAddress) {};
         proxy->agent = agent;
         silence_start(&proxy->silence, now(CLOCK_BOOTTIME));
         return 0;
