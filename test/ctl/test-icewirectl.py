@@ -303,7 +303,7 @@ class Authentication(Test):
             self.assertEqual(self._on_terminal("reload"), "")
             self.assertEqual([p.get("allowInteractiveAuthentication") for _, p in server.calls], [None, True])
         called, ended = self._agent_log()
-        self.assertRegex(called, r"^--notify-fd \d+ --fallback$")
+        self.assertRegex(called, r"^--notify-fd \d+( --fallback)?$")
         self.assertEqual(ended, "ended")
 
     def test_a_diagnosis(self):
@@ -347,6 +347,11 @@ class Authentication(Test):
     def test_without_an_agent(self):
         with self.serve(world.ten(), Reload=self._reload()):
             self.assertIn("needs authentication", self.terminal("reload", status=PERMISSION, PATH="/nonexistent"))
+
+    def test_a_person_who_does_not_know_the_password(self):
+        self.script("pkttyagent", self.AGENT)
+        with self.serve(world.ten(), Reload=refuse(AUTHENTICATION)):
+            self.assertIn("Nobody has authenticated", self._on_terminal("reload", status=PERMISSION))
 
     def test_refused_for_good(self):
         self.script("pkttyagent", self.AGENT)
