@@ -27,7 +27,6 @@ def prepare():
         subprocess.run(["mount", *mount], check=True)
     for module in MODULES:
         subprocess.run(["modprobe", module], check=True)
-    subprocess.run(["systemd-sysusers", "icewire.conf"], check=True)
 
 
 def run_case(pair, name):
