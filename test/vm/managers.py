@@ -11,6 +11,10 @@ import sys
 import time
 import traceback
 
+# The lab's modules first: there is a sandbox.py here as well.
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lab"))
+
+# pylint: disable=wrong-import-position
 from errors import LabError, Skip
 from lab import Lab
 from pair import Pair
