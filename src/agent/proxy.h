@@ -58,8 +58,11 @@ uint64_t proxy_fresh_packets(const ProxyCounters *c);
 int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote);
 
 /* Carry over an ICE agent (a relayed or TCP pair); lent, and taken back by proxy_forget_agent() before it is
- * freed. */
-int proxy_set_agent(Proxy *proxy, IceAgent *agent);
+ * freed. connection: the TCP connection by which its packets leave (ice_agent_connection()), lent for the
+ * same time, or negative. While that takes no more, packets wait in WireGuard's socket, where some are lost
+ * if they are too many, as at any bottleneck. framed: it has packets after their lengths (RFC 4571), and
+ * they are written to it past the agent, many at once. errno of the system calls. */
+int proxy_set_agent(Proxy *proxy, IceAgent *agent, int connection, bool framed);
 void proxy_forget_agent(Proxy *proxy, IceAgent *agent);
 
 /* Told when WireGuard has sent and nothing has come from the peer for so long that the path is probably dead

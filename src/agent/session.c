@@ -30,8 +30,6 @@
 /* When the broker has refused so many sessions' sockets in a row, the proxy serves. */
 #define SHARING_FAILURES_MAX 2
 
-/* How many connections to one place are looked at. */
-#define CONNECTIONS_MAX 16
 /* When the other end acknowledges nothing for so long, the kernel gives up. */
 #define TCP_TIMEOUT_MSEC 20000
 
@@ -281,12 +279,10 @@ static void look_at_relay(Session *s)
 /* A TCP connection that is dead is to end soon: libnice has no other way to notice. */
 static void limit_silence(Session *s)
 {
-        int fds[CONNECTIONS_MAX], limit = TCP_TIMEOUT_MSEC;
-        size_t n;
+        int fd = ice_agent_connection(s->ice, &s->remote), limit = TCP_TIMEOUT_MSEC;
 
-        n = ice_agent_connections(s->ice, &s->remote, fds, ELEMENTSOF(fds));
-        for (size_t i = 0; i < n; i++)
-                (void) setsockopt(fds[i], IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
+        if (fd >= 0)
+                (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
 }
 
 /* A controlling agent with TCP candidates nominates only once (RFC 6544 section 8), and may have been too
