@@ -219,11 +219,10 @@ class Environment(Manual):
         self.check("icewirectl.1", "basic/log.c", "basic/terminal-util.c", "ctl/*.c")
 
     def test_credentials(self):
-        pairs = re.findall(r"^ImportCredential=(\S+):(\S+)$", read(SOURCE, "units/icewired.service"), re.M)
-        code = re.findall(r'"((?:mqtt|turn)\.\w+)"', read(SOURCE, "src/agent/config-secrets.c"))
-        self.assertGreater(len(pairs), 2)
-        self.assert_same(code, [name for _, name in pairs], "credentials", "icewired.service")
-        self.assertEqual([", ".join(pair) for pair in pairs], Page("icewire.conf.5").tags("CREDENTIALS"))
+        names = re.findall(r'"((?:mqtt|turn)\.\w+)"', read(SOURCE, "src/agent/config-secrets.c"))
+        self.assertGreater(len(names), 2)
+        self.assertIn("ImportCredential=icewire.*", read(SOURCE, "units/icewired.service").splitlines())
+        self.assertEqual([f"icewire.{name}, {name}" for name in names], Page("icewire.conf.5").tags("CREDENTIALS"))
 
 
 # Events of the journal
