@@ -223,6 +223,11 @@ class Environment(Manual):
         self.assertGreater(len(names), 2)
         self.assertIn("ImportCredential=icewire.*", read(SOURCE, "units/icewired.service").splitlines())
         self.assertEqual([f"icewire.{name}, {name}" for name in names], Page("icewire.conf.5").tags("CREDENTIALS"))
+        # systemd refuses one that is encrypted for another name.
+        for page in ("icewire.conf.5", "icewired.service.8"):
+            for name, path in re.findall(r"encrypt --name=(\S+) .*\n +(/etc/credstore\.encrypted/\S+)", read(BUILD, "man", page).replace("\\-", "-")):
+                self.assertEqual(name, os.path.basename(path), page)
+                self.assertIn(name, [f"icewire.{known}" for known in names], page)
 
 
 # Events of the journal
