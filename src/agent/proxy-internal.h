@@ -52,10 +52,13 @@ struct Proxy {
         ProxyConnection *connection; /* owned; NULL: the agent's packets do not leave over TCP */
         Carrier *carrier;            /* owned */
         Carrier *old;                /* owned; replaced ones that are still read */
+        SocketAddress admitted;      /* the peer, too; unset: nobody is */
         ProxyCounters counters;
         Silence silence;
         proxy_silent_t on_silence;
         void *userdata;
+        proxy_traffic_t on_traffic;
+        void *traffic_userdata;
 };
 
 /* Takes a free address of the block and enters the proxy under it; port 0. */

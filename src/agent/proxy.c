@@ -104,6 +104,15 @@ static bool is_from_wireguard(const Proxy *proxy, const Datagrams *d)
                socket_address_port(&d->source) == proxy->wireguard_port;
 }
 
+/* The WireGuard paper, section 5.4.6: a data message of 32 bytes has nothing in it. */
+static bool has_traffic(const Datagrams *d, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (d[i].segment > 32 && d[i].data[0] == 4)
+                        return true;
+        return false;
+}
+
 void proxy_read_wireguard(Proxy *proxy, bool lose)
 {
         Datagrams d[PROXY_BATCH];
@@ -122,6 +131,8 @@ void proxy_read_wireguard(Proxy *proxy, bool lose)
                 proxy->counters.dropped += count_all(d, (size_t) n);
         else
                 proxy_send(proxy, d, (size_t) n);
+        if (proxy->on_traffic && has_traffic(d, (size_t) n))
+                proxy->on_traffic(proxy, proxy->traffic_userdata);
         if (proxy->on_silence && silence_is_alarming(&proxy->silence, now(CLOCK_BOOTTIME)))
                 proxy->on_silence(proxy, proxy->userdata);
 }
@@ -179,7 +190,7 @@ static bool is_from_peer(const Proxy *proxy, const Datagrams *d)
         for (const Carrier *c = proxy->old; c; c = c->next)
                 if (socket_address_equal(&d->source, &c->remote))
                         return true;
-        return false;
+        return socket_address_is_set(&proxy->admitted) && socket_address_equal(&d->source, &proxy->admitted);
 }
 
 /* By the source, not by the socket: see above. */
@@ -213,6 +224,12 @@ void proxy_on_silence(Proxy *proxy, proxy_silent_t callback, void *userdata)
 {
         proxy->on_silence = callback;
         proxy->userdata = userdata;
+}
+
+void proxy_on_traffic(Proxy *proxy, proxy_traffic_t callback, void *userdata)
+{
+        proxy->on_traffic = callback;
+        proxy->traffic_userdata = userdata;
 }
 
 /* ---- an ICE agent to WireGuard ---- */
@@ -334,9 +351,15 @@ int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote)
                 return r;
         proxy_retire_carrier(proxy);
         proxy_leave_agent(proxy);
+        proxy->admitted = (SocketAddress) {};
         proxy->carrier = TAKE_PTR(carrier);
         silence_start(&proxy->silence, now(CLOCK_BOOTTIME));
         return 0;
+}
+
+void proxy_admit(Proxy *proxy, const SocketAddress *remote)
+{
+        proxy->admitted = *remote;
 }
 
 int proxy_set_agent(Proxy *proxy, IceAgent *agent, int connection, bool framed)
@@ -351,6 +374,7 @@ int proxy_set_agent(Proxy *proxy, IceAgent *agent, int connection, bool framed)
                         return r;
         }
         proxy_retire_carrier(proxy);
+        proxy->admitted = (SocketAddress) {};
         proxy->agent = agent;
         proxy->connection = c;
         silence_start(&proxy->silence, now(CLOCK_BOOTTIME));

@@ -15,6 +15,11 @@ static int say_authenticate(const char *action)
                 action);
 }
 
+int ctl_not_authenticated(const char *action)
+{
+        return log_error_errno(EACCES, "Nobody has authenticated (for polkit's action %s).", action);
+}
+
 int ctl_authenticate(const Ctl *ctl, sd_varlink *link, const char *action, sd_json_variant **parameters)
 {
         if (!ctl->agent || polkit_agent_start(ctl->agent) < 0)
@@ -30,10 +35,11 @@ static bool is_needed(const char *error)
         return streq_ptr(error, SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED);
 }
 
-static int explain(const char *error, const char *action, sd_json_variant *reply)
+/* asked: a person was, or could have been. */
+static int explain(const char *error, const char *action, sd_json_variant *reply, bool asked)
 {
         if (is_needed(error))
-                return say_authenticate(action);
+                return asked ? ctl_not_authenticated(action) : say_authenticate(action);
         if (streq(error, SD_VARLINK_ERROR_PERMISSION_DENIED))
                 return log_error_errno(EACCES, "Permission denied (by polkit, action %s): try it with sudo.",
                                        action);
@@ -56,10 +62,11 @@ int ctl_call_authorised(const Ctl *ctl, sd_varlink *link, const char *method, co
                 r = ctl_authenticate(ctl, link, action, &all);
                 if (r < 0)
                         return r;
+                asked = true;
                 r = sd_varlink_call(link, method, all, &reply, &error);
         }
         if (error)
-                return explain(error, action, reply);
+                return explain(error, action, reply, asked);
         if (r < 0)
                 return log_error_errno(r, "Failed to ask icewired: %m");
         if (ret)

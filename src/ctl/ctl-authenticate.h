@@ -11,6 +11,9 @@
  * which the user was told. action: polkit's. */
 int ctl_authenticate(const Ctl *ctl, sd_varlink *link, const char *action, sd_json_variant **parameters);
 
+/* When the answer is the same after that. -EACCES. */
+int ctl_not_authenticated(const char *action);
+
 /* ctl_call() for what polkit is asked about. */
 int ctl_call_authorised(const Ctl *ctl, sd_varlink *link, const char *method, const char *action,
                         sd_json_variant *parameters, sd_json_variant **ret);

@@ -350,9 +350,7 @@ static int ask(const Ctl *ctl, sd_varlink *link, Run *run)
         r = ctl_authenticate(ctl, link, ACTION, &parameters);
         if (r >= 0)
                 r = ctl_stream(link, METHOD, parameters, USEC_INFINITY, on_reply, run);
-        return r == -ENOKEY
-                       ? log_error_errno(EACCES, "Nobody has authenticated (polkit's action %s).", ACTION)
-                       : r;
+        return r == -ENOKEY ? ctl_not_authenticated(ACTION) : r;
 }
 
 int verb_diagnose(const Ctl *ctl, int argc, char *argv[])

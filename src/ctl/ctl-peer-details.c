@@ -9,6 +9,7 @@
 
 #include "ctl-pager.h"
 #include "ctl-peers.h"
+#include "log.h"
 #include "string-util.h"
 
 /* An empty name: it belongs to the one above. */
@@ -88,7 +89,7 @@ static void print_policy(const Ctl *ctl, const CtlPeer *peer)
                             peer->policy_temporary ? " (until the configuration is read again)" : "");
 }
 
-static void print_peer(const Ctl *ctl, const CtlPeer *peer)
+static void print_state(const Ctl *ctl, const CtlPeer *peer)
 {
         _cleanup_free_ char *path = ctl_peer_path(peer);
 
@@ -107,8 +108,109 @@ static void print_peer(const Ctl *ctl, const CtlPeer *peer)
         print_counters(ctl, &peer->counters);
 }
 
+/* ---- What the two hosts know ---- */
+
+static void print_network(const Ctl *ctl, const char *name, sd_json_variant *network)
+{
+        _cleanup_free_ char *ipv4 = ctl_enum_for_people(strna(ctl_member_string(network, "ipv4"))),
+                            *ipv6 = ctl_enum_for_people(strna(ctl_member_string(network, "ipv6")));
+
+        if (network)
+                print_field(ctl, name, "IPv4 %s, IPv6 %s, policy %s", strna(ipv4), strna(ipv6),
+                            strna(ctl_member_string(network, "policy")));
+}
+
+static void print_session_candidate(const Ctl *ctl, const char *name, sd_json_variant *v)
+{
+        const char *related = ctl_member_string(v, "related");
+        _cleanup_free_ char *transport = ctl_enum_for_people(strna(ctl_member_string(v, "transport")));
+
+        print_field(ctl, name, "%s %s %s%s%s", strna(ctl_member_string(v, "type")), strna(transport),
+                    strna(ctl_member_string(v, "address")), related ? " from " : "", strempty(related));
+}
+
+static void print_candidates(const Ctl *ctl, const char *name, sd_json_variant *session, const char *member,
+                             bool complete)
+{
+        size_t n;
+        sd_json_variant *candidates = ctl_member_array(session, member, &n);
+
+        for (size_t i = 0; i < n; i++)
+                print_session_candidate(ctl, i == 0 ? name : "", sd_json_variant_by_index(candidates, i));
+        if (!complete)
+                print_text(ctl, n == 0 ? name : "", "more may come");
+}
+
+static void print_session(const Ctl *ctl, sd_json_variant *v)
+{
+        sd_json_variant *pair = sd_json_variant_by_key(v, "selected");
+        char age[SIZE_STRLEN];
+
+        format_age(ctl_member_unsigned(v, "startedUSec"), now(CLOCK_REALTIME), age);
+        print_field(ctl, "Session", "%s, %s%s%s, begun %s%s", strna(ctl_member_string(v, "state")),
+                    ctl_member_boolean(v, "controlling") ? "controlling" : "controlled",
+                    ctl_member_boolean(v, "inUse") ? ", in use" : "",
+                    ctl_member_boolean(v, "shared") ? ", by WireGuard's port" : "", age,
+                    streq(age, "now") ? "" : " ago");
+        print_candidates(ctl, "Candidates", v, "local", ctl_member_boolean(v, "localComplete"));
+        print_candidates(ctl, "Peer's", v, "remote", ctl_member_boolean(v, "remoteComplete"));
+        if (!pair || sd_json_variant_is_null(pair))
+                return;
+        print_session_candidate(ctl, "Selected", sd_json_variant_by_key(pair, "local"));
+        print_session_candidate(ctl, "", sd_json_variant_by_key(pair, "remote"));
+}
+
+static int print_peer(const Ctl *ctl, sd_json_variant *details)
+{
+        size_t n;
+        sd_json_variant *sessions = ctl_member_array(details, "sessions", &n);
+        CtlPeer peer;
+        int r;
+
+        r = ctl_peer_parse(sd_json_variant_by_key(details, "peer"), &peer);
+        if (r < 0)
+                return log_error_errno(EBADMSG, "icewired's answer is not understood.");
+        print_state(ctl, &peer);
+        print_network(ctl, "Here", sd_json_variant_by_key(details, "here"));
+        print_network(ctl, "There", sd_json_variant_by_key(details, "there"));
+        for (size_t i = 0; i < n; i++)
+                print_session(ctl, sd_json_variant_by_index(sessions, i));
+        return 0;
+}
+
+/* ---- The verb ---- */
+
+/* Of each chosen peer, on its link. The caller owns *ret, an array. */
+static int describe(sd_varlink *link, const CtlPeers *peers, sd_json_variant **ret)
+{
+        _cleanup_(sd_json_variant_unrefp) sd_json_variant *array = NULL;
+        int r = sd_json_variant_new_array(&array, NULL, 0);
+
+        for (size_t i = 0; i < peers->n && r >= 0; i++) {
+                _cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL, *reply = NULL;
+                sd_json_variant *list;
+                size_t n;
+
+                r = sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_STRING("link", peers->items[i].link),
+                                   SD_JSON_BUILD_PAIR_STRING("peer", peers->items[i].public_key));
+                if (r < 0)
+                        break;
+                r = ctl_call(link, "org.icewire.Agent.DescribePeers", parameters, &reply);
+                if (r < 0)
+                        return r;
+                list = ctl_member_array(reply, "peers", &n);
+                for (size_t j = 0; j < n && r >= 0; j++)
+                        r = sd_json_variant_append_array(&array, sd_json_variant_by_index(list, j));
+        }
+        if (r < 0)
+                return log_oom();
+        *ret = TAKE_PTR(array);
+        return 0;
+}
+
 int verb_peer(const Ctl *ctl, int argc, char *argv[])
 {
+        _cleanup_(sd_json_variant_unrefp) sd_json_variant *details = NULL;
         _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
         _cleanup_(ctl_peers_done) CtlPeers peers = {};
         int r;
@@ -119,13 +221,16 @@ int verb_peer(const Ctl *ctl, int argc, char *argv[])
         r = ctl_peers_get(link, argc > 2 ? argv[1] : NULL, argv[argc - 1], &peers);
         if (r < 0)
                 return r;
+        r = describe(link, &peers, &details);
+        if (r < 0)
+                return r;
         pager_open(ctl->pager);
         if (sd_json_format_enabled(ctl->json))
-                return ctl_peers_print_json(ctl, &peers);
-        for (size_t i = 0; i < peers.n; i++) {
+                return ctl_print_json(ctl, details);
+        for (size_t i = 0; i < sd_json_variant_elements(details) && r >= 0; i++) {
                 if (i > 0)
                         putchar('\n');
-                print_peer(ctl, &peers.items[i]);
+                r = print_peer(ctl, sd_json_variant_by_index(details, i));
         }
-        return 0;
+        return r;
 }

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <systemd/sd-login.h>
 #include <unistd.h>
 
 static void use_terminal(int fd)
@@ -22,6 +24,22 @@ static void use_terminal(int fd)
                 (void) dup2(tty, fd);
 }
 
+/* As polkit looks for it: the session of this process, or what its user sees. */
+static bool has_session(void)
+{
+        uid_t uid;
+
+        return sd_pid_get_session(0, NULL) >= 0 ||
+               (sd_pid_get_owner_uid(0, &uid) >= 0 && sd_uid_get_display(uid, NULL) >= 0);
+}
+
+/* An agent of the session, which has a window to ask in, goes first. Without a session there is none, and
+ * polkit (as of 126) overlooks an agent that would leave it the first place. */
+static const char *choose_rank(void)
+{
+        return has_session() ? "--fallback" : NULL;
+}
+
 /* notify: closed by the agent once it is registered. If there is no agent, why not is written there. */
 static _Noreturn void become_agent(int notify)
 {
@@ -33,7 +51,7 @@ static _Noreturn void become_agent(int notify)
         use_terminal(STDERR_FILENO);
         (void) fcntl(notify, F_SETFD, 0);
         snprintf(number, sizeof(number), "%d", notify);
-        (void) execlp("pkttyagent", "pkttyagent", "--notify-fd", number, "--fallback", NULL);
+        (void) execlp("pkttyagent", "pkttyagent", "--notify-fd", number, choose_rank(), NULL);
         error = errno;
         _exit(write(notify, &error, sizeof(error)) == sizeof(error) ? 127 : 126);
 }

@@ -46,7 +46,9 @@ int ctl_explain_error(const char *error, sd_json_variant *parameters)
 {
         _cleanup_free_ char *link = error_member(parameters, "link"),
                             *peer = error_member(parameters, "peer"),
-                            *message = error_member(parameters, "message"), *name = terminal_escape(error);
+                            *message = error_member(parameters, "message"),
+                            *parameter = error_member(parameters, "parameter"),
+                            *name = terminal_escape(error);
 
         if (streq(error, SD_VARLINK_ERROR_PERMISSION_DENIED))
                 return log_error_errno(EACCES, "Permission denied: try it with sudo, or see polkit(8).");
@@ -56,6 +58,9 @@ int ctl_explain_error(const char *error, sd_json_variant *parameters)
                 return log_error_errno(ENOENT, "There is no peer %s.", strna(peer));
         if (streq(error, AGENT_ERROR_CONFIGURATION_INVALID))
                 return log_error_errno(EBADMSG, "%s", strna(message));
+        if (streq(error, SD_VARLINK_ERROR_INVALID_PARAMETER))
+                return log_error_errno(EPROTO, "icewired does not take \"%s\": is it of another version?",
+                                       strna(parameter));
         if (streq(error, SD_VARLINK_ERROR_DISCONNECTED))
                 return log_error_errno(ECONNRESET, "icewired closed the connection.");
         if (streq(error, SD_VARLINK_ERROR_TIMEOUT))
@@ -140,6 +145,13 @@ uint64_t ctl_member_unsigned(sd_json_variant *v, const char *name)
         return member && sd_json_variant_is_unsigned(member) ? sd_json_variant_unsigned(member) : 0;
 }
 
+bool ctl_member_boolean(sd_json_variant *v, const char *name)
+{
+        sd_json_variant *member = sd_json_variant_by_key(v, name);
+
+        return member && sd_json_variant_is_boolean(member) && sd_json_variant_boolean(member);
+}
+
 sd_json_variant *ctl_member_array(sd_json_variant *v, const char *name, size_t *ret_n)
 {
         sd_json_variant *member = sd_json_variant_by_key(v, name);
@@ -162,8 +174,13 @@ char *ctl_enum_for_people(const char *s)
 
 int ctl_print_json(const Ctl *ctl, sd_json_variant *v)
 {
-        int r = sd_json_variant_dump(v, ctl->json | SD_JSON_FORMAT_FLUSH, stdout, /* prefix= */ NULL);
+        sd_json_format_flags_t flags = ctl->json | SD_JSON_FORMAT_FLUSH;
+        int r;
 
+        /* One value a line is for programs. */
+        if (ctl->colour && (flags & SD_JSON_FORMAT_PRETTY))
+                flags |= SD_JSON_FORMAT_COLOR;
+        r = sd_json_variant_dump(v, flags, stdout, /* prefix= */ NULL);
         return r < 0 ? log_error_errno(r, "Failed to write: %m") : 0;
 }
 

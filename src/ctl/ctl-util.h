@@ -42,6 +42,8 @@ int ctl_stream(sd_varlink *link, const char *method, sd_json_variant *parameters
 const char *ctl_member_string(sd_json_variant *v, const char *name);
 /* 0 if there is none. */
 uint64_t ctl_member_unsigned(sd_json_variant *v, const char *name);
+/* false if there is none. */
+bool ctl_member_boolean(sd_json_variant *v, const char *name);
 /* An array, lent, and how many elements; NULL and 0 if there is none. */
 sd_json_variant *ctl_member_array(sd_json_variant *v, const char *name, size_t *ret_n);
 

@@ -3,6 +3,7 @@
 #
 # complete.bash SCRIPT LINE prints what the function of SCRIPT offers at the end of LINE, with the words as readline makes them.
 
+# shellcheck source=/dev/null
 . "$1"
 COMP_LINE=$2 COMP_POINT=${#2}
 words=$2

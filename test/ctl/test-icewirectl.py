@@ -65,8 +65,9 @@ class Errors(Test):
                 (DENIED, PERMISSION, "action org.icewire1.reload): try it with sudo"),
                 (AUTHENTICATION, PERMISSION, "needs authentication (polkit's action org.icewire1.reload)"),
                 ("org.icewire.Agent.ConfigurationInvalid", FAILURE, "line 7"),
-                ("org.varlink.service.MethodNotFound", FAILURE, "too old"), ("org.example.Odd", FAILURE, "org.example.Odd")):
-            with self.subTest(error=error), self.serve(world.ten(), Reload=refuse(error, message="line 7")):
+                ("org.varlink.service.MethodNotFound", FAILURE, "too old"),
+                ("org.varlink.service.InvalidParameter", FAILURE, "does not take \"x\""), ("org.example.Odd", FAILURE, "org.example.Odd")):
+            with self.subTest(error=error), self.serve(world.ten(), Reload=refuse(error, message="line 7", parameter="x")):
                 self.assertIn(words, self.fails(status, "reload"))
 
     def test_what_is_no_answer(self):
@@ -153,7 +154,7 @@ class Json(Test):
         whole = {**w.description, "links": w.links, "peers": w.peers}
         one = [p for p in w.peers if p["publicKey"] == key]
         for argv, expected in (
-                (["status"], whole), ([], whole), (["peers"], w.peers), (["peers", "wg0", key[:8]], one), (["peer", key], one),
+                (["status"], whole), ([], whole), (["peers"], w.peers), (["peers", "wg0", key[:8]], one), (["peer", key], [world.details(p) for p in one]),
                 (["history"], w.history), (["history", key], [h for h in w.history if h["publicKey"] == key]),
                 (["diagnose"], w.methods()["Diagnose"]({})), (["reload"], {"problems": 0})):
             with self.subTest(argv=argv), self.serve(w):
@@ -191,7 +192,9 @@ class Terminal(Test):
 
     def test_json(self):
         with self.serve(world.ten()):
-            self.assertIn("\n\t", self.terminal("--no-pager", "-j", "peers"))
+            self.assertIn("\n\t", self.terminal("--no-pager", "-j", "peers", NO_COLOR="1"))
+            self.assertIn("\033[", self.terminal("--no-pager", "-j", "peers"))
+            self.assertNotIn("\033[", self.terminal("--no-pager", "--json=short", "peers"))
 
     def test_progress_of_a_diagnosis(self):
         w = world.ten()
@@ -300,8 +303,25 @@ class Authentication(Test):
             self.assertEqual(self._on_terminal("reload"), "")
             self.assertEqual([p.get("allowInteractiveAuthentication") for _, p in server.calls], [None, True])
         called, ended = self._agent_log()
-        self.assertRegex(called, r"^--notify-fd \d+ --fallback$")
+        self.assertRegex(called, r"^--notify-fd \d+( --fallback)?$")
         self.assertEqual(ended, "ended")
+
+    def test_a_diagnosis(self):
+        self.script("pkttyagent", self.AGENT)
+        w = world.ten()
+        reply = w.methods()["Diagnose"]({})
+
+        def diagnose(parameters):
+            if not parameters.get("allowInteractiveAuthentication"):
+                raise Refusal(AUTHENTICATION)
+            return [reply]
+
+        with self.serve(w, Diagnose=diagnose):
+            self.assertIn("stun.example:3478", self._on_terminal("--no-pager", "diagnose"))
+            self.assertIn("org.icewire1.diagnose", self.fails(PERMISSION, "diagnose"))
+        self.assertEqual(len(self._agent_log()), 2)
+        with self.serve(w, Diagnose=refuse(AUTHENTICATION)):
+            self.assertIn("Nobody has authenticated", self._on_terminal("diagnose", status=PERMISSION))
 
     def test_once_for_all(self):
         self.script("pkttyagent", self.AGENT)
@@ -327,6 +347,11 @@ class Authentication(Test):
     def test_without_an_agent(self):
         with self.serve(world.ten(), Reload=self._reload()):
             self.assertIn("needs authentication", self.terminal("reload", status=PERMISSION, PATH="/nonexistent"))
+
+    def test_a_person_who_does_not_know_the_password(self):
+        self.script("pkttyagent", self.AGENT)
+        with self.serve(world.ten(), Reload=refuse(AUTHENTICATION)):
+            self.assertIn("Nobody has authenticated", self._on_terminal("reload", status=PERMISSION))
 
     def test_refused_for_good(self):
         self.script("pkttyagent", self.AGENT)

@@ -9,6 +9,7 @@ import time
 SECOND = 1000000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
+FUTURE = 4102444800 * SECOND  # what is to come is "now"
 
 COUNTERS = {name: 0 for name in (
     "sessions", "paths", "envelopesSent", "envelopesReceived", "envelopesFlooded", "envelopesRefused", "messagesMalformed",
@@ -98,6 +99,21 @@ def mapping(kind="endpoint_independent", mapped="198.51.100.7:51820", **more):
     return m
 
 
+def details(p):
+    """All about a peer: a session that carries its path, and one that has just begun."""
+    local, remote = [candidate("host", "10.9.0.2:51820"),
+                     {**candidate("srflx", "198.51.100.7:51820"), "priority": 1694498815, "related": "10.9.0.2:51820"}], []
+    begun = {"id": "00112233aabbccdd", "state": "gathering", "controlling": True, "inUse": False, "shared": True,
+             "startedUSec": FUTURE, "local": local, "localComplete": False, "remote": remote, "remoteComplete": False}
+    sessions = [begun]
+    if "local" in p:
+        sessions.append({**begun, "state": "ready", "inUse": True, "startedUSec": p["pathSinceUSec"], "localComplete": True,
+                         "remote": [p["remote"]], "remoteComplete": True,
+                         "selected": {"local": p["local"], "remote": p["remote"]}})
+    network = {"ipv4": "endpoint_independent", "ipv6": "absent", "policy": "auto"}
+    return {"peer": p, "here": network, "there": {**network, "ipv4": "varies"}, "sessions": sessions, "changes": []}
+
+
 MQTT = "mqtts://rendezvous.example:8883"
 
 
@@ -123,7 +139,12 @@ class World:
         def nothing(_):
             return {}
 
-        return {"Describe": lambda _: self.description, "ListLinks": lambda _: {"links": self.links},
+        def describe_peers(parameters):
+            return {"peers": [details(p) for p in self.peers
+                              if all(p[field] == parameters.get(name, p[field])
+                                     for name, field in (("link", "link"), ("peer", "publicKey")))]}
+
+        return {"DescribePeers": describe_peers, "Describe": lambda _: self.description, "ListLinks": lambda _: {"links": self.links},
                 "ListPeers": lambda _: {"peers": self.peers}, "GetHistory": lambda _: {"peers": self.history},
                 "Diagnose": diagnose, "Watch": lambda _: list(self.events), "Reconnect": nothing, "SetPolicy": nothing,
                 "Reload": lambda _: {"problems": 0}}

@@ -238,6 +238,25 @@ Test(proxy, ignores_strangers)
 }
 
 /* The old socket is still heard for a while, no longer spoken through; then it is closed. */
+/* Late, as it is not by the path in use. */
+Test(proxy, hears_the_peer_by_another_pair_that_is_verified)
+{
+        World w = {};
+        SocketAddress from, other;
+        char buf[64];
+
+        world_start(&w, "127.0.0.1:0");
+        other = local_address(w.stranger);
+        proxy_admit(w.proxy, &other);
+        world_send(w.stranger, &w.carrier_address, "early", 5);
+        cr_assert(world_receive(&w, w.wireguard, buf, sizeof(buf), &from) == 5);
+        cr_assert(proxy_counters(w.proxy)->late_packets == 1 && proxy_counters(w.proxy)->strangers == 0);
+        cr_assert(proxy_set_socket(w.proxy, world_carrier(&w, "127.0.0.1:0"), &w.peer_address) >= 0);
+        world_send(w.stranger, &w.carrier_address, "junk", 4);
+        RUN_UNTIL(w.event, proxy_counters(w.proxy)->strangers == 1);
+        world_stop(&w);
+}
+
 Test(proxy, a_replaced_socket_lingers)
 {
         World w = {};
