@@ -57,6 +57,15 @@ static void on_silence(Proxy *proxy, void *userdata)
                 try_session_failed(s, /* answered= */ true);
 }
 
+/* The broker would tell of it within half a minute. */
+static void on_traffic(Proxy *proxy, void *userdata)
+{
+        Peer *peer = userdata;
+
+        if (watch_due(&peer->link->watch) == USEC_INFINITY)
+                link_watch(peer->link);
+}
+
 static int ensure_proxy(Peer *peer)
 {
         Manager *m = peer->link->manager;
@@ -73,6 +82,7 @@ static int ensure_proxy(Peer *peer)
         if (r < 0)
                 return r;
         proxy_on_silence(peer->proxy, on_silence, peer);
+        proxy_on_traffic(peer->proxy, on_traffic, peer);
         return 0;
 }
 
@@ -90,7 +100,8 @@ static int attach_proxy(Peer *peer, Session *s)
                 return proxy_set_socket(peer->proxy, TAKE_FD(fd), &s->remote.address);
         if (r != -EOPNOTSUPP)
                 log_peer_full(peer, LOG_DEBUG, r, "No data socket, libnice carries the data: %m");
-        return proxy_set_agent(peer->proxy, s->ice);
+        return proxy_set_agent(peer->proxy, s->ice, ice_agent_connection(s->ice, &s->remote),
+                               s->local.type != ICE_CANDIDATE_RELAY);
 }
 
 bool carrier_path_is_plain(const Path *path)

@@ -61,16 +61,13 @@ static int read_secret(const char *path, SecretForm form, char **ret)
         return 0;
 }
 
-/* systemd's LoadCredential= and its relatives. 1: there was one. */
-static int load_credential(const char *name, SecretForm form, char **ret, unsigned *n_problems)
+/* 1: there was one. */
+static int load_credential_file(const char *folder, const char *prefix, const char *name, SecretForm form,
+                                char **ret, unsigned *n_problems)
 {
-        const char *folder = getenv("CREDENTIALS_DIRECTORY");
-        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = asprintf_safe("%s/%s%s", folder, prefix, name);
         int r;
 
-        if (isempty(folder))
-                return 0;
-        path = asprintf_safe("%s/%s", folder, name);
         if (!path)
                 return -ENOMEM;
         r = read_secret(path, form, ret);
@@ -81,11 +78,24 @@ static int load_credential(const char *name, SecretForm form, char **ret, unsign
         if (r < 0) {
                 (*n_problems)++;
                 log_event(LOG_WARNING, r, LOG_EVENT_SECRET_PROBLEM,
-                          (LOG_FIELD("ICEWIRE_CREDENTIAL=%s", name)),
-                          "Failed to read the credential %s, ignoring: %m", name);
+                          (LOG_FIELD("ICEWIRE_CREDENTIAL=%s%s", prefix, name)),
+                          "Failed to read the credential %s%s, ignoring: %m", prefix, name);
                 return 0;
         }
         return 1;
+}
+
+/* The unit's own, by LoadCredential= and its relatives, before the system's, which have our name in front
+ * (systemd.system-credentials(7)). */
+static int load_credential(const char *name, SecretForm form, char **ret, unsigned *n_problems)
+{
+        const char *folder = getenv("CREDENTIALS_DIRECTORY");
+        int r;
+
+        if (isempty(folder))
+                return 0;
+        r = load_credential_file(folder, "", name, form, ret, n_problems);
+        return r != 0 ? r : load_credential_file(folder, "icewire.", name, form, ret, n_problems);
 }
 
 static int load_secret_file(const SecretSource *source, SecretForm form, char **ret, unsigned *n_problems)

@@ -25,7 +25,6 @@ void secret_sources_done(SecretSources *sources);
 int secret_source_set(SecretSource *source, const char *path, const char *file, unsigned line);
 
 /* Fills the secrets of *config from $CREDENTIALS_DIRECTORY ("mqtt.password", "mqtt.identity",
- * "turn.password", "turn.secret") or else from the files. What cannot be read, or can be read by everybody,
- * is logged and counted. -ENOMEM.
- */
+ * "turn.password", "turn.secret", each also with "icewire." in front) or else from the files. What cannot be
+ * read, or can be read by everybody, is logged and counted. -ENOMEM. */
 int secrets_load(const SecretSources *sources, Config *config, unsigned *n_problems);

@@ -4,16 +4,11 @@
 
 #include <utlist.h>
 
-#include "event-util.h"
-#include "fd-util.h"
 #include "log.h"
 #include "manager.h"
 #include "sharing.h"
 #include "string-util.h"
-
-/* Datagrams looked at per wake-up, and how long one may be that is for us. */
-#define RECEIVE_MAX 16
-#define DATAGRAM_MAX 1500
+#include "stun-socket.h"
 
 /* Which of many peers are answered, when all of them ask at once. */
 #define SOCKET_REQUEST_INTERVAL (2 * USEC_PER_MSEC)
@@ -22,9 +17,7 @@
 struct ProbeSocket {
         Link *link;
         ProbeSocket *prev, *next; /* of the link */
-        SocketAddress local;
-        int fd;
-        sd_event_source *io;
+        StunSocket stun;
         char ufrag[ICE_LOCAL_UFRAG_SIZE + 1]; /* nobody's: the socket itself needs one */
         uint16_t port;                        /* the link's, when it was shared */
         BrokerCall *call;
@@ -42,44 +35,51 @@ static Broker *broker_of(const Link *link)
 
 /* ---- What comes ---- */
 
-static void take_answer(Probe *probe)
-{
-        usec_t took = usec_sub(now(CLOCK_BOOTTIME), probe->sent);
-        bool unambiguous = probe->n_sent == 1;
-
-        probe->check = stun_check_free(probe->check);
-        probe->callbacks->answered(probe, unambiguous ? took : USEC_INFINITY, probe->userdata);
-}
-
-static void answer_request(ProbeSocket *s, Probe *probe, const void *data, size_t size,
+/* By the other name asks who carries the path, whose ICE would keep the answer. */
+static void answer_request(ProbeSocket *s, const ProbeName *name, uint8_t *data, size_t size,
                            const SocketAddress *from)
 {
+        Probe *probe = name->probe;
         uint8_t answer[STUN_CHECK_ANSWER_MAX];
         size_t n;
 
         if (!ratelimit_ok(&probe->answer_limit, now(CLOCK_BOOTTIME)) ||
-            stun_check_answer(&probe->credentials, data, size, from, answer, &n) <= 0)
+            stun_check_answer(&name->credentials, data, size, from, answer, &n) <= 0)
                 return;
-        (void) sendto(s->fd, answer, n, MSG_NOSIGNAL | MSG_DONTWAIT, &from->sa, socket_address_length(from));
+        if (name == &probe->beside)
+                stun_check_disguise(answer);
+        (void) sendto(s->stun.fd, answer, n, MSG_NOSIGNAL | MSG_DONTWAIT, &from->sa,
+                      socket_address_length(from));
 }
 
-static void receive_request(ProbeSocket *s, const char *ufrag, const void *data, size_t size,
+static const ProbeName *find_name(const ProbeSocket *s, const char *ufrag)
+{
+        const Probe *probe;
+
+        DL_FOREACH (s->probes, probe) {
+                if (streq(probe->beside.credentials.local_ufrag, ufrag))
+                        return &probe->beside;
+                if (probe->session_is_over && streq(probe->own.credentials.local_ufrag, ufrag))
+                        return &probe->own;
+        }
+        return NULL;
+}
+
+static void receive_request(ProbeSocket *s, const char *ufrag, uint8_t *data, size_t size,
                             const SocketAddress *from)
 {
-        Probe *probe;
+        const ProbeName *name;
 
         if (!ratelimit_ok(&s->limit, now(CLOCK_BOOTTIME)))
                 return;
-        DL_FOREACH (s->probes, probe)
-                if (probe->session_is_over && streq(probe->credentials.local_ufrag, ufrag)) {
-                        answer_request(s, probe, data, size, from);
-                        return;
-                }
+        name = find_name(s, ufrag);
+        if (name)
+                answer_request(s, name, data, size, from);
 }
 
-/* True if a callback was called, which may have closed the socket. */
-static bool receive(ProbeSocket *s, const void *data, size_t size, const SocketAddress *from)
+static bool on_received(uint8_t *data, size_t size, const SocketAddress *from, void *userdata)
 {
+        ProbeSocket *s = userdata;
         char ufrag[ICE_LOCAL_UFRAG_SIZE + 1];
         Probe *probe;
 
@@ -89,68 +89,58 @@ static bool receive(ProbeSocket *s, const void *data, size_t size, const SocketA
         }
         /* Where it comes from is no matter: its signature tells. */
         DL_FOREACH (s->probes, probe)
-                if (probe->check && stun_check_is_answer(probe->check, data, size)) {
-                        take_answer(probe);
+                if (probe_take_answer(probe, data, size))
                         return true;
-                }
         return false;
-}
-
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-        ProbeSocket *s = userdata;
-
-        for (unsigned i = 0; i < RECEIVE_MAX; i++) {
-                struct sockaddr_storage storage;
-                socklen_t storage_size = sizeof(storage);
-                uint8_t data[DATAGRAM_MAX];
-                SocketAddress from;
-                ssize_t n;
-
-                n = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *) &storage, &storage_size);
-                if (n < 0)
-                        return 0; /* a pending error is told once, and says less than the silence */
-                if (socket_address_from_sockaddr(&storage, storage_size, &from) >= 0 &&
-                    receive(s, data, (size_t) n, &from))
-                        return 0;
-        }
-        return 0;
 }
 
 /* ---- Sharing the link's port ---- */
 
-static void on_ufrag_shared(Broker *b, int error, void *userdata)
+static void on_name_shared(Broker *b, int error, void *userdata)
 {
-        Probe *probe = userdata;
+        ProbeName *name = userdata;
 
-        probe->call = NULL;
-        probe->answers = error >= 0;
+        name->call = NULL;
+        name->answers = error >= 0;
         if (error < 0)
-                log_peer_full(probe->peer, LOG_DEBUG, error, "The peer's probes are not answered: %m");
+                log_peer_full(name->probe->peer, LOG_DEBUG, error, "The peer's probes are not answered: %m");
 }
 
-void link_probes_share_ufrag(Probe *probe)
+static void share_name(ProbeName *name)
 {
-        const ProbeSocket *s = probe->socket;
+        const ProbeSocket *s = name->probe->socket;
         Broker *b = broker_of(s->link);
         int r;
 
-        if (!b || !s->shared || probe->call || probe->answers || !probe->session_is_over)
+        if (!b || !s->shared || name->call || name->answers)
                 return;
-        r = b->ops->add_sockets(b, s->link->name, probe->credentials.local_ufrag, /* keeps_relays= */ false,
-                                &s->fd, 1, on_ufrag_shared, probe, &probe->call);
+        r = b->ops->add_sockets(b, s->link->name, name->credentials.local_ufrag, /* keeps_relays= */ false,
+                                &s->stun.fd, 1, on_name_shared, name, &name->call);
         if (r < 0)
-                log_peer_full(probe->peer, LOG_DEBUG, r, "The peer's probes are not answered: %m");
+                log_peer_full(name->probe->peer, LOG_DEBUG, r, "The peer's probes are not answered: %m");
 }
 
-static void withdraw_ufrag(Probe *probe)
+void link_probes_share_names(Probe *probe)
 {
-        Broker *b = broker_of(probe->socket->link);
+        share_name(&probe->beside);
+        if (probe->session_is_over)
+                share_name(&probe->own);
+}
 
-        if (b && (probe->call || probe->answers))
-                (void) b->ops->remove_sockets(b, probe->credentials.local_ufrag);
-        probe->call = broker_call_free(probe->call);
-        probe->answers = false;
+static void withdraw_name(ProbeName *name)
+{
+        Broker *b = broker_of(name->probe->socket->link);
+
+        if (b && (name->call || name->answers))
+                (void) b->ops->remove_sockets(b, name->credentials.local_ufrag);
+        name->call = broker_call_free(name->call);
+        name->answers = false;
+}
+
+static void withdraw_names(Probe *probe)
+{
+        withdraw_name(&probe->beside);
+        withdraw_name(&probe->own);
 }
 
 static void set_shared(ProbeSocket *s, bool shared)
@@ -160,7 +150,7 @@ static void set_shared(ProbeSocket *s, bool shared)
         s->shared = shared;
         DL_FOREACH_SAFE (s->probes, probe, next) {
                 if (shared)
-                        link_probes_share_ufrag(probe);
+                        link_probes_share_names(probe);
                 probe->callbacks->ready(probe, probe->userdata);
         }
 }
@@ -174,7 +164,7 @@ static void on_shared(Broker *b, int error, void *userdata)
                 set_shared(s, true);
         else
                 log_debug_errno(error, "%s: Paths are not probed from %s: %m", s->link->name,
-                                SOCKET_ADDRESS_IP_STR(&s->local));
+                                SOCKET_ADDRESS_IP_STR(&s->stun.local));
 }
 
 static int share(ProbeSocket *s)
@@ -184,7 +174,7 @@ static int share(ProbeSocket *s)
         if (!b)
                 return -ENOTCONN; /* done when it is back */
         s->port = s->link->listen_port;
-        return b->ops->add_sockets(b, s->link->name, s->ufrag, /* keeps_relays= */ false, &s->fd, 1,
+        return b->ops->add_sockets(b, s->link->name, s->ufrag, /* keeps_relays= */ false, &s->stun.fd, 1,
                                    on_shared, s, &s->call);
 }
 
@@ -195,7 +185,7 @@ static void stop_sharing(ProbeSocket *s)
         Probe *probe;
 
         DL_FOREACH (s->probes, probe)
-                withdraw_ufrag(probe);
+                withdraw_names(probe);
         if (b && (s->shared || s->call))
                 (void) b->ops->remove_sockets(b, s->ufrag);
         s->call = broker_call_free(s->call);
@@ -231,19 +221,10 @@ static ProbeSocket *socket_free(ProbeSocket *s)
         if (!s)
                 return NULL;
         stop_sharing(s);
-        sd_event_source_disable_unref(s->io);
-        safe_close(s->fd);
+        stun_socket_close(&s->stun);
         return mfree(s);
 }
 DEFINE_TRIVIAL_CLEANUP_FUNC(ProbeSocket *, socket_free);
-
-static int open_socket(ProbeSocket *s)
-{
-        s->fd = socket(s->local.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (s->fd < 0 || bind(s->fd, &s->local.sa, socket_address_length(&s->local)) < 0)
-                return -errno;
-        return event_add_io(s->link->manager->event, &s->io, s->fd, EPOLLIN, on_io, s, "link-probes");
-}
 
 static int socket_new(Link *link, const SocketAddress *local, ProbeSocket **ret)
 {
@@ -254,13 +235,11 @@ static int socket_new(Link *link, const SocketAddress *local, ProbeSocket **ret)
                 return -ENOMEM;
         *s = (ProbeSocket) {
                 .link = link,
-                .local = *local,
-                .fd = -EBADF,
+                .stun = STUN_SOCKET_CLOSED,
                 .limit = { .interval = SOCKET_REQUEST_INTERVAL, .burst = SOCKET_REQUEST_BURST },
         };
-        socket_address_set_port(&s->local, 0);
         ice_credential_make(s->ufrag, ICE_LOCAL_UFRAG_SIZE);
-        r = open_socket(s);
+        r = stun_socket_open(&s->stun, link->manager->event, local, "link-probes", on_received, s);
         if (r < 0)
                 return r;
         (void) share(s);
@@ -273,36 +252,29 @@ static ProbeSocket *find_socket(const Link *link, const SocketAddress *local)
         ProbeSocket *s;
 
         DL_FOREACH (link->probe_sockets, s)
-                if (socket_address_ip_equal(&s->local, local))
+                if (socket_address_ip_equal(&s->stun.local, local))
                         return s;
         return NULL;
 }
 
-int link_probes_add(Link *link, Probe *probe)
-{
-        ProbeSocket *s = find_socket(link, &probe->local);
-        int r;
+/* ---- Probes ---- */
 
-        if (!sharing_is_on(link->manager) || link->listen_port == 0)
-                return -ENOTSUP;
-        if (!s) {
-                r = socket_new(link, &probe->local, &s);
-                if (r < 0)
-                        return r;
-                DL_APPEND(link->probe_sockets, s);
-        }
-        probe->socket = s;
-        DL_APPEND(s->probes, probe);
-        return 0;
+static void send_request(Probe *probe, const void *request, size_t size)
+{
+        (void) sendto(probe->socket->stun.fd, request, size, MSG_NOSIGNAL | MSG_DONTWAIT, &probe->remote.sa,
+                      socket_address_length(&probe->remote));
 }
 
-void link_probes_remove(Probe *probe)
+static bool is_ready(const Probe *probe)
+{
+        return probe->socket->shared;
+}
+
+static void leave(Probe *probe)
 {
         ProbeSocket *s = probe->socket;
 
-        if (!s)
-                return;
-        withdraw_ufrag(probe);
+        withdraw_names(probe);
         DL_DELETE(s->probes, probe);
         probe->socket = NULL;
         if (s->probes)
@@ -311,7 +283,34 @@ void link_probes_remove(Probe *probe)
         socket_free(s);
 }
 
-int probe_socket_fd(const Probe *probe)
+static const ProbeWay plain = { .is_ready = is_ready, .send = send_request, .leave = leave };
+
+static void enter(Probe *probe, ProbeSocket *s)
 {
-        return probe->socket->shared ? probe->socket->fd : -EBADF;
+        probe->way = &plain;
+        probe->socket = s;
+        probe->answer_limit = (RateLimit) { .interval = PROBE_REQUEST_INTERVAL,
+                                            .burst = PROBE_REQUEST_BURST };
+        probe->own = (ProbeName) { .probe = probe, .credentials = probe->credentials };
+        probe->beside.probe = probe;
+        stun_check_credentials_beside(&probe->credentials, &probe->beside.credentials);
+        DL_APPEND(s->probes, probe);
+        link_probes_share_names(probe);
+}
+
+int link_probes_add(Link *link, const SocketAddress *local, Probe *probe)
+{
+        ProbeSocket *s = find_socket(link, local);
+        int r;
+
+        if (!sharing_is_on(link->manager) || link->listen_port == 0)
+                return -ENOTSUP;
+        if (!s) {
+                r = socket_new(link, local, &s);
+                if (r < 0)
+                        return r;
+                DL_APPEND(link->probe_sockets, s);
+        }
+        enter(probe, s);
+        return 0;
 }

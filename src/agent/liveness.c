@@ -10,6 +10,9 @@
 #define PROBE_INTERVAL (100 * USEC_PER_MSEC)
 #define LAST_WAIT_MIN (400 * USEC_PER_MSEC)
 #define LAST_WAIT_MAX (3 * USEC_PER_SEC)
+/* By TCP: Linux repeats after 200 ms and more, and doubles that each time (RFC 6298 section 5.5), so this is
+ * after four that were lost in a row. */
+#define STREAM_WAIT (4 * USEC_PER_SEC)
 
 /* The link may be read at any time, also while an answer is under way. */
 #define SILENCE_MIN (700 * USEC_PER_MSEC)
@@ -47,9 +50,10 @@
 #define READ_INTERVAL (5 * USEC_PER_SEC)
 #define LOUD_FOR USEC_PER_MINUTE
 
-void liveness_start(Liveness *l, usec_t t)
+void liveness_start(Liveness *l, usec_t t, bool stream)
 {
         *l = (Liveness) {
+                .stream = stream,
                 .loud = t,
                 .due = USEC_INFINITY,
                 .loss = LOSS_FIRST,
@@ -132,9 +136,11 @@ static void measure_round_trip(Liveness *l, usec_t r)
 
 static usec_t last_wait(const Liveness *l)
 {
+        usec_t min = l->stream ? STREAM_WAIT : LAST_WAIT_MIN, max = MAX(min, LAST_WAIT_MAX);
+
         if (l->round_trip_time == USEC_INFINITY)
-                return LAST_WAIT_MIN;
-        return CLAMP(l->round_trip_time + 4 * l->deviation, LAST_WAIT_MIN, LAST_WAIT_MAX);
+                return min;
+        return CLAMP(l->round_trip_time + 4 * l->deviation, min, max);
 }
 
 /* ---- Verdicts ---- */
@@ -167,6 +173,9 @@ void liveness_take_answer(Liveness *l, usec_t t, usec_t round_trip_time)
         l->n_unanswered = 0;
         l->due = USEC_INFINITY;
         live(l);
+        /* The one before was lost, and which one this answers is not known. */
+        if (l->round_trip_time == USEC_INFINITY)
+                (void) begin_sample(l, t);
 }
 
 static void learn_silence(Liveness *l, usec_t t)
@@ -262,7 +271,7 @@ static LivenessStep step_sample(Liveness *l, usec_t t)
 {
         if (l->n_sent == 0) {
                 l->sampled = t;
-                return send_probe(l, usec_add(t, SAMPLE_WAIT));
+                return send_probe(l, usec_add(t, l->stream ? STREAM_WAIT : SAMPLE_WAIT));
         }
         lose(l);
         l->due = USEC_INFINITY;

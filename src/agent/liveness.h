@@ -39,6 +39,7 @@ typedef enum LivenessStep {
 
 typedef struct Liveness {
         LivenessState state;
+        bool stream;  /* what is sent is lost by TCP never, but late */
         bool probes;  /* they can be sent */
         bool trusted; /* they are answered on this path while it works */
 
@@ -65,8 +66,9 @@ typedef struct Liveness {
         usec_t round_trip_time, deviation; /* smoothed as in RFC 6298; USEC_INFINITY: unknown */
 } Liveness;
 
-/* There is a new path. */
-void liveness_start(Liveness *l, usec_t t);
+/* There is a new path. stream: it begins with a TCP connection: while that waits to repeat what was lost,
+ * nothing comes, and then all at once. */
+void liveness_start(Liveness *l, usec_t t, bool stream);
 
 /* Probes can be sent from now on, or no longer. */
 void liveness_set_probes(Liveness *l, usec_t t, bool probes);

@@ -420,6 +420,9 @@ static void hold(Session *s, const Path *path, bool wanted)
         } else
                 handover_hold(&peer->handover, t, wanted, delay);
         peer->held = *path;
+        /* A peer whose ICE carries its side goes over with its ICE. */
+        if (peer->proxy && carrier_session(peer) == s)
+                proxy_admit(peer->proxy, &path->remote.address);
         log_peer_full(peer, LOG_DEBUG, 0, "Another path is there, %s, %s: %s to %s.",
                       path_kind_to_string(path->kind), wanted ? "and taken soon" : "for the case of need",
                       ICE_CANDIDATE_STR(&path->local), ICE_CANDIDATE_STR(&path->remote));

@@ -73,6 +73,8 @@ static void proxy_send(Proxy *proxy, const Datagrams *d, size_t n)
 
         if (c)
                 lost = datagrams_send(c->fd, &c->remote, d, n, &c->segmentation);
+        else if (proxy->agent && proxy->connection && proxy_connection_is_framed(proxy->connection))
+                lost = proxy_connection_send(proxy->connection, d, n);
         else if (proxy->agent)
                 lost = send_over_agent(proxy->agent, d, n);
         else
@@ -102,21 +104,47 @@ static bool is_from_wireguard(const Proxy *proxy, const Datagrams *d)
                socket_address_port(&d->source) == proxy->wireguard_port;
 }
 
-static int on_wireguard_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+/* The WireGuard paper, section 5.4.6: a data message of 32 bytes has nothing in it. */
+static bool has_traffic(const Datagrams *d, size_t n)
 {
-        Proxy *proxy = userdata;
+        for (size_t i = 0; i < n; i++)
+                if (d[i].segment > 32 && d[i].data[0] == 4)
+                        return true;
+        return false;
+}
+
+void proxy_read_wireguard(Proxy *proxy, bool lose)
+{
         Datagrams d[PROXY_BATCH];
         int n;
 
-        n = datagrams_receive(fd, proxy->pool->buffers, PROXY_DATAGRAM_MAX, d, PROXY_BATCH);
+        if (proxy->connection)
+                n = proxy_connection_receive(proxy->connection, d);
+        else
+                n = datagrams_receive(proxy->fd, proxy->pool->buffers, PROXY_DATAGRAM_MAX, d, PROXY_BATCH);
         if (n <= 0)
-                return 0; /* an error that was waiting on the socket: reported once, and no news */
+                return; /* an error that was waiting on the socket: reported once, and no news */
         n = (int) filter(proxy, d, (size_t) n, is_from_wireguard);
         if (n <= 0)
-                return 0;
-        proxy_send(proxy, d, (size_t) n);
+                return;
+        if (lose)
+                proxy->counters.dropped += count_all(d, (size_t) n);
+        else
+                proxy_send(proxy, d, (size_t) n);
+        if (proxy->on_traffic && has_traffic(d, (size_t) n))
+                proxy->on_traffic(proxy, proxy->traffic_userdata);
         if (proxy->on_silence && silence_is_alarming(&proxy->silence, now(CLOCK_BOOTTIME)))
                 proxy->on_silence(proxy, proxy->userdata);
+}
+
+static int on_wireguard_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        Proxy *proxy = userdata;
+
+        if (proxy->connection && proxy_connection_is_full(proxy->connection))
+                proxy_connection_wait(proxy->connection);
+        else
+                proxy_read_wireguard(proxy, /* lose= */ false);
         return 0;
 }
 
@@ -162,7 +190,7 @@ static bool is_from_peer(const Proxy *proxy, const Datagrams *d)
         for (const Carrier *c = proxy->old; c; c = c->next)
                 if (socket_address_equal(&d->source, &c->remote))
                         return true;
-        return false;
+        return socket_address_is_set(&proxy->admitted) && socket_address_equal(&d->source, &proxy->admitted);
 }
 
 /* By the source, not by the socket: see above. */
@@ -196,6 +224,12 @@ void proxy_on_silence(Proxy *proxy, proxy_silent_t callback, void *userdata)
 {
         proxy->on_silence = callback;
         proxy->userdata = userdata;
+}
+
+void proxy_on_traffic(Proxy *proxy, proxy_traffic_t callback, void *userdata)
+{
+        proxy->on_traffic = callback;
+        proxy->traffic_userdata = userdata;
 }
 
 /* ---- an ICE agent to WireGuard ---- */
@@ -287,6 +321,15 @@ static void proxy_retire_carrier(Proxy *proxy)
         proxy->old = carrier;
 }
 
+static void proxy_leave_agent(Proxy *proxy)
+{
+        proxy->agent = NULL;
+        if (!proxy->connection)
+                return;
+        proxy->connection = proxy_connection_free(proxy->connection);
+        proxy_prepare_socket(proxy, proxy->fd);
+}
+
 int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote)
 {
         _cleanup_(carrier_freep) Carrier *carrier = NULL;
@@ -307,16 +350,33 @@ int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote)
         if (r < 0)
                 return r;
         proxy_retire_carrier(proxy);
-        proxy->agent = NULL;
+        proxy_leave_agent(proxy);
+        proxy->admitted = (SocketAddress) {};
         proxy->carrier = TAKE_PTR(carrier);
         silence_start(&proxy->silence, now(CLOCK_BOOTTIME));
         return 0;
 }
 
-int proxy_set_agent(Proxy *proxy, IceAgent *agent)
+void proxy_admit(Proxy *proxy, const SocketAddress *remote)
 {
+        proxy->admitted = *remote;
+}
+
+int proxy_set_agent(Proxy *proxy, IceAgent *agent, int connection, bool framed)
+{
+        ProxyConnection *c = NULL;
+        int r;
+
+        proxy_leave_agent(proxy);
+        if (connection >= 0) {
+                r = proxy_connection_new(proxy, connection, framed, &c);
+                if (r < 0)
+                        return r;
+        }
         proxy_retire_carrier(proxy);
+        proxy->admitted = (SocketAddress) {};
         proxy->agent = agent;
+        proxy->connection = c;
         silence_start(&proxy->silence, now(CLOCK_BOOTTIME));
         return 0;
 }
@@ -324,7 +384,7 @@ int proxy_set_agent(Proxy *proxy, IceAgent *agent)
 void proxy_forget_agent(Proxy *proxy, IceAgent *agent)
 {
         if (proxy->agent == agent)
-                proxy->agent = NULL;
+                proxy_leave_agent(proxy);
 }
 
 /* ---- life ---- */
@@ -335,6 +395,7 @@ Proxy *proxy_free(Proxy *proxy)
                 return NULL;
         if (proxy->pool->gathered.proxy == proxy)
                 flush_gathered(&proxy->pool->gathered);
+        proxy->connection = proxy_connection_free(proxy->connection);
         proxy->io = event_source_disable_unref(proxy->io);
         proxy->fd = safe_close(proxy->fd);
         proxy->carrier = carrier_free(proxy->carrier);

@@ -57,15 +57,27 @@ uint64_t proxy_fresh_packets(const ProxyCounters *c);
 #define PROXY_LINGER (2 * USEC_PER_SEC)
 int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote);
 
+/* ICE has verified another pair of the session that is carried, and the peer may send by it already: what
+ * comes to the socket from there is delivered as well, until the next proxy_set_…(). */
+void proxy_admit(Proxy *proxy, const SocketAddress *remote);
+
 /* Carry over an ICE agent (a relayed or TCP pair); lent, and taken back by proxy_forget_agent() before it is
- * freed. */
-int proxy_set_agent(Proxy *proxy, IceAgent *agent);
+ * freed. connection: the TCP connection by which its packets leave (ice_agent_connection()), lent for the
+ * same time, or negative. While that takes no more, packets wait in WireGuard's socket, where some are lost
+ * if they are too many, as at any bottleneck. framed: it has packets after their lengths (RFC 4571), and
+ * they are written to it past the agent, many at once. errno of the system calls. */
+int proxy_set_agent(Proxy *proxy, IceAgent *agent, int connection, bool framed);
 void proxy_forget_agent(Proxy *proxy, IceAgent *agent);
 
 /* Told when WireGuard has sent and nothing has come from the peer for so long that the path is probably dead
  * (silence.h); again from time to time as long as that lasts. The callback may free the proxy. */
 typedef void (*proxy_silent_t)(Proxy *proxy, void *userdata);
 void proxy_on_silence(Proxy *proxy, proxy_silent_t callback, void *userdata);
+
+/* Told of each wake-up in which WireGuard has sent something that is not its own business, as keepalives and
+ * handshakes are. The callback leaves the proxy as it is. */
+typedef void (*proxy_traffic_t)(Proxy *proxy, void *userdata);
+void proxy_on_traffic(Proxy *proxy, proxy_traffic_t callback, void *userdata);
 
 /* Data that an ICE agent received: to WireGuard. late: it is not the agent whose pair is in use. */
 void proxy_deliver(Proxy *proxy, const void *data, size_t size, bool late);

@@ -185,20 +185,28 @@ static const SocketAddress *own_address(const IceCandidate *local)
         return local->type == ICE_CANDIDATE_HOST ? &local->address : &local->related;
 }
 
-static void make_probe(Peer *peer, const Session *s)
+static int new_probe(Peer *peer, Session *s, Probe **ret)
 {
         const SocketAddress *local = own_address(&s->local);
+
+        if (!carrier_is_plain(peer))
+                return probe_new_carried(s, &callbacks, peer, ret);
+        if (!session_is_plain(s) || !socket_address_is_set(local))
+                return -ENOTSUP;
+        return probe_new_plain(peer, local, &peer->path.endpoint, &s->credentials, &callbacks, peer, ret);
+}
+
+static void make_probe(Peer *peer, Session *s)
+{
+        Pulse *p = &peer->pulse;
         int r;
 
-        if (!session_is_plain(s) || !socket_address_is_set(local) || !carrier_is_plain(peer))
-                return;
-        r = probe_new(peer, local, &peer->path.endpoint, &s->credentials, &callbacks, peer,
-                      &peer->pulse.probe);
+        r = new_probe(peer, s, &p->probe);
         if (r < 0) {
                 log_peer_full(peer, LOG_DEBUG, r, "The path is not probed: %m");
                 return;
         }
-        liveness_set_probes(&peer->pulse.liveness, now(CLOCK_BOOTTIME), probe_is_ready(peer->pulse.probe));
+        liveness_set_probes(&p->liveness, now(CLOCK_BOOTTIME), probe_is_ready(p->probe));
 }
 
 /* ---- Events ---- */
@@ -215,9 +223,9 @@ static void keep_lost_path(Peer *peer)
 }
 
 /* That has found the path; NULL: none, or it is over. */
-static const Session *find_session(const Peer *peer)
+static Session *find_session(const Peer *peer)
 {
-        const Session *sessions[] = { peer->session, peer->old_session };
+        Session *sessions[] = { peer->session, peer->old_session };
 
         for (size_t i = 0; i < ELEMENTSOF(sessions); i++)
                 if (session_is_selected(sessions[i]) &&
@@ -236,6 +244,11 @@ static bool is_lost(const Peer *peer)
         return peer->path.kind != PATH_DIRECT && policy_allows_path(peer->policy, PATH_DIRECT);
 }
 
+static bool begins_with_stream(const Path *path)
+{
+        return path->transport != PATH_TRANSPORT_UDP;
+}
+
 static void drop_probe(Peer *peer, bool was_direct)
 {
         Pulse *p = &peer->pulse;
@@ -250,7 +263,7 @@ static void drop_probe(Peer *peer, bool was_direct)
 void pulse_path_changed(Peer *peer, const Path *before)
 {
         Pulse *p = &peer->pulse;
-        const Session *s = find_session(peer);
+        Session *s = find_session(peer);
 
         /* WireGuard has followed the peer, or somebody knows better: what was known of the path before says
          * whether it is so. */
@@ -259,7 +272,7 @@ void pulse_path_changed(Peer *peer, const Path *before)
         endpoint_trial_end(&peer->peace.trial);
         drop_probe(peer, before->kind == PATH_DIRECT);
         event_disarm_timer(p->timer);
-        liveness_start(&p->liveness, now(CLOCK_BOOTTIME));
+        liveness_start(&p->liveness, now(CLOCK_BOOTTIME), begins_with_stream(&peer->path));
         if (peer->path.kind == PATH_NONE)
                 return;
         if (s)
@@ -274,7 +287,7 @@ void pulse_start_over(Peer *peer)
         usec_t t = now(CLOCK_BOOTTIME);
 
         try_path_is_alive(peer);
-        liveness_start(&p->liveness, t);
+        liveness_start(&p->liveness, t, begins_with_stream(&peer->path));
         liveness_set_probes(&p->liveness, t, p->probe && probe_is_ready(p->probe));
         link_watch(peer->link);
         act(peer, /* was_dead= */ false);
@@ -292,11 +305,23 @@ void pulse_follow(Peer *peer)
         keep_open(peer);
 }
 
+static void end_carried_probe(Peer *peer)
+{
+        Pulse *p = &peer->pulse;
+
+        p->probe = probe_free(p->probe);
+        liveness_set_probes(&p->liveness, now(CLOCK_BOOTTIME), false);
+}
+
 void pulse_session_ends(const Session *s)
 {
         Pulse *p = &s->peer->pulse;
         Probe *probes[] = { p->probe, lost_path_probe(p->lost) };
 
+        if (p->probe && p->probe->session == s) {
+                end_carried_probe(s->peer);
+                return;
+        }
         for (size_t i = 0; i < ELEMENTSOF(probes); i++)
                 if (probes[i] && streq(probes[i]->credentials.local_ufrag, s->credentials.local_ufrag))
                         probe_session_is_over(probes[i]);

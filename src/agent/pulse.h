@@ -27,7 +27,8 @@ void pulse_path_changed(Peer *peer, const Path *before);
 /* A new reading of the peer is in. */
 void pulse_follow(Peer *peer);
 
-/* The session is about to be freed: what is asked for its ufrag is answered by probes from now on. */
+/* The session is about to be freed: what is asked for its ufrag is answered by probes from now on, and what
+ * was probed through it no longer is. */
 void pulse_session_ends(const Session *session);
 
 /* The path's endpoint is set again: nothing of what was seen since holds for it. */

@@ -14,6 +14,7 @@
 #include "peer-policy.h"
 #include "random-util.h"
 #include "relays.h"
+#include "session-probes.h"
 #include "shared-candidates.h"
 #include "sharing.h"
 #include "try.h"
@@ -30,8 +31,6 @@
 /* When the broker has refused so many sessions' sockets in a row, the proxy serves. */
 #define SHARING_FAILURES_MAX 2
 
-/* How many connections to one place are looked at. */
-#define CONNECTIONS_MAX 16
 /* When the other end acknowledges nothing for so long, the kernel gives up. */
 #define TCP_TIMEOUT_MSEC 20000
 
@@ -281,12 +280,10 @@ static void look_at_relay(Session *s)
 /* A TCP connection that is dead is to end soon: libnice has no other way to notice. */
 static void limit_silence(Session *s)
 {
-        int fds[CONNECTIONS_MAX], limit = TCP_TIMEOUT_MSEC;
-        size_t n;
+        int fd = ice_agent_connection(s->ice, &s->remote), limit = TCP_TIMEOUT_MSEC;
 
-        n = ice_agent_connections(s->ice, &s->remote, fds, ELEMENTSOF(fds));
-        for (size_t i = 0; i < n; i++)
-                (void) setsockopt(fds[i], IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
+        if (fd >= 0)
+                (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
 }
 
 /* A controlling agent with TCP candidates nominates only once (RFC 6544 section 8), and may have been too
@@ -331,6 +328,7 @@ static void on_state(IceAgent *ice, IceState state, void *userdata)
          * own last (with TCP candidates those are few). The timer decides. */
         if (s != s->peer->session && s != s->peer->old_session)
                 return; /* still in the making: whoever makes it sees the error, or the timer does */
+        session_probes_state_changed(s);
         if (s->selected && (state == ICE_STATE_CONNECTED || state == ICE_STATE_READY))
                 try_session_revived(s);
         if (state == ICE_STATE_FAILED && s->selected) {
@@ -344,6 +342,8 @@ static void on_data(IceAgent *ice, const void *data, size_t size, void *userdata
         Session *s = userdata;
         bool in_use = carrier_session(s->peer) == s;
 
+        if (session_probes_take(s, data, size))
+                return;
         if (s->peer->proxy)
                 proxy_deliver(s->peer->proxy, data, size, /* late= */ !in_use);
         else
@@ -488,9 +488,15 @@ static bool wants_tcp(const Peer *peer, const Message *offer)
                 return false;
         default:
                 return (offer ? has_tcp_candidate(&offer->sdp)
-                              : peer->needs_tcp || (peer->wants_tcp && !peer->suspect)) ||
+                              : peer->needs_tcp ||
+                                        (peer->wants_tcp && !peer->suspect && !peer->path_is_dead)) ||
                        link_udp_is_silent(peer->link);
         }
+}
+
+bool session_is_too_slow(const Session *s)
+{
+        return session_is_negotiating(s) && s->tcp && !wants_tcp(s->peer, /* offer= */ NULL);
 }
 
 static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, const Message *offer, Session **ret)
@@ -507,6 +513,7 @@ static int session_new(Peer *peer, uint64_t id, uint64_t peer_instance, const Me
         s->controlling = !offer;
         s->tcp = wants_tcp(peer, offer);
         s->started = now(CLOCK_BOOTTIME);
+        s->probe_limit = (RateLimit) { .interval = PROBE_REQUEST_INTERVAL, .burst = PROBE_REQUEST_BURST };
         s->shared = sharing_is_on(peer->link->manager) && peer->sharing_failures < SHARING_FAILURES_MAX;
         r = make_agent(s);
         if (r < 0)

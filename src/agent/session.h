@@ -26,6 +26,8 @@ struct Session {
         size_t n_refused_relays;
         IceAgent *ice;
         StunCheckCredentials credentials; /* of both, for probes of the path */
+        Probe *probe;                     /* session-probes.c: that goes through it, lent; NULL: none */
+        RateLimit probe_limit;            /* of what it answers */
         bool tcp;                         /* has TCP candidates as well */
         bool restart;                     /* with TCP candidates, as soon as nobody is in the midst of it */
         SocketAddress udp_relays[SESSION_RELAYS_MAX]; /* TURN servers that it may use over UDP */
@@ -89,6 +91,10 @@ bool session_has_lost_its_relay(const Session *session);
 
 /* What the selected pair's packets leave this host by. */
 PathTransport session_transport(const Session *session);
+
+/* Still looking for a pair with TCP candidates, for which libnice takes long, when another one, begun now,
+ * would have none? */
+bool session_is_too_slow(const Session *session);
 
 /* Does the pair need nobody but WireGuard and the network on this side? */
 bool session_is_plain(const Session *session);

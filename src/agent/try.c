@@ -214,8 +214,12 @@ void try_path_is_dead(Peer *peer)
         if (peer->path.kind == PATH_NONE || peer->path_is_dead)
                 return;
         peer->path_is_dead = true;
-        if (!path_switch_escape(peer))
-                try_now(peer);
+        if (!path_switch_escape(peer)) {
+                if (session_is_too_slow(peer->session))
+                        try_again(peer);
+                else
+                        try_now(peer);
+        }
         peer_update_reason(peer);
 }
 

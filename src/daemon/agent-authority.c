@@ -5,7 +5,6 @@
 
 #include "agent-varlink-internal.h"
 #include "log.h"
-#include "varlink-agent.h"
 
 static void on_verdict(AuthorityQuestion *question, AuthorityVerdict verdict, void *userdata)
 {
@@ -22,9 +21,10 @@ static void on_verdict(AuthorityQuestion *question, AuthorityVerdict verdict, vo
 /* sd-varlink's errors are negative also when they were sent. */
 static int refuse(sd_varlink *link, AuthorityVerdict verdict)
 {
-        const char *name = verdict == AUTHORITY_NEEDS_INTERACTION ? AGENT_ERROR_INTERACTION_REQUIRED
-                                                                  : SD_VARLINK_ERROR_PERMISSION_DENIED;
+        const char *name = SD_VARLINK_ERROR_PERMISSION_DENIED;
 
+        if (verdict == AUTHORITY_NEEDS_INTERACTION)
+                name = SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED;
         if (verdict == AUTHORITY_BUSY)
                 return sd_varlink_error_errno(link, -EBUSY);
         return sd_varlink_errorbo(link, name,

@@ -77,6 +77,17 @@ Peer *agent_bus_find_peer(const AgentBus *b, const char *path);
 
 /* ---- Interfaces ---- */
 
+/* get_NAME(): appends one property of the object, which the expression has as `variable`, to `reply`. */
+#define DEFINE_BUS_GETTER(name, type, variable, ...)                                                        \
+        static int get_##name(sd_bus *bus, const char *path, const char *interface, const char *property,   \
+                              sd_bus_message *reply, void *userdata, sd_bus_error *error)                   \
+        {                                                                                                   \
+                const type *variable = userdata;                                                            \
+                                                                                                            \
+                return __VA_ARGS__;                                                                         \
+        }                                                                                                   \
+        struct UNIQUE(_trailing_semicolon_)
+
 extern const sd_bus_vtable agent_bus_manager_vtable[]; /* userdata: the AgentBus */
 extern const sd_bus_vtable agent_bus_link_vtable[];    /* the Link */
 extern const sd_bus_vtable agent_bus_peer_vtable[];    /* the Peer */

@@ -5,15 +5,7 @@
 #include "bus-properties.h"
 #include "varlink-util.h"
 
-#define DEFINE_GETTER(name, ...)                                                                            \
-        static int get_##name(sd_bus *bus, const char *path, const char *interface, const char *property,   \
-                              sd_bus_message *reply, void *userdata, sd_bus_error *error)                   \
-        {                                                                                                   \
-                const Link *link = userdata;                                                                \
-                                                                                                            \
-                return __VA_ARGS__;                                                                         \
-        }                                                                                                   \
-        struct UNIQUE(_trailing_semicolon_)
+#define DEFINE_GETTER(name, ...) DEFINE_BUS_GETTER(name, Link, link, __VA_ARGS__)
 
 DEFINE_GETTER(name, bus_append_text(reply, link->name));
 DEFINE_GETTER(kind, sd_bus_message_append(reply, "s", wireguard_kind_to_string(link->kind)));

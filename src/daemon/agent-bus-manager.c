@@ -8,20 +8,17 @@
 #include "string-util.h"
 #include "varlink-util.h"
 
-#define DEFINE_GETTER(name, ...)                                                                            \
-        static int get_##name(sd_bus *bus, const char *path, const char *interface, const char *property,   \
-                              sd_bus_message *reply, void *userdata, sd_bus_error *error)                   \
-        {                                                                                                   \
-                const Manager *manager = verbs_manager(((AgentBus *) userdata)->verbs);                     \
-                                                                                                            \
-                return __VA_ARGS__;                                                                         \
-        }                                                                                                   \
-        struct UNIQUE(_trailing_semicolon_)
+#define DEFINE_GETTER(name, ...) DEFINE_BUS_GETTER(name, AgentBus, b, __VA_ARGS__)
 
 /* "" while the broker has not said. */
 static const char *redirect_of(const Manager *m)
 {
         return m->redirect_settled ? redirect_kind_to_string(m->redirect_kind) : "";
+}
+
+static const char *redirect_reason_of(const Manager *m)
+{
+        return m->redirect_settled ? m->redirect_reason : NULL;
 }
 
 /* a(sss): name, state, error */
@@ -46,12 +43,16 @@ static int append_rendezvous(sd_bus_message *m, const Manager *manager)
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-DEFINE_GETTER(version, manager ? sd_bus_message_append(reply, "s", PROJECT_VERSION) : -EINVAL);
-DEFINE_GETTER(broker, sd_bus_message_append(reply, "s", manager_broker_state(manager)));
-DEFINE_GETTER(redirect, sd_bus_message_append(reply, "s", redirect_of(manager)));
-DEFINE_GETTER(redirect_reason,
-              bus_append_text(reply, manager->redirect_settled ? manager->redirect_reason : NULL));
-DEFINE_GETTER(rendezvous, append_rendezvous(reply, manager));
+static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        return sd_bus_message_append(reply, "s", PROJECT_VERSION);
+}
+
+DEFINE_GETTER(broker, sd_bus_message_append(reply, "s", manager_broker_state(verbs_manager(b->verbs))));
+DEFINE_GETTER(redirect, sd_bus_message_append(reply, "s", redirect_of(verbs_manager(b->verbs))));
+DEFINE_GETTER(redirect_reason, bus_append_text(reply, redirect_reason_of(verbs_manager(b->verbs))));
+DEFINE_GETTER(rendezvous, append_rendezvous(reply, verbs_manager(b->verbs)));
 
 /* ---- Look-ups ---- */
 
@@ -200,7 +201,7 @@ static int reload(AgentBus *b, sd_bus_message *m, sd_bus_error *error)
         int r;
 
         r = verbs_reload(b->verbs, &n_problems, &message);
-        return r >= 0 ? sd_bus_reply_method_return(m, "u", (uint32_t) n_problems)
+        return r >= 0 ? sd_bus_reply_method_return(m, NULL)
                       : sd_bus_error_set(error, AGENT_BUS_ERROR_CONFIGURATION_INVALID,
                                          message ?: "The configuration cannot be read.");
 }
@@ -234,7 +235,7 @@ const sd_bus_vtable agent_bus_manager_vtable[] = {
                                 agent_bus_method_reconnect, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetPolicy", SD_BUS_ARGS("s", link, "s", public_key, "s", policy),
                                 SD_BUS_NO_RESULT, agent_bus_method_set_policy, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", problems), method_reload,
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Diagnose", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_diagnose,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

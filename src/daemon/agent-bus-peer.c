@@ -6,15 +6,7 @@
 #include "string-util.h"
 #include "varlink-util.h"
 
-#define DEFINE_GETTER(name, ...)                                                                            \
-        static int get_##name(sd_bus *bus, const char *path, const char *interface, const char *property,   \
-                              sd_bus_message *reply, void *userdata, sd_bus_error *error)                   \
-        {                                                                                                   \
-                const Peer *peer = userdata;                                                                \
-                                                                                                            \
-                return __VA_ARGS__;                                                                         \
-        }                                                                                                   \
-        struct UNIQUE(_trailing_semicolon_)
+#define DEFINE_GETTER(name, ...) DEFINE_BUS_GETTER(name, Peer, peer, __VA_ARGS__)
 
 /* (sss): type, transport, address; all empty: there is none. */
 static int append_candidate(sd_bus_message *m, const IceCandidate *c)

@@ -4,8 +4,8 @@
 #include "authority.h"
 #include "verbs.h"
 
-/* org.icewire.Agent, io.systemd.service and io.systemd.Metrics over Varlink. Everyone may read; who may change,
- * polkit says (authority.h). */
+/* org.icewire.Agent, io.systemd.service and io.systemd.Metrics over Varlink. Everyone may read; who may
+ * change, polkit says (authority.h). */
 
 typedef struct AgentVarlink AgentVarlink;
 

@@ -11,6 +11,7 @@
 #include "alloc-util.h"
 #include "fd-util.h"
 #include "log.h"
+#include "own-sockets.h"
 #include "string-util.h"
 
 /* RFC 8445 section 14.3: a check gives up after Rc = 7 requests. libnice's default is 3, which is 2 s. */
@@ -571,6 +572,23 @@ int ice_engine_selected_relay(IceEngine *engine, bool *ret_udp, SocketAddress *r
         nice_candidate_relay_address(local, &a);
         *ret_udp = local->priority >> 24 == TYPE_PREFERENCE_RELAY_UDP;
         return socket_address_from_nice(&a, ret_address);
+}
+
+int ice_engine_connection(IceEngine *engine, const SocketAddress *remote)
+{
+        GPtrArray *sockets = nice_agent_get_sockets(engine->nice, engine->stream, ICE_COMPONENT);
+        int r = -ENOENT;
+
+        for (unsigned i = 0; sockets && i < sockets->len && r < 0; i++) {
+                GSocket *s = g_ptr_array_index(sockets, i);
+                SocketAddress a;
+
+                if (g_socket_get_socket_type(s) == G_SOCKET_TYPE_STREAM &&
+                    socket_get_remote(g_socket_get_fd(s), &a) >= 0 && socket_address_equal(&a, remote))
+                        r = g_socket_get_fd(s);
+        }
+        g_clear_pointer(&sockets, g_ptr_array_unref);
+        return r;
 }
 
 int ice_engine_sockets(IceEngine *engine, int **ret, size_t *ret_n)

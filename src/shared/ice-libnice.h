@@ -77,6 +77,9 @@ int ice_engine_selected_fd(IceEngine *engine);
  * that side is no relay; -ENOTCONN. */
 int ice_engine_selected_relay(IceEngine *engine, bool *ret_udp, SocketAddress *ret_address);
 
+/* Its TCP connection with this other end, borrowed; -ENOENT. */
+int ice_engine_connection(IceEngine *engine, const SocketAddress *remote);
+
 /* The file descriptors of its UDP sockets, borrowed. The caller frees *ret. */
 int ice_engine_sockets(IceEngine *engine, int **ret, size_t *ret_n);
 

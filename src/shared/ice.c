@@ -8,7 +8,6 @@
 #include "ice-data-socket.h"
 #include "ice-libnice.h"
 #include "log.h"
-#include "own-sockets.h"
 #include "string-util.h"
 #include "stun.h"
 
@@ -714,16 +713,16 @@ int ice_agent_selected_server(IceAgent *agent, IceServerKind *ret_kind, SocketAd
         return 0;
 }
 
-size_t ice_agent_connections(IceAgent *agent, const IceCandidate *remote, int *ret_fds, size_t max)
+int ice_agent_connection(IceAgent *agent, const IceCandidate *remote)
 {
         SocketAddress relay;
         bool udp;
 
         if (ice_engine_selected_relay(agent->engine, &udp, &relay) >= 0)
-                return udp ? 0 : own_connections_find(&relay, /* local= */ NULL, ret_fds, max);
+                return udp ? -EOPNOTSUPP : ice_engine_connection(agent->engine, &relay);
         if (remote->transport == ICE_TRANSPORT_UDP)
-                return 0;
-        return own_connections_find(&remote->address, /* local= */ NULL, ret_fds, max);
+                return -EOPNOTSUPP;
+        return ice_engine_connection(agent->engine, &remote->address);
 }
 
 int ice_agent_sockets(IceAgent *agent, int **ret, size_t *ret_n)

@@ -123,10 +123,9 @@ int ice_agent_send(IceAgent *agent, const void *data, size_t size);
  * our end is no relay; -ENOTCONN: there is no pair. */
 int ice_agent_selected_server(IceAgent *agent, IceServerKind *ret_kind, SocketAddress *ret_address);
 
-/* Those of the TCP connections that the selected pair's packets leave by: to the peer, to the TURN server or
- * to its TLS leg (and others of this process to the same place); borrowed as well. Returns how many, at most
- * `max`. */
-size_t ice_agent_connections(IceAgent *agent, const IceCandidate *remote, int *ret_fds, size_t max);
+/* The TCP connection that the selected pair's packets leave by: to the peer, to the TURN server or to its
+ * TLS leg; borrowed as well. remote: the pair's. -EOPNOTSUPP: they leave over UDP; -ENOENT: it has gone. */
+int ice_agent_connection(IceAgent *agent, const IceCandidate *remote);
 
 /* The file descriptors of the agent's UDP sockets, for larger buffers: borrowed, good until the loop runs
  * again. The caller frees *ret. */

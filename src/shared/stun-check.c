@@ -13,6 +13,9 @@
 
 #define SIGNATURE_SIZE 20
 
+/* STUN has zeros there, ChannelData zero and one. */
+#define DISGUISE 0xc0
+
 struct StunCheck {
         StunAgent agent; /* remembers the one transaction */
         uint8_t request[STUN_CHECK_REQUEST_MAX];
@@ -35,6 +38,22 @@ static void agent_init(StunAgent *agent)
 void stun_check_credentials_erase(StunCheckCredentials *credentials)
 {
         erase(credentials, sizeof(*credentials));
+}
+
+static void rename_ufrag(char *ufrag)
+{
+        static const char characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        const char *c = strchr(characters, ufrag[0]);
+
+        if (ufrag[0] != '\0' && c)
+                ufrag[0] = c[1] != '\0' ? c[1] : characters[0];
+}
+
+void stun_check_credentials_beside(const StunCheckCredentials *credentials, StunCheckCredentials *ret)
+{
+        *ret = *credentials;
+        rename_ufrag(ret->local_ufrag);
+        rename_ufrag(ret->remote_ufrag);
 }
 
 /* The library compares as many bytes as a signature has, whatever the attribute's length says. */
@@ -174,4 +193,21 @@ int stun_check_answer(const StunCheckCredentials *credentials, const void *data,
         memcpy(ret, buffer, n);
         *ret_size = n;
         return 1;
+}
+
+/* ---- What no ICE agent knows ---- */
+
+bool stun_check_is_disguised(const void *data, size_t size)
+{
+        static const uint8_t cookie[] = { 0x21, 0x12, 0xa4, 0x42 };
+        const uint8_t *d = data;
+
+        return size >= STUN_MESSAGE_HEADER_LENGTH && (d[0] & DISGUISE) == DISGUISE &&
+               (size_t) (d[2] << 8 | d[3]) + STUN_MESSAGE_HEADER_LENGTH == size &&
+               memcmp(d + STUN_MESSAGE_TRANS_ID_POS, cookie, sizeof(cookie)) == 0;
+}
+
+void stun_check_disguise(void *message)
+{
+        *(uint8_t *) message ^= DISGUISE;
 }

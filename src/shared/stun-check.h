@@ -21,6 +21,10 @@ typedef struct StunCheckCredentials {
 /* Overwrites the secrets. */
 void stun_check_credentials_erase(StunCheckCredentials *credentials);
 
+/* The same two under other names: what is asked by those is no ICE agent's, but for whoever else knows these
+ * credentials. Both sides come to the same names, and neither is a secret. */
+void stun_check_credentials_beside(const StunCheckCredentials *credentials, StunCheckCredentials *ret);
+
 /* USERNAME has two ufrags and a colon. */
 #define STUN_CHECK_REQUEST_MAX (2 * ICE_CREDENTIAL_MAX + 128)
 #define STUN_CHECK_ANSWER_MAX 128
@@ -49,3 +53,10 @@ bool stun_check_find_ufrag(const void *data, size_t size, char ret_ufrag[static 
 int stun_check_answer(const StunCheckCredentials *credentials, const void *data, size_t size,
                       const SocketAddress *from, uint8_t ret[static STUN_CHECK_ANSWER_MAX],
                       size_t *ret_size);
+
+/* An ICE agent keeps all STUN to itself, and hands on what is not. In disguise a check or an answer begins
+ * with a byte that nothing else does which comes the same way (RFC 7983 section 7, RFC 8656 section 12), and
+ * is otherwise what it was: whoever finds one takes the disguise off and goes on as above. */
+bool stun_check_is_disguised(const void *data, size_t size);
+/* Puts it on, or takes it off. */
+void stun_check_disguise(void *message);

@@ -6,11 +6,9 @@
 
 #include "alloc-util.h"
 #include "event-util.h"
-#include "fd-util.h"
+#include "stun-socket.h"
 #include "stun-transaction.h"
 
-/* Datagrams looked at per wake-up. */
-#define RECEIVE_MAX 16
 /* Enough for a network that loses one or two. */
 #define HAIRPIN_REQUESTS_MAX 3
 
@@ -26,9 +24,7 @@ struct StunClient {
         const StunClientCallbacks *callbacks;
         void *userdata;
         sd_event *event;
-        int fd;
-        SocketAddress local;
-        sd_event_source *io;
+        StunSocket socket;
         StunAgent agent;
         Question questions[STUN_CLIENT_SERVERS_MAX]; /* free ones are closed */
         Question hairpin;
@@ -85,7 +81,7 @@ static int question_send(Question *q)
         usec_t wait;
         int r;
 
-        r = stun_transaction_send(&q->transaction, client->fd, &q->to, &wait);
+        r = stun_transaction_send(&q->transaction, client->socket.fd, &q->to, &wait);
         if (r < 0)
                 return r;
         return event_arm_timer(client->event, &q->timer, wait,
@@ -129,9 +125,9 @@ static bool is_own_hairpin(const StunClient *client, const uint8_t *data, size_t
         return stun_transaction_is_open(t) && size == t->size && memcmp(data, t->request, size) == 0;
 }
 
-/* True if a callback was called, which may have freed the client. */
-static bool client_receive(StunClient *client, const uint8_t *data, size_t size, const SocketAddress *from)
+static bool on_received(uint8_t *data, size_t size, const SocketAddress *from, void *userdata)
 {
+        StunClient *client = userdata;
         SocketAddress mapped;
         Question *q;
         int r;
@@ -144,49 +140,14 @@ static bool client_receive(StunClient *client, const uint8_t *data, size_t size,
         r = q ? stun_transaction_parse(&q->transaction, &client->agent, data, size, &mapped) : 0;
         if (r == 0)
                 return false;
-        if (r > 0 && mapped.sa.sa_family != client->local.sa.sa_family)
+        if (r > 0 && mapped.sa.sa_family != client->socket.local.sa.sa_family)
                 r = -EPROTO;
         question_answered(q, MIN(r, 0), r < 0 ? NULL : &mapped,
                           r < 0 ? USEC_INFINITY : usec_sub(now(CLOCK_BOOTTIME), q->transaction.sent));
         return true;
 }
 
-static int on_client_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
-{
-        StunClient *client = userdata;
-
-        for (unsigned i = 0; i < RECEIVE_MAX; i++) {
-                struct sockaddr_storage storage;
-                socklen_t storage_size = sizeof(storage);
-                uint8_t data[STUN_RESPONSE_MAX];
-                SocketAddress from;
-                ssize_t n;
-
-                n = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *) &storage, &storage_size);
-                if (n < 0)
-                        return 0; /* a pending error, told once; the question that it is about runs out */
-                if (socket_address_from_sockaddr(&storage, storage_size, &from) >= 0 &&
-                    client_receive(client, data, (size_t) n, &from))
-                        return 0;
-        }
-        return 0;
-}
-
 /* ---- Life ---- */
-
-static int client_open_socket(StunClient *client, const SocketAddress *local)
-{
-        SocketAddress any_port = *local;
-        struct sockaddr_storage storage;
-        socklen_t size = sizeof(storage);
-
-        socket_address_set_port(&any_port, 0);
-        client->fd = socket(local->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (client->fd < 0 || bind(client->fd, &any_port.sa, socket_address_length(&any_port)) < 0 ||
-            getsockname(client->fd, (struct sockaddr *) &storage, &size) < 0)
-                return -errno;
-        return socket_address_from_sockaddr(&storage, size, &client->local);
-}
 
 int stun_client_new(sd_event *event, const SocketAddress *local, const StunClientCallbacks *callbacks,
                     void *userdata, StunClient **ret)
@@ -199,15 +160,12 @@ int stun_client_new(sd_event *event, const SocketAddress *local, const StunClien
         client->event = sd_event_ref(event);
         client->callbacks = callbacks;
         client->userdata = userdata;
-        client->fd = -EBADF;
+        client->socket = STUN_SOCKET_CLOSED;
         for (size_t i = 0; i < ELEMENTSOF(client->questions); i++)
                 client->questions[i].client = client;
         client->hairpin.client = client;
         stun_transaction_agent_init(&client->agent);
-        r = client_open_socket(client, local);
-        if (r < 0)
-                return r;
-        r = event_add_io(event, &client->io, client->fd, EPOLLIN, on_client_io, client, "stun-client");
+        r = stun_socket_open(&client->socket, event, local, "stun-client", on_received, client);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(client);
@@ -221,20 +179,19 @@ StunClient *stun_client_free(StunClient *client)
         for (size_t i = 0; i < ELEMENTSOF(client->questions); i++)
                 event_source_disable_unref(client->questions[i].timer);
         event_source_disable_unref(client->hairpin.timer);
-        event_source_disable_unref(client->io);
-        safe_close(client->fd);
+        stun_socket_close(&client->socket);
         sd_event_unref(client->event);
         return mfree(client);
 }
 
 int stun_client_fd(const StunClient *client)
 {
-        return client->fd;
+        return client->socket.fd;
 }
 
 const SocketAddress *stun_client_local(const StunClient *client)
 {
-        return &client->local;
+        return &client->socket.local;
 }
 
 static Question *find_free_question(StunClient *client)
@@ -249,7 +206,7 @@ int stun_client_ask(StunClient *client, const SocketAddress *server)
 {
         Question *q;
 
-        if (server->sa.sa_family != client->local.sa.sa_family)
+        if (server->sa.sa_family != client->socket.local.sa.sa_family)
                 return -EAFNOSUPPORT;
         q = find_question(client, server) ?: find_free_question(client);
         return q ? question_start(q, server, /* username= */ NULL) : -ENOBUFS;
@@ -267,7 +224,7 @@ int stun_client_test_hairpin(StunClient *client, const char *ufrag, const Socket
 {
         char username[64];
 
-        if (mapped->sa.sa_family != client->local.sa.sa_family)
+        if (mapped->sa.sa_family != client->socket.local.sa.sa_family)
                 return -EAFNOSUPPORT;
         if (snprintf(username, sizeof(username), "%s:hairpin", ufrag) >= (int) sizeof(username))
                 return -EINVAL;

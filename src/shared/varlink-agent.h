@@ -12,8 +12,4 @@
 #define AGENT_ERROR_NO_SUCH_PEER "org.icewire.Agent.NoSuchPeer"
 #define AGENT_ERROR_CONFIGURATION_INVALID "org.icewire.Agent.ConfigurationInvalid"
 
-/* systemd's, which no interface has: polkit wants a password, and the call does not allow that anybody is
- * asked. */
-#define AGENT_ERROR_INTERACTION_REQUIRED "io.systemd.InteractiveAuthenticationRequired"
-
 extern const sd_varlink_interface vl_interface_org_icewire_Agent;

@@ -5,185 +5,239 @@
 #include "string-util.h"
 #include "varlink-util.h"
 
-static SD_VARLINK_DEFINE_ENUM_TYPE(LinkKind, SD_VARLINK_FIELD_COMMENT("The kernel's WireGuard"),
-                                   SD_VARLINK_DEFINE_ENUM_VALUE(kernel),
-                                   SD_VARLINK_FIELD_COMMENT("A UAPI socket in /run/wireguard"),
-                                   SD_VARLINK_DEFINE_ENUM_VALUE(userspace));
+#define COMMENT SD_VARLINK_FIELD_COMMENT
+#define FIELD(name, type) SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, 0)
+#define OPTIONAL(name, type) SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
+#define VALUE SD_VARLINK_DEFINE_ENUM_VALUE
+#define INPUT(name, type) SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_##type, 0)
+#define OUTPUT(name, type) SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, 0)
 
-static SD_VARLINK_DEFINE_ENUM_TYPE(
-        LinkEvent, SD_VARLINK_FIELD_COMMENT("A link is new or different; `link` tells how it is now"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(changed), SD_VARLINK_FIELD_COMMENT("The link `name` is gone"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(removed),
-        SD_VARLINK_FIELD_COMMENT("Every link that there is was told; what follows are changes"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(ready),
-        SD_VARLINK_FIELD_COMMENT("SetRedirect, called again, may put something else into force now"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(redirect),
-        SD_VARLINK_FIELD_COMMENT("The link `name` has just sent a handshake initiation to `endpoint`; some "
-                                 "are told, with the redirect by eBPF only"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(initiation));
+/* One field each line, its comment above. */
+/* clang-format off */
 
-static SD_VARLINK_DEFINE_STRUCT_TYPE(
-        Peer, SD_VARLINK_FIELD_COMMENT("In base64"),
-        SD_VARLINK_DEFINE_FIELD(publicKey, SD_VARLINK_STRING, 0),
-        SD_VARLINK_FIELD_COMMENT("Address and port, as \"192.0.2.1:51820\" or \"[2001:db8::1]:51820\""),
-        SD_VARLINK_DEFINE_FIELD(endpoint, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
+static SD_VARLINK_DEFINE_ENUM_TYPE(LinkKind,
+        COMMENT("The kernel's WireGuard"),
+        VALUE(kernel),
+        COMMENT("A UAPI socket in /run/wireguard"),
+        VALUE(userspace));
+
+static SD_VARLINK_DEFINE_ENUM_TYPE(LinkEvent,
+        COMMENT("A link is new or different; `link` tells how it is now"),
+        VALUE(changed),
+        COMMENT("The link `name` is gone"),
+        VALUE(removed),
+        COMMENT("Every link that there is was told; what follows are changes"),
+        VALUE(ready),
+        COMMENT("SetRedirect, called again, may put something else into force now"),
+        VALUE(redirect),
+        COMMENT("The link `name` has just sent a handshake initiation to `endpoint`; some are told, with the redirect by eBPF only"),
+        VALUE(initiation));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(Peer,
+        COMMENT("In base64"),
+        FIELD(publicKey, STRING),
+        COMMENT("Address and port, as \"192.0.2.1:51820\" or \"[2001:db8::1]:51820\""),
+        OPTIONAL(endpoint, STRING),
+        COMMENT("As \"10.0.0.0/8\" or \"2001:db8::/32\""),
         SD_VARLINK_DEFINE_FIELD(allowedIPs, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
-        SD_VARLINK_FIELD_COMMENT("In seconds; 0: off"),
-        SD_VARLINK_DEFINE_FIELD(persistentKeepalive, SD_VARLINK_INT, 0),
-        SD_VARLINK_DEFINE_FIELD(hasPresharedKey, SD_VARLINK_BOOL, 0),
-        SD_VARLINK_FIELD_COMMENT("How often it has become another one since icewire-broker knows the peer"),
-        SD_VARLINK_DEFINE_FIELD(presharedKeyChanges, SD_VARLINK_INT, 0),
-        SD_VARLINK_FIELD_COMMENT("CLOCK_REALTIME; 0: never"),
-        SD_VARLINK_DEFINE_FIELD(lastHandshakeUSec, SD_VARLINK_INT, 0),
-        SD_VARLINK_DEFINE_FIELD(rxBytes, SD_VARLINK_INT, 0),
-        SD_VARLINK_DEFINE_FIELD(txBytes, SD_VARLINK_INT, 0));
+        COMMENT("In seconds; 0: off"),
+        FIELD(persistentKeepalive, INT),
+        COMMENT("Whether it has one; it is not told"),
+        FIELD(hasPresharedKey, BOOL),
+        COMMENT("How often it has become another one since icewire-broker knows the peer"),
+        FIELD(presharedKeyChanges, INT),
+        COMMENT("CLOCK_REALTIME; 0: never"),
+        FIELD(lastHandshakeUSec, INT),
+        COMMENT("What WireGuard received from the peer"),
+        FIELD(rxBytes, INT),
+        COMMENT("What WireGuard sent to the peer"),
+        FIELD(txBytes, INT));
 
-static SD_VARLINK_DEFINE_STRUCT_TYPE(
-        Link, SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_STRING, 0),
-        SD_VARLINK_FIELD_COMMENT("0: a UAPI socket without an interface of its name here"),
-        SD_VARLINK_DEFINE_FIELD(ifindex, SD_VARLINK_INT, 0),
+static SD_VARLINK_DEFINE_STRUCT_TYPE(Link,
+        COMMENT("Of the interface, or of the UAPI socket"),
+        FIELD(name, STRING),
+        COMMENT("0: a UAPI socket without an interface of its name here"),
+        FIELD(ifindex, INT),
+        COMMENT("Who implements it"),
         SD_VARLINK_DEFINE_FIELD_BY_TYPE(kind, LinkKind, 0),
-        SD_VARLINK_FIELD_COMMENT("In base64; absent: the link has no private key"),
-        SD_VARLINK_DEFINE_FIELD(publicKey, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
-        SD_VARLINK_FIELD_COMMENT("0: not bound"), SD_VARLINK_DEFINE_FIELD(listenPort, SD_VARLINK_INT, 0),
-        SD_VARLINK_DEFINE_FIELD(firewallMark, SD_VARLINK_INT, 0),
+        COMMENT("In base64; absent: the link has no private key"),
+        OPTIONAL(publicKey, STRING),
+        COMMENT("0: not bound"),
+        FIELD(listenPort, INT),
+        COMMENT("Of what WireGuard sends; 0: none"),
+        FIELD(firewallMark, INT),
+        COMMENT("All that are configured"),
         SD_VARLINK_DEFINE_FIELD_BY_TYPE(peers, Peer, SD_VARLINK_ARRAY));
 
 static SD_VARLINK_DEFINE_METHOD_FULL(WatchLinks, SD_VARLINK_REQUIRES_MORE,
-                                     SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(event, LinkEvent, 0),
-                                     SD_VARLINK_FIELD_COMMENT("With `changed`, `removed` and `initiation`"),
-                                     SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
-                                     SD_VARLINK_FIELD_COMMENT("With `changed`"),
-                                     SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(link, Link, SD_VARLINK_NULLABLE),
-                                     SD_VARLINK_FIELD_COMMENT("With `initiation`"),
-                                     SD_VARLINK_DEFINE_OUTPUT(endpoint, SD_VARLINK_STRING,
-                                                              SD_VARLINK_NULLABLE));
+        COMMENT("What has happened"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(event, LinkEvent, 0),
+        COMMENT("With `changed`, `removed` and `initiation`"),
+        SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
+        COMMENT("With `changed`"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(link, Link, SD_VARLINK_NULLABLE),
+        COMMENT("With `initiation`"),
+        SD_VARLINK_DEFINE_OUTPUT(endpoint, SD_VARLINK_STRING, SD_VARLINK_NULLABLE));
 
-static SD_VARLINK_DEFINE_METHOD(ReadLink, SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(link, Link, 0));
+static SD_VARLINK_DEFINE_METHOD(ReadLink,
+        COMMENT("Which one"),
+        INPUT(name, STRING),
+        COMMENT("How it is now"),
+        SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(link, Link, 0));
 
-static SD_VARLINK_DEFINE_METHOD(SetEndpoint, SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_DEFINE_INPUT(peer, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_FIELD_COMMENT("Absent: leave it"),
-                                SD_VARLINK_DEFINE_INPUT(endpoint, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
-                                SD_VARLINK_FIELD_COMMENT("In seconds, 0 to 65535; absent: leave it"),
-                                SD_VARLINK_DEFINE_INPUT(persistentKeepalive, SD_VARLINK_INT,
-                                                        SD_VARLINK_NULLABLE));
+/* Whom a call is about. */
+#define PEER_OF_LINK                                                                                        \
+        COMMENT("The link's name"),                                                                         \
+        INPUT(link, STRING),                                                                                \
+        COMMENT("The public key of a peer of it, in base64"),                                               \
+        INPUT(peer, STRING)
 
-static SD_VARLINK_DEFINE_METHOD(Seal, SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_DEFINE_INPUT(peer, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_FIELD_COMMENT("In base64, as is all that follows"),
-                                SD_VARLINK_DEFINE_INPUT(body, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_DEFINE_OUTPUT(envelope, SD_VARLINK_STRING, 0));
+static SD_VARLINK_DEFINE_METHOD(SetEndpoint,
+        PEER_OF_LINK,
+        COMMENT("Absent: leave it"),
+        SD_VARLINK_DEFINE_INPUT(endpoint, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
+        COMMENT("In seconds, 0 to 65535; absent: leave it"),
+        SD_VARLINK_DEFINE_INPUT(persistentKeepalive, SD_VARLINK_INT, SD_VARLINK_NULLABLE));
 
-static SD_VARLINK_DEFINE_METHOD(Open, SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_DEFINE_INPUT(peer, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_DEFINE_INPUT(envelope, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_DEFINE_OUTPUT(body, SD_VARLINK_STRING, 0));
+static SD_VARLINK_DEFINE_METHOD(Seal,
+        PEER_OF_LINK,
+        COMMENT("The message, in base64"),
+        INPUT(body, STRING),
+        COMMENT("In base64"),
+        OUTPUT(envelope, STRING));
 
-static SD_VARLINK_DEFINE_METHOD(DeriveTopics, SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_DEFINE_INPUT(peer, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_FIELD_COMMENT("From us to the peer"),
-                                SD_VARLINK_DEFINE_OUTPUT(send, SD_VARLINK_STRING, 0),
-                                SD_VARLINK_FIELD_COMMENT("From the peer to us"),
-                                SD_VARLINK_DEFINE_OUTPUT(receive, SD_VARLINK_STRING, 0));
+static SD_VARLINK_DEFINE_METHOD(Open,
+        PEER_OF_LINK,
+        COMMENT("In base64"),
+        INPUT(envelope, STRING),
+        COMMENT("The message, in base64"),
+        OUTPUT(body, STRING));
+
+static SD_VARLINK_DEFINE_METHOD(DeriveTopics,
+        PEER_OF_LINK,
+        COMMENT("From us to the peer"),
+        OUTPUT(send, STRING),
+        COMMENT("From the peer to us"),
+        OUTPUT(receive, STRING));
 
 static SD_VARLINK_DEFINE_METHOD(GrowBuffers);
 
-static SD_VARLINK_DEFINE_ENUM_TYPE(
-        RedirectKind, SD_VARLINK_FIELD_COMMENT("No port is shared: every path goes through icewired"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(proxy), SD_VARLINK_FIELD_COMMENT("An nftables table"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(nftables), SD_VARLINK_FIELD_COMMENT("eBPF programs at the uplinks"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(ebpf));
+static SD_VARLINK_DEFINE_ENUM_TYPE(RedirectKind,
+        COMMENT("No port is shared: every path goes through icewired"),
+        VALUE(proxy),
+        COMMENT("An nftables table"),
+        VALUE(nftables),
+        COMMENT("eBPF programs at the uplinks"),
+        VALUE(ebpf));
 
-static SD_VARLINK_DEFINE_ENUM_TYPE(RedirectMode, SD_VARLINK_FIELD_COMMENT("The best that works here"),
-                                   SD_VARLINK_DEFINE_ENUM_VALUE(auto),
-                                   SD_VARLINK_FIELD_COMMENT("This, or else the proxy"),
-                                   SD_VARLINK_DEFINE_ENUM_VALUE(ebpf),
-                                   SD_VARLINK_FIELD_COMMENT("This, or else the proxy"),
-                                   SD_VARLINK_DEFINE_ENUM_VALUE(nftables),
-                                   SD_VARLINK_DEFINE_ENUM_VALUE(proxy));
+static SD_VARLINK_DEFINE_ENUM_TYPE(RedirectMode,
+        COMMENT("The best that works here"),
+        VALUE(auto),
+        COMMENT("This, or else the proxy"),
+        VALUE(ebpf),
+        COMMENT("This, or else the proxy"),
+        VALUE(nftables),
+        COMMENT("Nothing is to be shared"),
+        VALUE(proxy));
 
-static SD_VARLINK_DEFINE_METHOD(
-        SetRedirect, SD_VARLINK_DEFINE_INPUT_BY_TYPE(mode, RedirectMode, 0),
-        SD_VARLINK_FIELD_COMMENT("Indexes of the links by which peers are reached"),
+static SD_VARLINK_DEFINE_METHOD(SetRedirect,
+        COMMENT("What is wanted"),
+        SD_VARLINK_DEFINE_INPUT_BY_TYPE(mode, RedirectMode, 0),
+        COMMENT("Indexes of the links by which peers are reached"),
         SD_VARLINK_DEFINE_INPUT(uplinks, SD_VARLINK_INT, SD_VARLINK_ARRAY),
-        SD_VARLINK_FIELD_COMMENT("TURN servers, as \"192.0.2.1:3478\" or \"[2001:db8::1]:3478\""),
+        COMMENT("TURN servers, as \"192.0.2.1:3478\" or \"[2001:db8::1]:3478\""),
         SD_VARLINK_DEFINE_INPUT(relays, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
-        SD_VARLINK_FIELD_COMMENT("What is in force now"),
+        COMMENT("What is in force now"),
         SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(kind, RedirectKind, 0),
-        SD_VARLINK_FIELD_COMMENT(
-                "Why nothing better is, and what does not work with this; absent: it is the best"),
+        COMMENT("Why nothing better is, and what does not work with this; absent: it is the best"),
         SD_VARLINK_DEFINE_OUTPUT(reason, SD_VARLINK_STRING, SD_VARLINK_NULLABLE));
 
-static SD_VARLINK_DEFINE_METHOD(
-        AddSockets, SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, 0),
-        SD_VARLINK_FIELD_COMMENT(
-                "8 characters; STUN requests for it come to that one of the sockets that is "
-                "bound to the packet's destination"),
-        SD_VARLINK_DEFINE_INPUT(ufrag, SD_VARLINK_STRING, 0),
-        SD_VARLINK_FIELD_COMMENT("What is sent to a relay leaves from the socket's own port"),
-        SD_VARLINK_DEFINE_INPUT(keepsRelays, SD_VARLINK_BOOL, 0));
+static SD_VARLINK_DEFINE_METHOD(AddSockets,
+        COMMENT("Whose port is shared"),
+        INPUT(link, STRING),
+        COMMENT("8 characters; STUN requests for it come to that one of the sockets that is bound to the packet's destination"),
+        INPUT(ufrag, STRING),
+        COMMENT("What is sent to a relay leaves from the socket's own port"),
+        INPUT(keepsRelays, BOOL));
 
-static SD_VARLINK_DEFINE_METHOD(RemoveSockets, SD_VARLINK_DEFINE_INPUT(ufrag, SD_VARLINK_STRING, 0));
+static SD_VARLINK_DEFINE_METHOD(RemoveSockets,
+        COMMENT("As it was given to AddSockets"),
+        INPUT(ufrag, STRING));
 
-static SD_VARLINK_DEFINE_METHOD(
-        MoveSource, SD_VARLINK_DEFINE_INPUT(link, SD_VARLINK_STRING, 0),
-        SD_VARLINK_FIELD_COMMENT("Where it comes from, as \"192.0.2.1:51820\" or \"[2001:db8::1]:51820\""),
-        SD_VARLINK_DEFINE_INPUT(from, SD_VARLINK_STRING, 0), SD_VARLINK_FIELD_COMMENT("Of the same family"),
-        SD_VARLINK_DEFINE_INPUT(to, SD_VARLINK_STRING, 0),
-        SD_VARLINK_FIELD_COMMENT("From now on, 0 to 120; 0: it ends"),
-        SD_VARLINK_DEFINE_INPUT(seconds, SD_VARLINK_INT, 0),
-        SD_VARLINK_FIELD_COMMENT("So many were moved until now"),
-        SD_VARLINK_DEFINE_OUTPUT(packets, SD_VARLINK_INT, 0));
+static SD_VARLINK_DEFINE_METHOD(MoveSource,
+        COMMENT("At whose port it arrives"),
+        INPUT(link, STRING),
+        COMMENT("Where it comes from, as \"192.0.2.1:51820\" or \"[2001:db8::1]:51820\""),
+        INPUT(from, STRING),
+        COMMENT("Of the same family"),
+        INPUT(to, STRING),
+        COMMENT("From now on, 0 to 120; 0: it ends"),
+        INPUT(seconds, INT),
+        COMMENT("So many were moved until now"),
+        OUTPUT(packets, INT));
 
 static SD_VARLINK_DEFINE_ERROR(NoSuchLink);
 static SD_VARLINK_DEFINE_ERROR(NoSuchPeer);
 static SD_VARLINK_DEFINE_ERROR(NoPrivateKey);
-static SD_VARLINK_DEFINE_ERROR(EnvelopeRefused, SD_VARLINK_DEFINE_FIELD(reason, SD_VARLINK_STRING, 0));
+static SD_VARLINK_DEFINE_ERROR(EnvelopeRefused,
+        COMMENT("\"not-sealed-for-us\", \"bad-signature\", \"unknown-version\", \"too-short\", \"too-long\""),
+        FIELD(reason, STRING));
 static SD_VARLINK_DEFINE_ERROR(NotAllowed);
 static SD_VARLINK_DEFINE_ERROR(NoRedirect);
 static SD_VARLINK_DEFINE_ERROR(NoListenPort);
 
-SD_VARLINK_DEFINE_INTERFACE(
-        org_icewire_Broker, BROKER_INTERFACE,
-        SD_VARLINK_INTERFACE_COMMENT("What the unprivileged icewired may ask of WireGuard. Serves only root "
-                                     "and the user that icewired runs as, and shows no secret key."),
-        &vl_type_LinkKind, &vl_type_LinkEvent, &vl_type_Peer, &vl_type_Link, &vl_type_RedirectKind,
+SD_VARLINK_DEFINE_INTERFACE(org_icewire_Broker, BROKER_INTERFACE,
+        SD_VARLINK_INTERFACE_COMMENT("What the unprivileged icewired may ask of WireGuard. Serves only root and the user that icewired runs as, and shows no secret key."),
+        SD_VARLINK_SYMBOL_COMMENT("Who implements a WireGuard interface"),
+        &vl_type_LinkKind,
+        SD_VARLINK_SYMBOL_COMMENT("What WatchLinks tells of"),
+        &vl_type_LinkEvent,
+        SD_VARLINK_SYMBOL_COMMENT("A WireGuard peer"),
+        &vl_type_Peer,
+        SD_VARLINK_SYMBOL_COMMENT("A WireGuard interface"),
+        &vl_type_Link,
+        SD_VARLINK_SYMBOL_COMMENT("How WireGuard's ports are shared"),
+        &vl_type_RedirectKind,
+        SD_VARLINK_SYMBOL_COMMENT("How they are to be shared"),
         &vl_type_RedirectMode,
-        SD_VARLINK_SYMBOL_COMMENT(
-                "Tells every link as changed, then ready, then what changes: configuration, "
-                "endpoints and handshakes; not counters alone, except that there is traffic after a pause."),
-        &vl_method_WatchLinks, SD_VARLINK_SYMBOL_COMMENT("Reads a link freshly, counters included."),
+        SD_VARLINK_SYMBOL_COMMENT("Tells every link as changed, then ready, then what changes: configuration, endpoints and handshakes; not counters alone, except that there is traffic after a pause."),
+        &vl_method_WatchLinks,
+        SD_VARLINK_SYMBOL_COMMENT("Reads a link freshly, counters included."),
         &vl_method_ReadLink,
         SD_VARLINK_SYMBOL_COMMENT("Sets endpoint and keepalive of a peer that exists, and nothing else."),
         &vl_method_SetEndpoint,
         SD_VARLINK_SYMBOL_COMMENT("Signs a message with the link's key and seals it for the peer."),
-        &vl_method_Seal, SD_VARLINK_SYMBOL_COMMENT("Opens an envelope that the peer sealed for this link."),
-        &vl_method_Open, SD_VARLINK_SYMBOL_COMMENT("The two rendezvous topics of link and peer."),
+        &vl_method_Seal,
+        SD_VARLINK_SYMBOL_COMMENT("Opens an envelope that the peer sealed for this link."),
+        &vl_method_Open,
+        SD_VARLINK_SYMBOL_COMMENT("The two rendezvous topics of link and peer."),
         &vl_method_DeriveTopics,
-        SD_VARLINK_SYMBOL_COMMENT("Takes up to 16 UDP sockets as file descriptors and gives them buffers of "
-                                  "4 MiB, beyond what the sysctls allow."),
+        SD_VARLINK_SYMBOL_COMMENT("Takes up to 16 UDP sockets as file descriptors and gives them buffers of 4 MiB, beyond what the sysctls allow."),
         &vl_method_GrowBuffers,
-        SD_VARLINK_SYMBOL_COMMENT("Says how WireGuard's ports are to be shared, and where. The last call "
-                                  "counts, until its connection ends. Answers when it is in force."),
+        SD_VARLINK_SYMBOL_COMMENT("Says how WireGuard's ports are to be shared, and where. The last call counts, until its connection ends. Answers when it is in force."),
         &vl_method_SetRedirect,
-        SD_VARLINK_SYMBOL_COMMENT("Shares the port of `link` with 1 to 16 bound UDP sockets, passed as file "
-                                  "descriptors, until they are removed or this connection ends. The same "
-                                  "sockets can be added again with another `ufrag`."),
+        SD_VARLINK_SYMBOL_COMMENT("Shares the port of `link` with 1 to 16 bound UDP sockets, passed as file descriptors, until they are removed or this connection ends. The same sockets can be added again with another `ufrag`."),
         &vl_method_AddSockets,
         SD_VARLINK_SYMBOL_COMMENT("Takes back what this connection added with `ufrag`, if there is any."),
         &vl_method_RemoveSockets,
-        SD_VARLINK_SYMBOL_COMMENT(
-                "Makes what arrives at the port of `link` from `from` look as if it came from "
-                "`to`, but for STUN, until the time is over, or this connection ends."),
-        &vl_method_MoveSource, &vl_error_NoSuchLink, &vl_error_NoSuchPeer, &vl_error_NoPrivateKey,
-        SD_VARLINK_SYMBOL_COMMENT("Why: \"not-sealed-for-us\", \"bad-signature\", \"unknown-version\", "
-                                  "\"too-short\", \"too-long\"."),
-        &vl_error_EnvelopeRefused, &vl_error_NotAllowed,
+        SD_VARLINK_SYMBOL_COMMENT("Makes what arrives at the port of `link` from `from` look as if it came from `to`, but for STUN, until the time is over, or this connection ends."),
+        &vl_method_MoveSource,
+        SD_VARLINK_SYMBOL_COMMENT("There is no such WireGuard link."),
+        &vl_error_NoSuchLink,
+        SD_VARLINK_SYMBOL_COMMENT("The link has no such peer."),
+        &vl_error_NoSuchPeer,
+        SD_VARLINK_SYMBOL_COMMENT("The link has no private key: nothing can be signed, opened or derived."),
+        &vl_error_NoPrivateKey,
+        SD_VARLINK_SYMBOL_COMMENT("It is not the peer's to this link, or damaged."),
+        &vl_error_EnvelopeRefused,
+        SD_VARLINK_SYMBOL_COMMENT("The caller is neither root nor the user that icewired runs as."),
+        &vl_error_NotAllowed,
         SD_VARLINK_SYMBOL_COMMENT("The proxy is in force: no port is shared; or what is does not do this."),
-        &vl_error_NoRedirect, SD_VARLINK_SYMBOL_COMMENT("The link has no port to share."),
+        &vl_error_NoRedirect,
+        SD_VARLINK_SYMBOL_COMMENT("The link has no port to share."),
         &vl_error_NoListenPort);
+
+/* clang-format on */
 
 static const char *const broker_event_table[_BROKER_EVENT_MAX] = {
         [BROKER_EVENT_CHANGED] = "changed",       [BROKER_EVENT_REMOVED] = "removed",

@@ -25,6 +25,8 @@ static void fuzz_check(uint8_t *data, size_t size)
 
         if (stun_check_new(&credentials, &check) < 0)
                 abort();
+        if (stun_check_is_disguised(data, size))
+                stun_check_disguise(data);
         (void) stun_check_find_ufrag(data, size, ufrag);
         if (stun_check_answer(&credentials, data, size, &from, answer, &n) != 0)
                 abort();

@@ -14,9 +14,7 @@ PORTS_AT_REST = 3
 
 def run(lab):
     sites = connected_sites(lab)
-    for host in (sites.a, sites.b):
-        lab.wait_until(lambda host=host: all(0 < p.get("roundTripTimeUSec", 0) < 1000000 for p in host.peers()),
-                       f"{host.name} knows the round-trip time of its path")
+    sites.wait_measured()
     _cut(lab, sites)
     # It is noticed at a reading of the link, as asking for the peers makes one.
     for host in (sites.a, sites.b):

@@ -22,6 +22,7 @@ def run(lab):
         raise LabError(f"the host behind the firewall should be the active side, and say why: {a}")
     lab.say(f"a: {a['reasonText']}")
     sites.ping(count=50)
+    sites.wait_measured()
     passed = sites.internet.counted()
     if passed["by_tcp"] < 50 * 84 or passed["by_udp"]:
         raise LabError(f"bytes from a to b by TCP and UDP: {passed['by_tcp']}, {passed['by_udp']}")

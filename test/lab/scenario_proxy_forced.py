@@ -10,6 +10,7 @@ from topology import TUNNEL4, connected_sites
 def run(lab):
     sites = connected_sites(lab, settings={"ICE": {"Redirect": "proxy"}}, paths=("proxied",))
     sites.prove_direct(proxied=True)
+    sites.wait_measured()
     for host, peer in zip((sites.a, sites.b), sites.wait_connected(("proxied",))):
         kind, why = host.redirect()
         lab.say(f"{host.name}: {kind}: {why}")

@@ -26,4 +26,5 @@ def run(lab):
             raise LabError(f"{host.name} does not say that its path is relayed, and why: {status}")
         lab.say(f"{host.name}: {peer['reasonText']} ({peer['reasonDetail']})")
     sites.ping()
+    sites.wait_measured()
     lab.say("%d bytes passed by the relay" % sites.prove_relayed())

@@ -26,6 +26,7 @@ def run(lab):
             raise LabError(f"{host.name}: both ends should be relays: {peer}")
         expect_relay_state(host, server.name, "ok")
     sites.ping(count=50)
+    sites.wait_measured()
     others = {name: n for name, n in sites.internet.counted().items() if name.startswith(("other_", "udp_")) and n}
     if others:
         raise LabError(f"something else left the sites: {others}")

@@ -16,4 +16,5 @@ def run(lab):
     expect_transport(sites.a, a, "tcp")
     expect_transport(sites.b, b, "udp")
     prove_owner(sites, "a", "b")
+    sites.wait_measured()
     expect_relay_state(sites.a, SERVER4, "ok")

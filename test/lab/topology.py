@@ -222,6 +222,19 @@ class Sites(Network):
         return (self.a.wait_connected(self.keys["b"].public, paths, timeout),
                 self.b.wait_connected(self.keys["a"].public, paths, timeout))
 
+    def wait_measured(self):
+        """Until both sides know the round-trip time of their path, and icewirectl shows it; returns both, in seconds."""
+        return [self._wait_measured(self.hosts[name], self.keys[other].public) for name, other in ("ab", "ba")]
+
+    def _wait_measured(self, host, public_key):
+        peer = host.wait_peer(public_key, "its round-trip time is known",
+                              lambda p: 0 < p.get("roundTripTimeUSec", 0) < 1000000)
+        shown = [line for line in host.ctl("peer", public_key).splitlines() if "Round trip:" in line]
+        if not shown:
+            raise LabError(f"{host.name}: icewirectl does not show the round-trip time of {peer['roundTripTimeUSec']} us")
+        self.lab.say(f"{host.name}: {shown[0].strip()}")
+        return peer["roundTripTimeUSec"] / 1e6
+
     def ping(self, count=10, family=4):
         """a pings b through the tunnel; raises unless every ping is answered."""
         echoes = probe.ping(self.a, (TUNNEL4 if family == 4 else TUNNEL6)["b"], count)

@@ -13,7 +13,7 @@ import tempfile
 
 # "systemd-analyze security", in tenths.
 EXPOSURE = {"icewired.service": 10, "icewire-broker.service": 25}
-SOCKETS = ("icewired.socket", "icewire-broker.socket")
+SOCKETS = ("icewired.socket", "icewired-metrics.socket", "icewire-broker.socket")
 ENABLED = (*SOCKETS, "icewired.service")
 TOOLS = ("systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "systemctl")
 

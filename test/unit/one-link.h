@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "log.h"
+#include "sandbox.h"
 #include "verbs.h"
 
 struct BrokerCall {

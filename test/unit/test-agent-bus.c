@@ -211,6 +211,67 @@ Test(agent_bus, tells_what_changes_of_the_manager)
         expect_changed(MANAGER_PATH, " Broker Redirect RedirectReason");
 }
 
+static int ignore_topic(Rendezvous *r, const char *topic)
+{
+        return 0;
+}
+
+static int ignore_envelope(Rendezvous *r, const char *topic, const void *envelope, size_t size)
+{
+        return 0;
+}
+
+static Rendezvous *free_rendezvous(Rendezvous *r)
+{
+        free(r->name);
+        free(r->error);
+        return mfree(r);
+}
+
+Test(agent_bus, tells_of_rendezvous)
+{
+        static const RendezvousOps ops = { .subscribe = ignore_topic,
+                                           .unsubscribe = ignore_topic,
+                                           .publish = ignore_envelope,
+                                           .free = free_rendezvous };
+        Rendezvous *r = new0(Rendezvous, 1);
+        const char *name, *state, *error;
+
+        rendezvous_init(r, &ops, &manager_rendezvous_callbacks, manager);
+        r->name = strdup("test://somewhere");
+        cr_assert_eq(manager_add_rendezvous(manager, r), 0);
+        verbs_tell_rendezvous(verbs, r, /* removed= */ false);
+        expect_changed(MANAGER_PATH, " Rendezvous");
+        bus_client_forget(&client);
+        rendezvous_set_state(r, RENDEZVOUS_STATE_DOWN, "\xff");
+        expect_changed(MANAGER_PATH, " Rendezvous");
+        bus_client_forget(&client);
+        bus_client_call(&client, MANAGER_PATH, PROPERTIES, "Get", "ss", MANAGER, "Rendezvous");
+        EXPECT_BUS_SUCCESS(&client);
+        cr_assert_gt(sd_bus_message_read(client.answer, "v", "a(sss)", 1, &name, &state, &error), 0);
+        cr_assert_str_eq(name, "test://somewhere");
+        cr_assert_str_eq(state, "down");
+        cr_assert_str_eq(error, "\\xff");
+}
+
+Test(agent_bus, tells_of_what_others_configure)
+{
+        cr_assert_eq(wireguard_peer_add_allowed_ip(&device->peers[0],
+                                                   &(IpPrefix) { .family = AF_INET, .length = 8 }),
+                     0);
+        tell_of_link();
+        expect_changed(PEER_2_PATH, " AllowedIPs");
+        bus_client_forget(&client);
+
+        /* With another key of ours every peer is another one. */
+        device->public_key.bytes[0]++;
+        tell_of_link();
+        RUN_UNTIL(event, bus_client_count(&client, "InterfacesAdded", MANAGER_PATH, NULL) == 2);
+        run_pending(event);
+        cr_assert_eq(bus_client_count(&client, "InterfacesRemoved", MANAGER_PATH, NULL), 2);
+        expect_changed(LINK_PATH, " PublicKey");
+}
+
 /* First of the interfaces that a signal adds or removes. */
 static bool names_interface(sd_bus_message *m, const char *interface)
 {
@@ -475,12 +536,8 @@ Test(agent_bus, reconnects)
 
 Test(agent_bus, reloads)
 {
-        uint32_t n;
-
         bus_client_call(&client, MANAGER_PATH, MANAGER, "Reload", NULL);
         EXPECT_BUS_SUCCESS(&client);
-        cr_assert_gt(sd_bus_message_read(client.answer, "u", &n), 0);
-        cr_assert_eq(n, 3);
         cr_assert_eq(n_reloads, 1);
         reload_result = -EIO;
         bus_client_call(&client, MANAGER_PATH, MANAGER, "Reload", NULL);

@@ -6,13 +6,14 @@
 
 #include "bus-client.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "agent-bus-internal.h"
 #include "agent-varlink-internal.h"
 #include "fd-util.h"
 #include "one-link.h"
-#include "varlink-agent.h"
 #include "varlink-util.h"
 
 #define POLKITD "/usr/lib/polkit-1/polkitd"
@@ -197,6 +198,34 @@ Test(agent_polkit, others_cannot_have_the_name)
         cr_assert_eq(sd_bus_request_name(client.bus, AGENT_BUS_NAME, 0), -EACCES);
 }
 
+Test(agent_polkit, who_leaves_the_bus_is_forgotten)
+{
+        cr_assert_eq(kill(polkit_pid, SIGSTOP), 0);
+        bus_client_send(&client, false, PEER_1_PATH, PEER, "SetPolicy", "s", "off");
+        RUN_UNTIL(event, agent_bus->calls);
+        bus_client_close(&client);
+        RUN_UNTIL(event, !agent_bus->calls);
+        cr_assert_eq(kill(polkit_pid, SIGCONT), 0);
+
+        bus_client_open(&client, event, BUS_NOBODY);
+        bus_client_call(&client, MANAGER_PATH, MANAGER, "Diagnose", NULL);
+        EXPECT_BUS_SUCCESS(&client);
+        cr_assert_eq(policy_of_peer(), POLICY_AUTO);
+}
+
+/* The peer is another one by the time that polkit has answered. */
+Test(agent_polkit, what_is_asked_about_may_go)
+{
+        cr_assert_eq(kill(polkit_pid, SIGSTOP), 0);
+        bus_client_send(&client, false, PEER_1_PATH, PEER, "SetPolicy", "s", "off");
+        RUN_UNTIL(event, agent_bus->calls);
+        broker.callbacks->link_removed(&broker, "wg0", manager);
+        run_pending(event);
+        cr_assert_eq(kill(polkit_pid, SIGCONT), 0);
+        RUN_UNTIL(event, client.n_answers == 1);
+        EXPECT_BUS_ERROR(&client, "org.icewire1.Error.NoSuchPeer");
+}
+
 /* ---- Varlink ---- */
 
 typedef struct Expected {
@@ -208,8 +237,9 @@ static const Expected expected[] = {
         { "org.icewire.Agent.SetPolicy", "{\"peer\":\"" PEER_1 "\",\"policy\":\"relay\"}", NULL },
         { "org.icewire.Agent.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
         { "io.systemd.service.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
-        { "org.icewire.Agent.Reconnect", NULL, AGENT_ERROR_INTERACTION_REQUIRED },
-        { "io.systemd.service.SetLogLevel", "{\"level\":7}", AGENT_ERROR_INTERACTION_REQUIRED },
+        { "org.icewire.Agent.Reconnect", NULL, SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED },
+        { "io.systemd.service.SetLogLevel", "{\"level\":7}",
+          SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED },
         { "org.icewire.Agent.Diagnose", NULL, NULL },
         /* Each call is asked about. */
         { "org.icewire.Agent.SetPolicy", "{\"peer\":\"" PEER_1 "\",\"policy\":\"off\"}", NULL },
@@ -306,6 +336,106 @@ Test(agent_polkit, who_hangs_up_is_forgotten)
         bus_client_call(&client, MANAGER_PATH, MANAGER, "Diagnose", NULL);
         EXPECT_BUS_SUCCESS(&client);
         cr_assert_eq(policy_of_peer(), POLICY_AUTO);
+}
+
+/* ---- A person who is asked ---- */
+
+/* What a desktop is for polkit: it shows a dialogue, and takes it away. */
+static bool dialogue_is_shown;
+
+static int on_begin(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        dialogue_is_shown = true;
+        return 1; /* the person thinks */
+}
+
+static int on_cancel(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        dialogue_is_shown = false;
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static const sd_bus_vtable dialogue_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("BeginAuthentication", "sssa{ss}sa(sa{sv})", "", on_begin, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("CancelAuthentication", "s", "", on_cancel, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
+
+/* When this process was started, as polkit wants it: proc_pid_stat(5), field 22. */
+static uint64_t start_time(void)
+{
+        _cleanup_free_ char *stat = NULL;
+        uint64_t t = 0;
+
+        if (read_full_file("/proc/self/stat", 4096, &stat, NULL) >= 0)
+                (void) sscanf(strrchr(stat, ')') + 1,
+                              " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+                              "%" SCNu64,
+                              &t);
+        return t;
+}
+
+static sd_bus *register_dialogue(void)
+{
+        sd_bus *bus = NULL;
+
+        if (sd_bus_open_system(&bus) < 0 ||
+            sd_bus_add_object_vtable(bus, NULL, "/dialogue",
+                                     "org.freedesktop.PolicyKit1.AuthenticationAgent", dialogue_vtable,
+                                     NULL) < 0 ||
+            sd_bus_call_method(bus, "org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority",
+                               "org.freedesktop.PolicyKit1.Authority", "RegisterAuthenticationAgent", NULL,
+                               NULL, "(sa{sv})ss", "unix-process", 3, "pid", "u", (uint32_t) getpid(),
+                               "start-time", "t", start_time(), "uid", "i", (int32_t) BUS_NOBODY, "C",
+                               "/dialogue") < 0)
+                return NULL;
+        return bus;
+}
+
+static bool wait_for_dialogue(sd_bus *bus, bool shown)
+{
+        usec_t end = now(CLOCK_MONOTONIC) + SANDBOX_PATIENCE / 2;
+
+        while (dialogue_is_shown != shown && now(CLOCK_MONOTONIC) < end) {
+                int r = sd_bus_process(bus, NULL);
+
+                if (r < 0 || (r == 0 && sd_bus_wait(bus, USEC_PER_SEC) < 0))
+                        return false;
+        }
+        return dialogue_is_shown == shown;
+}
+
+/* Allows that somebody is asked, and hangs up while the dialogue is there. */
+static int ask_a_person_and_hang_up(void)
+{
+        sd_json_variant *parameters = NULL;
+        sd_varlink *link = NULL;
+        sd_bus *bus;
+
+        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0)
+                return 1;
+        bus = register_dialogue();
+        if (!bus)
+                return 2;
+        (void) sd_json_parse("{\"allowInteractiveAuthentication\":true}", 0, &parameters, NULL, NULL);
+        if (sd_varlink_connect_address(&link, SOCKET) < 0 ||
+            sd_varlink_send(link, "org.icewire.Agent.Reconnect", parameters) < 0 ||
+            sd_varlink_flush(link) < 0)
+                return 3;
+        if (!wait_for_dialogue(bus, true))
+                return 4;
+        sd_varlink_close_unref(link);
+        return wait_for_dialogue(bus, false) ? 0 : 5;
+}
+
+Test(agent_polkit, a_person_is_asked_and_spared)
+{
+        int status;
+
+        run_child(ask_a_person_and_hang_up, &status);
+        RUN_UNTIL(event, status >= 0);
+        cr_assert_eq(status, 0, "%d", status);
 }
 
 /* The actions are those that we ask about, and are written as polkit wants them. */

@@ -11,25 +11,18 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <utlist.h>
 
 #include "agent-varlink.h"
 #include "event-util.h"
 #include "host-network.h"
 #include "json.h"
-#include "log.h"
+#include "one-link.h"
 #include "sandbox.h"
 #include "string-util.h"
 #include "turnserver.h"
 #include "uptime.h"
 #include "varlink-agent.h"
 #include "varlink-util.h"
-
-struct BrokerCall {
-        broker_device_callback_t callback;
-        void *userdata;
-        BrokerCall *prev, *next;
-};
 
 typedef struct Client {
         sd_varlink *link;
@@ -40,113 +33,16 @@ typedef struct Client {
         bool counts;   /* `n` is of peers, and no reply is kept */
 } Client;
 
-static sd_event *event;
-static Manager *manager;
-static Verbs *verbs;
 static SystemBus *system_bus; /* there is none: nobody but root and we ourselves may change anything */
 static Authority *authority;
 static AgentVarlink *server;
-static WireguardDevice *device;
-static BrokerCall *calls;
-static unsigned n_reads;
-static int reload_result;
-static unsigned n_reloads;
 static char socket_path[] = "/tmp/icewire-test-XXXXXX";
-static Broker broker;
-
-/* The broker: it knows one link, and answers when the test says so. */
-
-BrokerCall *broker_call_free(BrokerCall *call)
-{
-        if (!call)
-                return NULL;
-        DL_DELETE(calls, call);
-        free(call);
-        return NULL;
-}
-
-static int fake_read_link(Broker *b, const char *link, broker_device_callback_t callback, void *userdata,
-                          BrokerCall **ret)
-{
-        BrokerCall *c = new0(BrokerCall, 1);
-
-        c->callback = callback;
-        c->userdata = userdata;
-        DL_APPEND(calls, c);
-        n_reads++;
-        *ret = c;
-        return 0;
-}
-
-static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *peer,
-                              broker_topics_callback_t callback, void *userdata, BrokerCall **ret)
-{
-        return -ENOTCONN;
-}
-
-static Broker *fake_free(Broker *b)
-{
-        return NULL;
-}
-
-static const BrokerOps broker_ops = {
-        .read_link = fake_read_link,
-        .derive_topics = fake_derive_topics,
-        .free = fake_free,
-};
-
-static void answer_reads(int error)
-{
-        while (calls) {
-                BrokerCall *c = calls;
-
-                c->callback(&broker, error, error < 0 ? NULL : device, c->userdata);
-                broker_call_free(c);
-        }
-}
-
-static WireguardPeer *add_peer(uint8_t number)
-{
-        WireguardKey key = { .bytes = { number } };
-        WireguardPeer *peer;
-
-        cr_assert_eq(wireguard_device_add_peer(device, &key, &peer), 0);
-        return peer;
-}
-
-static int on_reload(void *userdata, unsigned *ret_n_problems, char **ret_message)
-{
-        n_reloads++;
-        *ret_n_problems = 3;
-        if (reload_result < 0)
-                *ret_message = strdup("it is on fire");
-        return reload_result;
-}
 
 static void set_up(void)
 {
-        Config *config;
         int fd;
 
-        log_set_max_level(LOG_ERR);
-        cr_assert_geq(sd_event_new(&event), 0);
-        cr_assert_eq(config_parse("test", "", 0, &config, NULL), 0);
-        cr_assert_eq(manager_new(event, config, &manager), 0);
-        broker = (Broker) { .ops = &broker_ops,
-                            .callbacks = &manager_broker_callbacks,
-                            .userdata = manager,
-                            .connected = true };
-        manager_set_broker(manager, &broker);
-        cr_assert_eq(verbs_new(event, manager, on_reload, NULL, &verbs), 0);
-
-        cr_assert_eq(wireguard_device_new("wg0", WIREGUARD_KIND_KERNEL, &device), 0);
-        device->ifindex = 7;
-        device->listen_port = 51820;
-        device->public_key.bytes[31] = 1;
-        cr_assert_eq(socket_address_from_string("192.0.2.7:7", &add_peer(2)->endpoint), 0);
-        add_peer(1);
-        broker.callbacks->link_changed(&broker, device, manager);
-
+        one_link_set_up();
         fd = mkstemp(socket_path);
         cr_assert_geq(fd, 0);
         close(fd);
@@ -163,10 +59,7 @@ static void tear_down(void)
         server = agent_varlink_free(server);
         authority = authority_free(authority);
         system_bus = system_bus_free(system_bus);
-        verbs = verbs_free(verbs);
-        manager = manager_free(manager);
-        device = wireguard_device_free(device);
-        event = sd_event_unref(event);
+        one_link_tear_down();
         unlink(socket_path);
 }
 
@@ -190,8 +83,10 @@ static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *e
 {
         Client *c = userdata;
 
-        if (error)
+        if (error) {
+                free(c->error);
                 c->error = strdup(error);
+        }
         c->finished = !(flags & SD_VARLINK_REPLY_CONTINUES);
         if (c->counts)
                 return on_counted(c, parameters);

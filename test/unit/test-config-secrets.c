@@ -104,6 +104,12 @@ Test(config_secrets, credentials_come_first, .init = make_root, .fini = remove_r
         cr_assert_str_eq(config->mqtt_password, "from credential");
         cr_assert_str_eq(config->turn_password, "from file");
         config_free(config);
+        put("/credentials/icewire.mqtt.password", "from the system");
+        put("/credentials/icewire.turn.password", "from the system");
+        config = load();
+        cr_assert_str_eq(config->mqtt_password, "from credential", "the unit's own first");
+        cr_assert_str_eq(config->turn_password, "from the system");
+        config_free(config);
 }
 
 Test(config_secrets, a_missing_secret_is_named, .init = make_root, .fini = remove_root)

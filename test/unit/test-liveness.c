@@ -20,6 +20,7 @@ typedef struct Pattern {
         const char *what;
         usec_t on, off;         /* traffic comes and goes in turns */
         bool we_send, it_sends; /* then, once a tick */
+        bool stream;            /* by TCP: what is lost comes late, and all else after it */
         unsigned loss;          /* percent, of each packet */
         usec_t round_trip;
         bool mute;    /* the peer's icewired is not there: probes are not answered */
@@ -37,6 +38,9 @@ typedef struct End {
         usec_t owes;      /* a passive keepalive is due; 0: no */
         usec_t initiated; /* the last initiation */
         uint64_t tx_bytes, rx_bytes;
+        usec_t stalls; /* a stream's packets to this end wait until then */
+        size_t waiting_bytes;
+        bool waiting_data;
 } End;
 
 typedef struct Simulation {
@@ -75,6 +79,43 @@ static void hear(Simulation *s, End *end, size_t size, bool data)
                 end->owes = s->t + 10 * USEC_PER_SEC;
 }
 
+/* What is lost is repeated after a round trip, when later packets have come; then by RFC 6298, after 200 ms,
+ * and twice as long each time. */
+static usec_t time_in_stream(Simulation *s)
+{
+        usec_t timeout = 200 * USEC_PER_MSEC, delay = 0;
+
+        if (passes(s))
+                return 0;
+        delay = s->p->round_trip;
+        for (; !passes(s); timeout *= 2)
+                delay += timeout;
+        return delay;
+}
+
+static void stall(Simulation *s, End *to)
+{
+        to->stalls = MAX(to->stalls, s->t + time_in_stream(s));
+}
+
+static void wait_in_stream(Simulation *s, End *to, size_t size, bool data)
+{
+        if (s->cut)
+                return;
+        stall(s, to);
+        to->waiting_bytes += size;
+        to->waiting_data = to->waiting_data || data;
+}
+
+static void run_stream(Simulation *s, End *to)
+{
+        if (s->t < to->stalls || to->waiting_bytes == 0)
+                return;
+        hear(s, to, to->waiting_bytes, to->waiting_data);
+        to->waiting_bytes = 0;
+        to->waiting_data = false;
+}
+
 static void send_packet(Simulation *s, End *from, End *to, size_t size, bool data)
 {
         from->tx_bytes += size;
@@ -84,7 +125,9 @@ static void send_packet(Simulation *s, End *from, End *to, size_t size, bool dat
                 from->data = s->t;
         if (data && from->unheard == 0)
                 from->unheard = s->t;
-        if (!s->filtered && passes(s))
+        if (s->p->stream)
+                wait_in_stream(s, to, size, data);
+        else if (!s->filtered && passes(s))
                 hear(s, to, size, data);
 }
 
@@ -92,6 +135,11 @@ static void shake_hands(Simulation *s, End *from, End *to)
 {
         from->initiated = s->t;
         from->tx_bytes += 148;
+        if (s->p->stream) {
+                wait_in_stream(s, to, 148, false);
+                wait_in_stream(s, from, 92, false);
+                return;
+        }
         if (s->filtered || !passes(s))
                 return;
         hear(s, to, 148, false);
@@ -136,7 +184,12 @@ static void send_probe(Simulation *s)
         s->n_probes++;
         s->probe_sent = s->t;
         s->n_outstanding++;
-        if (!s->p->mute && passes(s) && passes(s) && s->n_answers < IN_FLIGHT)
+        if (s->p->stream && !s->cut) {
+                stall(s, &s->peer);
+                stall(s, &s->us);
+                if (s->n_answers < IN_FLIGHT)
+                        s->answers[s->n_answers++] = MAX(s->peer.stalls, s->us.stalls) + s->p->round_trip;
+        } else if (!s->p->mute && passes(s) && passes(s) && s->n_answers < IN_FLIGHT)
                 s->answers[s->n_answers++] = s->t + s->p->round_trip;
 }
 
@@ -212,6 +265,8 @@ static void run(Simulation *s, usec_t duration)
         usec_t end = s->t + duration;
 
         for (; s->t < end; s->t += TICK) {
+                run_stream(s, &s->us);
+                run_stream(s, &s->peer);
                 send_traffic(s);
                 run_timers(s, &s->us, &s->peer);
                 run_timers(s, &s->peer, &s->us);
@@ -223,7 +278,7 @@ static void begin(Simulation *s, const Pattern *p)
 {
         *s = (Simulation) { .p = p, .random = 88172645463325252, .t = USEC_PER_HOUR };
         s->us.sent = s->us.heard = s->peer.sent = s->peer.heard = s->t;
-        liveness_start(&s->l, s->t);
+        liveness_start(&s->l, s->t, p->stream);
         liveness_set_probes(&s->l, s->t, true);
         watch_ask(&s->w, s->t);
 }
@@ -317,6 +372,28 @@ static const Pattern patterns[] = {
           .runs = 2 * DAY,
           .alarms_max = 8,
           .noticed = 50 * USEC_PER_SEC },
+        { .what = "both send, by TCP",
+          .we_send = true,
+          .it_sends = true,
+          .stream = true,
+          .round_trip = 20 * USEC_PER_MSEC,
+          .runs = 2 * DAY,
+          .noticed = 7 * USEC_PER_SEC },
+        { .what = "both send, by TCP, and much is lost",
+          .we_send = true,
+          .it_sends = true,
+          .stream = true,
+          .loss = 5,
+          .round_trip = 50 * USEC_PER_MSEC,
+          .runs = 2 * DAY,
+          .noticed = 9 * USEC_PER_SEC },
+        { .what = "we send, by TCP, and much is lost",
+          .we_send = true,
+          .stream = true,
+          .loss = 5,
+          .round_trip = 50 * USEC_PER_MSEC,
+          .runs = 2 * DAY,
+          .noticed = 12 * USEC_PER_SEC },
         { .what = "we send, and are slow ourselves",
           .we_send = true,
           .stall = 8 * USEC_PER_SEC,
@@ -476,7 +553,7 @@ Test(liveness, a_rewritten_device_counts_anew)
 {
         Liveness l;
 
-        liveness_start(&l, USEC_PER_HOUR);
+        liveness_start(&l, USEC_PER_HOUR, /* stream= */ false);
         liveness_set_probes(&l, USEC_PER_HOUR, true);
         cr_assert_eq(liveness_step(&l, USEC_PER_HOUR), LIVENESS_STEP_PROBE);
         liveness_take_answer(&l, USEC_PER_HOUR + 1000, 1000);
@@ -494,10 +571,27 @@ Test(liveness, the_round_trip_time_is_smoothed)
 {
         Liveness l;
 
-        liveness_start(&l, USEC_PER_HOUR);
+        liveness_start(&l, USEC_PER_HOUR, /* stream= */ false);
         liveness_take_answer(&l, USEC_PER_HOUR, 100 * USEC_PER_MSEC);
         liveness_take_answer(&l, USEC_PER_HOUR, 900 * USEC_PER_MSEC);
         cr_assert_eq(l.round_trip_time, 200 * USEC_PER_MSEC);
         liveness_take_answer(&l, USEC_PER_HOUR, USEC_INFINITY);
         cr_assert_eq(l.round_trip_time, 200 * USEC_PER_MSEC);
+}
+
+/* The peer was not there yet when the first probe came, and nothing else would ask: there is no traffic. */
+Test(liveness, the_round_trip_time_is_asked_for_again)
+{
+        Liveness l;
+
+        liveness_start(&l, USEC_PER_HOUR, /* stream= */ false);
+        liveness_set_probes(&l, USEC_PER_HOUR, true);
+        cr_assert_eq(liveness_step(&l, USEC_PER_HOUR), LIVENESS_STEP_PROBE);
+        cr_assert_eq(liveness_step(&l, USEC_PER_HOUR), LIVENESS_STEP_NONE);
+        cr_assert_eq(liveness_step(&l, USEC_PER_HOUR + USEC_PER_SEC), LIVENESS_STEP_PROBE);
+        liveness_take_answer(&l, USEC_PER_HOUR + USEC_PER_SEC, USEC_INFINITY);
+        cr_assert_eq(liveness_step(&l, USEC_PER_HOUR + USEC_PER_SEC), LIVENESS_STEP_PROBE);
+        liveness_take_answer(&l, USEC_PER_HOUR + USEC_PER_SEC, 1000);
+        cr_assert_eq(l.round_trip_time, 1000);
+        cr_assert_eq(liveness_due(&l), USEC_INFINITY);
 }

@@ -238,6 +238,25 @@ Test(proxy, ignores_strangers)
 }
 
 /* The old socket is still heard for a while, no longer spoken through; then it is closed. */
+/* Late, as it is not by the path in use. */
+Test(proxy, hears_the_peer_by_another_pair_that_is_verified)
+{
+        World w = {};
+        SocketAddress from, other;
+        char buf[64];
+
+        world_start(&w, "127.0.0.1:0");
+        other = local_address(w.stranger);
+        proxy_admit(w.proxy, &other);
+        world_send(w.stranger, &w.carrier_address, "early", 5);
+        cr_assert(world_receive(&w, w.wireguard, buf, sizeof(buf), &from) == 5);
+        cr_assert(proxy_counters(w.proxy)->late_packets == 1 && proxy_counters(w.proxy)->strangers == 0);
+        cr_assert(proxy_set_socket(w.proxy, world_carrier(&w, "127.0.0.1:0"), &w.peer_address) >= 0);
+        world_send(w.stranger, &w.carrier_address, "junk", 4);
+        RUN_UNTIL(w.event, proxy_counters(w.proxy)->strangers == 1);
+        world_stop(&w);
+}
+
 Test(proxy, a_replaced_socket_lingers)
 {
         World w = {};
@@ -282,7 +301,8 @@ Test(proxy, may_be_freed_at_any_time)
         world_start(&w, "127.0.0.1:0");
         for (unsigned i = 0; i < 5; i++)
                 cr_assert(proxy_set_socket(w.proxy, world_carrier(&w, "127.0.0.1:0"), &w.peer_address) >= 0);
-        cr_assert(proxy_set_agent(w.proxy, /* agent= */ NULL) >= 0);
+        cr_assert(proxy_set_agent(w.proxy, /* agent= */ NULL, /* connection= */ -EBADF,
+                                  /* framed= */ false) >= 0);
         world_send(w.wireguard, proxy_endpoint(w.proxy), "out", 3);
         RUN_UNTIL(w.event, proxy_counters(w.proxy)->dropped == 1);
         cr_assert(recv(w.peer, buf, sizeof(buf), 0) < 0);
@@ -427,6 +447,7 @@ typedef struct End {
         Proxy *proxy;
         int wireguard;
         SocketAddress remote;
+        IceCandidate remote_candidate;
         bool selected;
         IceCandidate candidates[8];
         size_t n_candidates;
@@ -447,6 +468,7 @@ static void on_selected(IceAgent *agent, const IceCandidate *local, const IceCan
 
         e->selected = true;
         e->remote = remote->address;
+        e->remote_candidate = *remote;
 }
 
 static void on_data(IceAgent *agent, const void *data, size_t size, void *userdata)
@@ -462,11 +484,12 @@ static const IceAgentCallbacks callbacks = {
         .data = on_data,
 };
 
-static void end_start(End *e, sd_event *event, ProxyPool *pool, bool controlling)
+static void end_start(End *e, sd_event *event, ProxyPool *pool, bool controlling, bool tcp)
 {
         SocketAddress local = address("127.0.0.1:0"), a;
         IceAgentParameters p = {
                 .controlling = controlling,
+                .tcp = tcp,
                 .local_addresses = &local,
                 .n_local_addresses = 1,
         };
@@ -478,12 +501,15 @@ static void end_start(End *e, sd_event *event, ProxyPool *pool, bool controlling
         cr_assert(ice_agent_gather(e->agent) >= 0);
 }
 
-static void end_meet(End *e)
+/* Over TCP alone, where there is that. */
+static void end_meet(End *e, bool tcp)
 {
         cr_assert(ice_agent_set_remote_credentials(e->agent, ice_agent_ufrag(e->other->agent),
                                                    ice_agent_pwd(e->other->agent)) >= 0);
         for (size_t i = 0; i < e->other->n_candidates; i++)
-                cr_assert(ice_agent_add_remote_candidate(e->agent, e->other->candidates + i) == 1);
+                if ((e->other->candidates[i].transport != ICE_TRANSPORT_UDP) == tcp)
+                        cr_assert(ice_agent_add_remote_candidate(e->agent, e->other->candidates + i) >=
+                                  !tcp);
 }
 
 static void end_talk(World *w, End *from)
@@ -516,12 +542,13 @@ Test(proxy, carries_over_ice)
         cr_assert(sd_event_new(&w.event) >= 0);
         cr_assert(proxy_pool_new(w.event, NULL, NULL, &pool) >= 0);
         for (size_t i = 0; i < 2; i++)
-                end_start(ends + i, w.event, pool, i == 0);
+                end_start(ends + i, w.event, pool, i == 0, /* tcp= */ false);
         for (size_t i = 0; i < 2; i++)
-                end_meet(ends + i);
+                end_meet(ends + i, /* tcp= */ false);
         RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
         for (size_t i = 0; i < 2; i++)
-                cr_assert(proxy_set_agent(ends[i].proxy, ends[i].agent) >= 0);
+                cr_assert(proxy_set_agent(ends[i].proxy, ends[i].agent, /* connection= */ -EBADF,
+                                          /* framed= */ false) >= 0);
         for (size_t i = 0; i < 2; i++)
                 end_talk(&w, ends + i);
         for (size_t i = 0; i < 2; i++) {
@@ -536,6 +563,141 @@ Test(proxy, carries_over_ice)
                 end_stop(ends + i);
         proxy_pool_free(pool);
         sd_event_unref(w.event);
+}
+
+#define PACKET_SIZE 1400
+
+static void send_packets(int wireguard, const Proxy *proxy, uint32_t first, uint32_t n)
+{
+        uint8_t data[PACKET_SIZE] = { 4 };
+
+        for (uint32_t i = first; i < first + n; i++) {
+                memcpy(data + 4, &i, sizeof(i));
+                world_send(wireguard, proxy_endpoint(proxy), data, sizeof(data));
+        }
+}
+
+/* In their order, and nothing is lost as long as there is no more than what may wait. */
+static void end_stream(World *w, End *from)
+{
+        uint8_t in[PACKET_SIZE + 1];
+        SocketAddress source;
+        uint32_t number;
+
+        for (uint32_t i = 0; i < 2000; i++) {
+                if (i % 100 == 0)
+                        send_packets(from->wireguard, from->proxy, i, 100);
+                cr_assert(world_receive(w, from->other->wireguard, in, sizeof(in), &source) == PACKET_SIZE);
+                memcpy(&number, in + 4, sizeof(number));
+                cr_assert(number == i);
+        }
+}
+
+/* Through libnice first, then past it. */
+Test(proxy, carries_over_ice_tcp)
+{
+        World w = {};
+        ProxyPool *pool;
+        End ends[2] = { { .other = ends + 1 }, { .other = ends } };
+
+        sandbox_enter();
+        cr_assert(sd_event_new(&w.event) >= 0);
+        cr_assert(proxy_pool_new(w.event, NULL, NULL, &pool) >= 0);
+        for (size_t i = 0; i < 2; i++)
+                end_start(ends + i, w.event, pool, i == 0, /* tcp= */ true);
+        for (size_t i = 0; i < 2; i++)
+                end_meet(ends + i, /* tcp= */ true);
+        RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
+        for (unsigned framed = 0; framed < 2; framed++) {
+                for (size_t i = 0; i < 2; i++) {
+                        int fd = ice_agent_connection(ends[i].agent, &ends[i].remote_candidate);
+
+                        cr_assert(fd >= 0);
+                        cr_assert(proxy_set_agent(ends[i].proxy, ends[i].agent, fd, framed) >= 0);
+                }
+                for (size_t i = 0; i < 2; i++) {
+                        end_talk(&w, ends + i);
+                        end_stream(&w, ends + i);
+                        cr_assert(proxy_counters(ends[i].proxy)->dropped == 0);
+                }
+        }
+        for (size_t i = 0; i < 2; i++)
+                end_stop(ends + i);
+        proxy_pool_free(pool);
+        sd_event_unref(w.event);
+}
+
+/* A connection whose other end is the test's. */
+static int connect_to_us(int *ret_theirs)
+{
+        SocketAddress a = address("127.0.0.1:0");
+        int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, size = 65536;
+
+        cr_assert(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) >= 0);
+        cr_assert(bind(listener, &a.sa, socket_address_length(&a)) >= 0 && listen(listener, 1) >= 0);
+        a = local_address(listener);
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert(connect(fd, &a.sa, socket_address_length(&a)) >= 0);
+        *ret_theirs = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        cr_assert(*ret_theirs >= 0);
+        close(listener);
+        return fd;
+}
+
+/* Reads whole frames until the packet `last` has come; packets may be missing, but none comes twice. */
+static void read_frames(World *w, int fd, uint32_t last)
+{
+        uint8_t frame[2 + PACKET_SIZE];
+        uint32_t number = 0, before = 0;
+        size_t have = 0;
+        ssize_t n;
+
+        while (number != last) {
+                RUN_UNTIL(w->event, (n = recv(fd, frame + have, sizeof(frame) - have, 0)) >= 0);
+                cr_assert(n > 0, "the connection has ended");
+                have += (size_t) n;
+                if (have < sizeof(frame))
+                        continue;
+                cr_assert(frame[0] << 8 == (PACKET_SIZE & 0xff00) && frame[1] == (PACKET_SIZE & 0xff));
+                memcpy(&number, frame + 6, sizeof(number));
+                cr_assert(number > before);
+                before = number;
+                have = 0;
+        }
+}
+
+/* What it does not take waits, and what has waited too long is lost; it gets no half of a packet. */
+Test(proxy, does_not_overfill_a_connection)
+{
+        World w = {};
+        End e = {};
+        uint32_t sent = 1;
+        int fd, theirs;
+        uint64_t passed;
+
+        world_start(&w, "127.0.0.1:0");
+        end_start(&e, w.event, w.pool, /* controlling= */ true, /* tcp= */ false);
+        fd = connect_to_us(&theirs);
+        cr_assert(proxy_set_agent(e.proxy, e.agent, fd, /* framed= */ true) >= 0);
+        close(fd); /* there is a duplicate */
+        while (proxy_counters(e.proxy)->dropped == 0) {
+                send_packets(e.wireguard, e.proxy, sent, 50);
+                sent += 50;
+                world_idle(&w);
+        }
+        passed = proxy_counters(e.proxy)->out_packets;
+        cr_assert(passed > 0 && passed < sent);
+        RUN_UNTIL(w.event, ({
+                          world_idle(&w);
+                          read_frames(&w, theirs, (uint32_t) passed);
+                          true;
+                  }));
+        send_packets(e.wireguard, e.proxy, 1000000, 1);
+        read_frames(&w, theirs, 1000000);
+        end_stop(&e);
+        cr_assert(recv(theirs, &sent, sizeof(sent), 0) == 0, "the duplicate is still open");
+        close(theirs);
+        world_stop(&w);
 }
 
 /* A device that cannot segment says so; then each datagram goes by itself. */

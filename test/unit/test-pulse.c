@@ -16,7 +16,7 @@ static Pulse *pulse_of(Side *side)
 
 static bool both_answer(World *w)
 {
-        return pulse_of(&w->a)->probe->answers && pulse_of(&w->b)->probe->answers;
+        return pulse_of(&w->a)->probe->own.answers && pulse_of(&w->b)->probe->own.answers;
 }
 
 static bool is_measured(Side *side)
@@ -78,7 +78,7 @@ Test(pulse, probes_are_answered_after_the_sessions)
 
         rest(&w->a);
         /* One has a session, the other has none. */
-        RUN_UNTIL(w->event, pulse_of(&w->a)->probe->answers);
+        RUN_UNTIL(w->event, pulse_of(&w->a)->probe->own.answers);
         check_is_answered(w, &w->a);
         check_is_answered(w, &w->b);
         rest(&w->b);
@@ -109,7 +109,7 @@ Test(pulse, answers_are_limited)
         RateLimit *limit;
 
         rest(&w->b);
-        RUN_UNTIL(w->event, pulse_of(&w->b)->probe->answers);
+        RUN_UNTIL(w->event, pulse_of(&w->b)->probe->own.answers);
         limit = &pulse_of(&w->b)->probe->answer_limit;
         check_is_answered(w, &w->a);
         *limit = (RateLimit) {
@@ -131,7 +131,7 @@ Test(pulse, the_broker_is_lost_and_probes_go_on)
         RUN_UNTIL(w->event, both_answer(w));
         lose_broker(&w->a);
         cr_assert(!probe_is_ready(pulse_of(&w->a)->probe));
-        cr_assert(!pulse_of(&w->a)->probe->answers);
+        cr_assert(!pulse_of(&w->a)->probe->own.answers);
         find_broker(&w->a);
         RUN_UNTIL(w->event, both_answer(w));
         check_is_answered(w, &w->a);
@@ -139,7 +139,7 @@ Test(pulse, the_broker_is_lost_and_probes_go_on)
         world_free(w);
 }
 
-Test(pulse, nothing_is_probed_where_nothing_is_shared)
+static World *connect_by_proxies(void)
 {
         World *w = world_new();
 
@@ -147,8 +147,106 @@ Test(pulse, nothing_is_probed_where_nothing_is_shared)
         start(&w->b);
         RUN_UNTIL(w->event, both_connected(w));
         settle(w);
-        cr_assert_null(pulse_of(&w->a)->probe);
-        cr_assert(!pulse_is_dead(peer_of(&w->a)));
+        return w;
+}
+
+static void check_is_probed(World *w)
+{
+        Side *sides[] = { &w->a, &w->b };
+
+        RUN_UNTIL(w->event, is_measured(&w->a) && is_measured(&w->b));
+        for (size_t i = 0; i < ELEMENTSOF(sides); i++) {
+                cr_assert_not_null(pulse_of(sides[i])->probe->session);
+                cr_assert_lt(peer_of(sides[i])->path.round_trip_time, USEC_PER_SEC);
+                check_is_answered(w, sides[i]);
+                cr_assert_eq(peer_of(sides[i])->counters.paths, 1, "libnice was not led astray");
+                cr_assert(!pulse_is_dead(peer_of(sides[i])));
+        }
+        check_traffic(w);
+}
+
+Test(pulse, a_path_by_two_proxies_is_probed)
+{
+        World *w = connect_by_proxies();
+
+        check_is_probed(w);
+        world_free(w);
+}
+
+/* One side's WireGuard has the path by itself, and the other one's does not know which it is. */
+Test(pulse, a_path_by_one_proxy_is_probed)
+{
+        World *w = world_new_shared();
+
+        w->a.shares_nothing = true;
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        RUN_UNTIL(w->event, is_measured(&w->a) && is_measured(&w->b));
+        cr_assert_not_null(pulse_of(&w->a)->probe->session);
+        cr_assert_null(pulse_of(&w->b)->probe->session);
+        check_is_answered(w, &w->a);
+        check_is_answered(w, &w->b);
+        /* It is not ICE that has answered a. */
+        rest(&w->b);
+        RUN_UNTIL(w->event, pulse_of(&w->b)->probe->own.answers);
+        check_is_answered(w, &w->a);
+        check_is_answered(w, &w->b);
+        check_traffic(w);
+        world_free(w);
+}
+
+Test(pulse, what_a_session_answers_is_limited)
+{
+        World *w = connect_by_proxies();
+
+        check_is_answered(w, &w->a);
+        peer_of(&w->b)->session->probe_limit = (RateLimit) {
+                .interval = USEC_PER_HOUR, .burst = 1, .started = true, .refilled = now(CLOCK_BOOTTIME)
+        };
+        probe_now(&w->a);
+        settle(w);
+        cr_assert(!is_measured(&w->a));
+        check_is_answered(w, &w->b);
+        world_free(w);
+}
+
+Test(pulse, whoever_has_not_the_password_is_not_answered_by_a_session)
+{
+        World *w = connect_by_proxies();
+
+        pulse_of(&w->a)->probe->credentials.remote_pwd[0] ^= 1;
+        probe_now(&w->a);
+        settle(w);
+        cr_assert(!is_measured(&w->a));
+        world_free(w);
+}
+
+Test(pulse, probes_end_with_the_session_that_carries_them)
+{
+        World *w = connect_by_proxies();
+        Peer *peer = peer_of(&w->a);
+
+        check_is_answered(w, &w->a);
+        peer->session = session_free(peer->session);
+        cr_assert_null(peer->pulse.probe);
+        cr_assert(!peer->pulse.liveness.probes);
+        world_free(w);
+}
+
+Test(pulse, a_path_by_tcp_is_probed)
+{
+        World *w = world_new();
+
+        sandbox_shell("nft 'table ip block { chain out { type filter hook output priority 0; "
+                      "ip daddr " HOST_ADDRESS " meta l4proto udp drop; }; }'");
+        w->a.settings = w->b.settings = "[ICE]\nTCP=yes\n";
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        cr_assert_eq(peer_of(&w->a)->path.transport, PATH_TRANSPORT_TCP);
+        cr_assert(pulse_of(&w->a)->liveness.stream);
+        check_is_probed(w);
         world_free(w);
 }
 
@@ -162,7 +260,7 @@ Test(pulse, a_path_is_kept_open_where_wireguard_does_not)
         cr_assert(!event_timer_is_armed(pulse_of(&w->a)->open_timer));
         w->a.device->peers[0].persistent_keepalive = 25;
         rest(&w->a);
-        RUN_UNTIL(w->event, pulse_of(&w->a)->probe->answers);
+        RUN_UNTIL(w->event, pulse_of(&w->a)->probe->own.answers);
         tell_link(&w->a);
         cr_assert(!event_timer_is_armed(pulse_of(&w->a)->open_timer));
         w->a.device->peers[0].persistent_keepalive = 0;
@@ -231,6 +329,24 @@ Test(pulse, a_dead_path_is_left_and_not_dropped)
         world_free(w);
 }
 
+Test(pulse, a_dead_path_through_a_proxy_is_left_and_not_dropped)
+{
+        World *w = connect_by_proxies();
+
+        RUN_UNTIL(w->event, pulse_of(&w->a)->liveness.trusted);
+        send_more(&w->a);
+        sandbox_shell("nft 'table ip cut { chain out { type filter hook output priority 200; "
+                      "ip daddr " HOST_ADDRESS " meta l4proto udp drop; }; }'");
+        send_more(&w->a);
+        RUN_UNTIL(w->event, is_dead(&w->a));
+        cr_assert_eq(peer_of(&w->a)->path.kind, PATH_PROXIED, "it is all there is");
+        RUN_UNTIL(w->event, peer_of(&w->a)->counters.sessions + peer_of(&w->b)->counters.sessions > 2);
+        sandbox_shell("nft delete table ip cut");
+        RUN_UNTIL(w->event, !pulse_is_dead(peer_of(&w->a)));
+        check_traffic(w);
+        world_free(w);
+}
+
 Test(pulse, a_dead_path_without_a_session_is_noticed)
 {
         World *w = connect_directly();
@@ -289,7 +405,7 @@ Test(pulse, a_lost_path_is_probed_and_found_again)
         peer_set_path(peer_of(&w->a), &relayed);
         cr_assert_not_null(pulse_of(&w->a)->lost);
         cr_assert_null(pulse_of(&w->a)->probe);
-        cr_assert(lost_path_probe(pulse_of(&w->a)->lost)->answers, "the peer looks for it as well");
+        cr_assert(lost_path_probe(pulse_of(&w->a)->lost)->own.answers, "the peer looks for it as well");
         mend();
         RUN_UNTIL(w->event, peer_of(&w->a)->path.kind == PATH_DIRECT);
         cr_assert_null(pulse_of(&w->a)->lost);
@@ -331,6 +447,28 @@ Test(pulse, traffic_makes_the_link_be_read_and_its_end_ends_that)
         n_readings = 0;
         settle(w);
         cr_assert_eq(n_readings, 0);
+        world_free(w);
+}
+
+Test(pulse, traffic_through_a_proxy_makes_the_link_be_read)
+{
+        World *w = connect_by_proxies();
+        const uint8_t data[48] = { 4 }, keepalive[32] = { 4 }, initiation[148] = { 1 };
+        const SocketAddress *to = proxy_endpoint(peer_of(&w->a)->proxy);
+
+        RUN_UNTIL(w->event, watch_due(&peer_of(&w->a)->link->watch) == USEC_INFINITY);
+        count_readings(&w->a);
+        cr_assert_eq(
+                sendto(w->a.wireguard, keepalive, sizeof(keepalive), 0, &to->sa, socket_address_length(to)),
+                (ssize_t) sizeof(keepalive));
+        cr_assert_eq(sendto(w->a.wireguard, initiation, sizeof(initiation), 0, &to->sa,
+                            socket_address_length(to)),
+                     (ssize_t) sizeof(initiation));
+        settle(w);
+        cr_assert_eq(n_readings, 0, "WireGuard does that by itself");
+        cr_assert_eq(sendto(w->a.wireguard, data, sizeof(data), 0, &to->sa, socket_address_length(to)),
+                     (ssize_t) sizeof(data));
+        RUN_UNTIL(w->event, n_readings > 0);
         world_free(w);
 }
 

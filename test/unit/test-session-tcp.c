@@ -5,6 +5,7 @@
 #include "event-util.h"
 #include "link-mappings.h"
 #include "session.h"
+#include "try.h"
 #include "world.h"
 
 #define YES "[ICE]\nTCP=yes\n"
@@ -41,6 +42,11 @@ static bool is_negotiating(Side *side)
         const Session *s = peer_of(side)->session;
 
         return s && s->answered && !s->selected;
+}
+
+static bool is_negotiating_alone(const Peer *peer)
+{
+        return session_is_negotiating(peer->session) && !peer->session->answered;
 }
 
 Test(session_tcp, is_there_when_it_is_asked_for)
@@ -236,5 +242,25 @@ Test(session_tcp, does_not_fail_before_its_time)
         cr_assert_eq(peer_of(&w->a)->state, PEER_STATE_NEGOTIATING);
         elapse(s->timer);
         RUN_UNTIL(w->event, peer_of(&w->a)->state == PEER_STATE_FAILED);
+        world_free(w);
+}
+
+/* The path dies while a better one is looked for, over TCP as well: that would take too long now. */
+Test(session_tcp, makes_room_when_the_path_dies)
+{
+        World *w = connect_directly();
+        Peer *peer = peer_of(&w->a);
+        uint64_t slow;
+
+        w->lose = UINT32_MAX;
+        peer->wants_tcp = true;
+        try_again(peer);
+        RUN_UNTIL(w->event, is_negotiating_alone(peer));
+        cr_assert(peer->session->tcp);
+        slow = peer->session->id;
+        try_path_is_dead(peer);
+        RUN_UNTIL(w->event, is_negotiating_alone(peer) && peer->session->id != slow);
+        cr_assert_not(peer->session->tcp);
+        w->lose = 0;
         world_free(w);
 }

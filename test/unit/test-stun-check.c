@@ -158,6 +158,53 @@ Test(stun_check, one_answer_is_not_anothers)
         stun_check_free(other);
 }
 
+Test(stun_check, other_names_of_the_two_are_the_same_on_both_sides)
+{
+        StunCheckCredentials beside, their_beside;
+
+        stun_check_credentials_beside(&asks, &beside);
+        stun_check_credentials_beside(&answers, &their_beside);
+        cr_assert_str_eq(beside.local_ufrag, "bbcdefgh");
+        cr_assert_str_eq(beside.local_ufrag, their_beside.remote_ufrag);
+        cr_assert_str_eq(beside.remote_ufrag, their_beside.local_ufrag);
+        cr_assert_str_eq(beside.remote_pwd, asks.remote_pwd);
+        strcpy(asks.local_ufrag, "/bcdefgh");
+        stun_check_credentials_beside(&asks, &beside);
+        cr_assert_str_eq(beside.local_ufrag, "Abcdefgh");
+        asks.local_ufrag[0] = '\0';
+        stun_check_credentials_beside(&asks, &beside);
+        cr_assert_str_eq(beside.local_ufrag, "", "none is none");
+}
+
+Test(stun_check, a_disguise_is_seen_through)
+{
+        StunCheck *check;
+        const void *request;
+        uint8_t buffer[STUN_CHECK_ANSWER_MAX], copy[STUN_CHECK_REQUEST_MAX];
+        char ufrag[ICE_LOCAL_UFRAG_SIZE + 1];
+        size_t size, n;
+
+        cr_assert_eq(stun_check_new(&asks, &check), 0);
+        request = stun_check_request(check, &size);
+        cr_assert(!stun_check_is_disguised(request, size));
+        memcpy(copy, request, size);
+        stun_check_disguise(copy);
+        cr_assert(stun_check_is_disguised(copy, size));
+        cr_assert(!stun_check_is_disguised(copy, size - 1));
+        cr_assert(!stun_check_is_disguised(copy, 3));
+        cr_assert(!stun_check_find_ufrag(copy, size, ufrag), "it is no request like that");
+        cr_assert_eq(answer(&answers, copy, size, buffer, &n), 0);
+        stun_check_disguise(copy);
+        cr_assert_arr_eq(copy, request, size);
+        cr_assert_eq(answer(&answers, copy, size, buffer, &n), 1);
+        stun_check_disguise(buffer);
+        cr_assert(stun_check_is_disguised(buffer, n));
+        cr_assert(!is_answer(check, buffer, n));
+        stun_check_disguise(buffer);
+        cr_assert(is_answer(check, buffer, n));
+        stun_check_free(check);
+}
+
 Test(stun_check, a_signature_that_is_too_short_is_none)
 {
         /* A Binding request for abcdefgh:x that ends with an empty MESSAGE-INTEGRITY. */

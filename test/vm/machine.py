@@ -25,8 +25,9 @@ PARAMETERS = ("systemd.firstboot=off", "systemd.condition_first_boot=no", "syste
 # Its journal goes to its console, and from there to the machine's journal, which test/vm/run reads.
 JOURNAL = "[Journal]\nStorage=volatile\nForwardToConsole=yes\nTTYPath=/dev/console\nRateLimitIntervalSec=0\nLineMax=8K\n"
 
-# A console that nobody looks at, and modules, which a container does not load.
-MASKED = ("console-getty.service", "modprobe@.service", "sys-fs-fuse-connections.mount", "sys-kernel-config.mount")
+# A console that nobody looks at, modules, which a container does not load, and users that are there.
+MASKED = ("console-getty.service", "modprobe@.service", "sys-fs-fuse-connections.mount", "sys-kernel-config.mount",
+          "systemd-sysusers.service")
 
 DAEMONS = ("icewire-broker.service", "icewired.service")
 SOCKETS = ("icewire-broker.socket", "icewired.socket")

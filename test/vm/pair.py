@@ -11,6 +11,7 @@ from topology import LAN4, TUNNEL4, Sites
 from wireguard_set import replace_peers
 
 LINK, PORT = "wg0", 51820
+MANAGERS = ("systemd-networkd.socket", "systemd-networkd.service", f"wg-quick@{LINK}.service", "NetworkManager.service")
 INTERVAL = 0.01  # seconds between pings
 QUIET = 3  # seconds for which pings are watched before anything happens, and after it has
 BROKEN = 60  # seconds after which a path that has no answer is given up
@@ -124,6 +125,14 @@ class Pair:
 
     def is_clean(self):
         return not any(host.run("ip", "link", "show", LINK, check=False).returncode == 0 for host in self.hosts)
+
+    def reset(self):
+        """After a case that has failed, so that the next one can show something."""
+        self._problems = []
+        for host in self.hosts:
+            host.systemctl("stop", *MANAGERS, check=False)
+            host.run("ip", "link", "delete", LINK, check=False)
+            host.start_icewire()
 
     def clean_up(self):
         """What a case ends with: the links are gone, and icewire has seen that. Raises if a path was broken for too long."""

@@ -11,7 +11,7 @@ import network
 import varlink
 from errors import LabError
 from network import AGENT, BROKER, PEER, pings
-from units import AGENT_SOCKET, run, show, wait_until
+from units import AGENT_SOCKET, describe, run, show, wait_until
 
 EXPOSURE = {AGENT: 10, BROKER: 25}
 CAP_NET_ADMIN = 1 << 12
@@ -60,12 +60,8 @@ def peer():
     return peers[0] if peers else {}
 
 
-def path():
-    return (peer().get("path") or {}).get("kind")
-
-
 def wait_for(kind):
-    wait_until(lambda: path() == kind and peer().get("state") == "connected" and pings(network.TUNNEL[PEER]),
+    wait_until(lambda: (peer().get("path"), peer().get("state")) == (kind, "connected") and pings(network.TUNNEL[PEER]),
                f"the path is {kind}; the peer is {json.dumps(peer())}")
     print(f"the path is {kind}", flush=True)
 
@@ -110,7 +106,7 @@ def work():
     for kind in ("nftables", "proxy", "ebpf"):
         configure(f"Redirect={kind}\n")
         run("systemctl", "reload", AGENT)
-        wait_until(lambda k=kind: varlink.call(AGENT_SOCKET, "org.icewire.Agent.Describe").get("redirect") == k, kind)
+        wait_until(lambda k=kind: describe().get("redirect") == k, f"Redirect={kind} is in force")
         run("icewirectl", "reconnect")
         wait_for("proxied" if kind == "proxy" else "direct")
     run("systemctl", "reload", BROKER)
@@ -119,7 +115,7 @@ def work():
     wait_for("direct")
     for unit in (BROKER, AGENT, "server-mosquitto.service"):
         run("systemctl", "restart", unit)
-        wait_until(lambda: varlink.call(AGENT_SOCKET, "org.icewire.Agent.Describe").get("broker") == "ready", f"the broker is ready after {unit}")
+        wait_until(lambda: describe().get("broker") == "ready", f"the broker is ready after {unit}")
         wait_for("direct")
 
 
