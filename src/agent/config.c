@@ -105,7 +105,7 @@ static void drop_relays_without_credentials(ConfigLoader *loader)
         config_clear_ice_servers(config, /* stun= */ false);
         if (config->n_ice_servers == n)
                 return;
-        loader->n_problems++;
+        config->n_secret_problems++;
         log_event(LOG_WARNING, 0, LOG_EVENT_SECRET_PROBLEM,
                   (LOG_FIELD("CONFIG_FILE=%s", loader->turn_servers.file),
                    LOG_FIELD("CONFIG_LINE=%u", loader->turn_servers.line)),
@@ -139,13 +139,13 @@ int config_load(const char *root, Config **ret, unsigned *ret_n_problems)
         r = peer_sections_end(&loader.peers, &loader.config->peers);
         if (r < 0)
                 return r;
-        r = secrets_load(&loader.secrets, loader.config, &loader.n_problems);
+        r = secrets_load(&loader.secrets, loader.config, &loader.config->n_secret_problems);
         if (r < 0)
                 return r;
         drop_relays_without_credentials(&loader);
-        *ret = TAKE_PTR(loader.config);
         if (ret_n_problems)
-                *ret_n_problems = loader.n_problems;
+                *ret_n_problems = loader.n_problems + loader.config->n_secret_problems;
+        *ret = TAKE_PTR(loader.config);
         return 0;
 }
 

@@ -49,6 +49,9 @@ typedef struct Config {
 
         /* [Peer] */
         PeerConfigs peers;
+
+        unsigned n_secret_problems; /* how many of the problems are secrets that are missing or not kept
+                                       well: not the files' fault, and unknown to who has no credentials */
 } Config;
 
 /* Reads /usr/lib, /run and /etc (icewire/icewire.conf and icewire.conf.d/) and the credentials. What is

@@ -348,7 +348,9 @@ static void on_data(IceAgent *ice, const void *data, size_t size, void *userdata
                 proxy_deliver(s->peer->proxy, data, size, /* late= */ !in_use);
         else
                 keep_early_data(s, data, size);
-        if (!in_use)
+        /* What comes here does not come by a plain path, also if it is of this session: so the peer uses the
+         * other pair already. */
+        if (!in_use || carrier_is_plain(s->peer))
                 path_switch_heard(s);
 }
 

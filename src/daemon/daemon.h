@@ -34,5 +34,6 @@ int daemon_set_up_rendezvous(Daemon *d);
 
 /* Reads the configuration again and puts it in force: a verbs_reload_t. At a start a daemon has to make do
  * with what makes sense; here there is a configuration that works, and it stays unless the new one makes
- * sense as a whole. -EBADMSG: it does not, the problems are in the log; and config_load()'s errors. */
+ * sense as a whole, but for secrets. -EBADMSG: it does not, the problems are in the log; and config_load()'s
+ * errors. */
 int daemon_reload(void *userdata, unsigned *ret_n_problems, char **ret_message);

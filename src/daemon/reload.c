@@ -94,7 +94,8 @@ static int load(Daemon *d, unsigned *ret_n_problems)
         r = config_load(/* root= */ NULL, &config, ret_n_problems);
         if (r < 0)
                 return r;
-        if (*ret_n_problems > 0) {
+        if (*ret_n_problems > config->n_secret_problems) {
+                *ret_n_problems -= config->n_secret_problems;
                 config_free(config);
                 return -EBADMSG;
         }
@@ -128,7 +129,10 @@ int daemon_reload(void *userdata, unsigned *ret_n_problems, char **ret_message)
                           (LOG_FIELD("ICEWIRE_PROBLEMS=%u", n_problems)), "%s",
                           message ?: "The configuration was not read again.");
         } else
-                log_event(LOG_INFO, 0, LOG_EVENT_RELOADED, (), "The configuration was read again.");
+                log_event(n_problems > 0 ? LOG_WARNING : LOG_INFO, 0, LOG_EVENT_RELOADED,
+                          (LOG_FIELD("ICEWIRE_PROBLEMS=%u", n_problems)),
+                          "The configuration was read again%s.",
+                          n_problems > 0 ? ", not all of its secrets could be" : "");
         (void) sd_notify(/* unset_environment= */ false, "READY=1");
         if (r < 0) {
                 *ret_message = TAKE_PTR(message);

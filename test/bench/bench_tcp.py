@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""bench tcp [--pairs N] [--measure ice-tcp|turn-tcp|turn-tls|udp]: TCP in the tunnel by paths that icewired carries over TCP: to the
-peer (RFC 6544), and to a TURN server in the clear and by TLS; and over UDP, for comparison. Each beside WireGuard alone, in
-pairs of moments, by turns; medians. Where the kernel has no WireGuard the tunnel is one of wireguard-go."""
+"""bench tcp [--pairs N] [--measure ice-tcp|turn-tcp|turn-tls|udp|turn-udp]: TCP in the tunnel by paths that icewired carries over
+TCP: to the peer (RFC 6544), and to a TURN server in the clear and by TLS; and both over UDP, for comparison. Each beside
+WireGuard alone, in pairs of moments, by turns; medians. Where the kernel has no WireGuard the tunnel is one of wireguard-go."""
 
 import argparse
 import json
@@ -77,7 +77,12 @@ def _turn_tls(sites):
     return "relayed", "tls"
 
 
-MEASURES = {"ice-tcp": _ice_tcp, "turn-tcp": _turn_tcp, "turn-tls": _turn_tls, "udp": _udp}
+def _turn_udp(sites):
+    _relay(sites, {"TURNServers": f"turn:{SERVER4}:3478"})
+    return "relayed", "udp"
+
+
+MEASURES = {"ice-tcp": _ice_tcp, "turn-tcp": _turn_tcp, "turn-tls": _turn_tls, "udp": _udp, "turn-udp": _turn_udp}
 
 
 def measure(lab, what, pairs):

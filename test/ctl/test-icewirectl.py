@@ -24,7 +24,10 @@ def refuse(error, **parameters):
 class Errors(Test):
     def test_not_running(self):
         self.assertIn("No icewired listens at", self.fails(NOT_RUNNING, "status"))
-        self.assertEqual(self.fails(NOT_RUNNING, "status", "--socket=/run/icewire/org.icewire.Agent"),
+        address = "/run/icewire/org.icewire.Agent"
+        if os.path.exists(address):
+            self.skipTest("icewired is running here")
+        self.assertEqual(self.fails(NOT_RUNNING, "status", f"--socket={address}"),
                          "icewired is not running: systemctl start icewired\n")
 
     def test_command_line(self):

@@ -5,10 +5,12 @@ units give them."""
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
+import syscalls
 import varlink
 from errors import LabError
 from namespace import Namespace
@@ -118,12 +120,19 @@ class Host(Namespace):
             raise LabError(f"{self.lab.build} has no icewire: build it first")
         bounding = ",".join(["-all"] + ["+" + right for right in rights])
         argv = ["setpriv", "--inh-caps=-all", f"--bounding-set={bounding}", "--no-new-privs", "--"]
-        self.broker = self.start("broker", argv + [self.lab.binary("icewire-broker")], notify=True)
+        self.broker = self.start("broker", argv + self.filtered("icewire-broker"), notify=True)
         return self.broker
 
     def start_agent(self):
-        self.agent = self.start("icewired", AGENT_RIGHTS + [self.lab.binary("icewired")], notify=True)
+        self.agent = self.start("icewired", AGENT_RIGHTS + self.filtered("icewired"), notify=True)
         return self.agent
+
+    def filtered(self, name):
+        """The daemon, under its unit's filter of system calls."""
+        program = self.lab.binary("syscalls.py")
+        if not os.path.exists(program):
+            shutil.copy(syscalls.__file__, program)
+        return syscalls.under_filter(self.lab.binary("icewire"), program, name + ".service", [self.lab.binary(name)])
 
     def start_icewire(self):
         """Both, each when the one before is ready, as their units order it."""

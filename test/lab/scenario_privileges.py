@@ -36,6 +36,10 @@ def run(lab):
         raise LabError(f"icewired runs as Uid {status['Uid']}, Gid {status['Gid']}")
     if any(_capabilities(status).values()) or status["NoNewPrivs"].strip() != "1":
         raise LabError(f"icewired has rights: {_capabilities(status)}, NoNewPrivs {status['NoNewPrivs']}")
+    for name, process in (("icewired", host.agent), ("icewire-broker", host.broker)):
+        expected = "2" if len(host.filtered(name)) > 1 else "0"
+        if process.status()["Seccomp"].strip() != expected:
+            raise LabError(f"{name} has Seccomp {process.status()['Seccomp']} instead of {expected}")
     broker = _capabilities(host.broker.status())
     if broker["CapPrm"] & ~CAP_NET_ADMIN or broker["CapBnd"] & ~CAP_NET_ADMIN:
         raise LabError(f"icewire-broker has more than CAP_NET_ADMIN: {broker}")

@@ -421,6 +421,13 @@ class Rendering(Manual):
             names = Page(page).sections["NAME"][0][1][0].split(" - ")[0].split(", ")
             self.assertEqual({name.rsplit(".", 1)[0] for name in [page] + aliases}, set(names), page)
 
+    def test_units(self):
+        """Each has a page by its name."""
+        units = {os.path.basename(path) for kind in ("service", "socket") for path in glob.glob(os.path.join(SOURCE, "units", "*." + kind))}
+        names = {name.rsplit(".", 1)[0] for page, aliases in self.pages.items() for name in [page] + aliases}
+        self.assertGreater(len(units), 2)
+        self.assertEqual(units - names, set())
+
     def test_references(self):
         """A page of ours that another one points to is there."""
         names = {(name[:-2], name[-1]) for page, aliases in self.pages.items() for name in [page] + aliases}

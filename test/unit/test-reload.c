@@ -120,6 +120,11 @@ Test(reload, mistakes)
         cr_assert_eq(d.manager->n_rendezvous, 1);
         cr_assert_not(d.manager->config->multicast);
         cr_assert_eq(log_get_max_level(), LOG_EMERG);
+        /* A secret may come later, and is no reason to keep what was. */
+        configure("[Agent]\nLogLevel=emerg\n[ICE]\nTURNServers=turn:192.0.2.1\nTURNUser=me\n");
+        cr_assert_eq(daemon_reload(&d, &n, &message), 0);
+        cr_assert_eq(n, 1);
+        cr_assert_eq(d.manager->config->n_ice_servers, 0);
         reload("[Agent]\nLogLevel=emerg\n");
         cr_assert_eq(d.manager->n_rendezvous, 1);
         cr_assert(has_rendezvous("multicast"));
