@@ -172,6 +172,8 @@ class Follower:
 
 
 def parsed(line):
+    """varlinkctl marks each text with a record separator (RFC 7464)."""
+    line = line.lstrip("\x1e")
     return json.loads(line) if line.startswith("{") else {}
 
 
