@@ -153,6 +153,10 @@ class Follower:
         self._popen.terminate()
         self._popen.wait()
 
+    def has_begun(self):
+        """Has it said anything?"""
+        return bool(self._buffer or select.select([self._popen.stdout], [], [], 0.5)[0])
+
     def wait_for(self, condition, what):
         """Until there is a line for which it is true; returns how many came before."""
         seen, deadline = [], time.monotonic() + patient(30)
@@ -195,7 +199,7 @@ def follow():
     with Follower("varlinkctl", "call", "--more", "--json=short", SOCKET, f"{VARLINK}.Watch", "{}") as watch, \
             Follower("busctl", "monitor", "--json=short", BUS) as monitor:
         before = watch.wait_for(lambda line: parsed(line).get("event") == "ready", "event that all was told")
-        monitor.wait_for(lambda line: "Monitoring" in line, "beginning")
+        wait_until(lambda: bus("Describe") and monitor.has_begun(), "busctl monitor shows a call")
         key = make_link()
         watch.wait_for(lambda line: parsed(line).get("link", {}).get("name") == LINK, f"event of {LINK}")
         watch.wait_for(lambda line: parsed(line).get("peer", {}).get("publicKey") == key, "event of the peer")
