@@ -20,7 +20,7 @@ SOCKETS = ("icewire-broker.socket", "icewired.socket")
 DAEMONS = ("icewired.service", "icewire-broker.service")
 LINK, USER = "wg0", "tester"
 RULES = "/etc/polkit-1/rules.d/50-icewire-test.rules"
-REFUSED = re.compile("permission|denied|authentication|authorization", re.IGNORECASE)
+REFUSED = re.compile("permission|denied|authentication|authorization|polkit", re.IGNORECASE)
 
 
 def run(*argv, check=True, user=None):
@@ -118,7 +118,7 @@ def members(interface):
 def check_bus_object(path, name):
     live = xml.etree.ElementTree.fromstring(run("busctl", "introspect", "--xml-interface", BUS, path))
     documented = xml.etree.ElementTree.parse(f"{SOURCE}/dbus/{name}.xml").getroot()
-    shown, wanted = (members(root.find(f"interface[@name='{name}']") or []) for root in (live, documented))
+    shown, wanted = (members(root.findall(f"interface[@name='{name}']/*")) for root in (live, documented))
     if shown != wanted or not wanted:
         raise LabError(f"busctl introspect shows another {name} than its file; beyond it: {sorted(shown - wanted)}; missing: "
                        f"{sorted(wanted - shown)}")
