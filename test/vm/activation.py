@@ -20,7 +20,7 @@ SOCKETS = ("icewire-broker.socket", "icewired.socket")
 DAEMONS = ("icewired.service", "icewire-broker.service")
 LINK, USER = "wg0", "tester"
 RULES = "/etc/polkit-1/rules.d/50-icewire-test.rules"
-REFUSED = re.compile("permission|denied|authentication|authorization", re.IGNORECASE)
+REFUSED = re.compile("permission|denied|authentication|authorization|polkit", re.IGNORECASE)
 
 
 def run(*argv, check=True, user=None):
@@ -118,7 +118,7 @@ def members(interface):
 def check_bus_object(path, name):
     live = xml.etree.ElementTree.fromstring(run("busctl", "introspect", "--xml-interface", BUS, path))
     documented = xml.etree.ElementTree.parse(f"{SOURCE}/dbus/{name}.xml").getroot()
-    shown, wanted = (members(root.find(f"interface[@name='{name}']") or []) for root in (live, documented))
+    shown, wanted = (members(root.findall(f"interface[@name='{name}']/*")) for root in (live, documented))
     if shown != wanted or not wanted:
         raise LabError(f"busctl introspect shows another {name} than its file; beyond it: {sorted(shown - wanted)}; missing: "
                        f"{sorted(wanted - shown)}")
@@ -152,6 +152,10 @@ class Follower:
     def __exit__(self, *_):
         self._popen.terminate()
         self._popen.wait()
+
+    def has_begun(self):
+        """Has it said anything?"""
+        return bool(self._buffer or select.select([self._popen.stdout], [], [], 0.5)[0])
 
     def wait_for(self, condition, what):
         """Until there is a line for which it is true; returns how many came before."""
@@ -195,7 +199,7 @@ def follow():
     with Follower("varlinkctl", "call", "--more", "--json=short", SOCKET, f"{VARLINK}.Watch", "{}") as watch, \
             Follower("busctl", "monitor", "--json=short", BUS) as monitor:
         before = watch.wait_for(lambda line: parsed(line).get("event") == "ready", "event that all was told")
-        monitor.wait_for(lambda line: "Monitoring" in line, "beginning")
+        wait_until(lambda: bus("Describe") and monitor.has_begun(), "busctl monitor shows a call")
         key = make_link()
         watch.wait_for(lambda line: parsed(line).get("link", {}).get("name") == LINK, f"event of {LINK}")
         watch.wait_for(lambda line: parsed(line).get("peer", {}).get("publicKey") == key, "event of the peer")
