@@ -168,6 +168,11 @@ Test(agent_polkit, decides_on_the_bus)
         /* What is wrong anyway is said without asking. */
         bus_client_call(&client, PEER_1_PATH, PEER, "SetPolicy", "s", "nonsense");
         EXPECT_BUS_ERROR(&client, SD_BUS_ERROR_INVALID_ARGS);
+        bus_client_call(&client, MANAGER_PATH, MANAGER, "Reconnect", "ss", "sixteen-letters-", "");
+        EXPECT_BUS_ERROR(&client, "org.icewire1.Error.NoSuchLink");
+        bus_client_call(&client, "/org/freedesktop/LogControl1", PROPERTIES, "Set", "ssvs",
+                        "org.freedesktop.LogControl1", "LogLevel", "s", "debug", "and more");
+        EXPECT_BUS_ERROR(&client, SD_BUS_ERROR_INVALID_ARGS);
 }
 
 Test(agent_polkit, root_needs_no_permission)
