@@ -400,6 +400,29 @@ Test(agent_polkit, who_wants_no_reply_is_not_asked_about)
         cr_assert_eq(n_reloads, 0);
 }
 
+/* The call goes on as it was: with several replies. */
+static int ask_for_several_replies(void)
+{
+        sd_json_variant *replies;
+        const char *error = NULL;
+        sd_varlink *link = NULL;
+
+        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 ||
+            sd_varlink_connect_address(&link, SOCKET) < 0 ||
+            sd_varlink_collect(link, "org.icewire.Agent.Diagnose", NULL, &replies, &error) < 0 || error)
+                return 1;
+        return sd_json_variant_elements(replies) > 0 ? 0 : 2;
+}
+
+Test(agent_polkit, decides_about_several_replies)
+{
+        int status;
+
+        run_child(ask_for_several_replies, &status);
+        RUN_UNTIL(event, status >= 0);
+        cr_assert_eq(status, 0, "%d", status);
+}
+
 /* Asks for what polkit will think about, and goes. */
 static int ask_and_hang_up(void)
 {
