@@ -5,6 +5,7 @@
 
 #include "agent-varlink-internal.h"
 #include "log.h"
+#include "string-util.h"
 
 static void on_verdict(AuthorityQuestion *question, AuthorityVerdict verdict, void *userdata)
 {
@@ -14,8 +15,18 @@ static void on_verdict(AuthorityQuestion *question, AuthorityVerdict verdict, vo
         c->question = authority_question_free(question);
         c->verdict = verdict;
         r = sd_varlink_dispatch_again(c->link);
-        if (r < 0)
-                log_debug_errno(r, "Failed to go on with a call that polkit was asked about, ignoring: %m");
+        if (r >= 0)
+                return;
+        /* It must not be there for another call. */
+        c->verdict = AUTHORITY_PENDING;
+        log_debug_errno(r, "Failed to go on with a call that polkit was asked about, ignoring: %m");
+}
+
+int agent_check_wait(const Connection *c, sd_varlink_method_flags_t flags)
+{
+        if (flags & SD_VARLINK_METHOD_ONEWAY)
+                return log_debug_errno(-EOPNOTSUPP, "Refusing a call that wants no reply: %m");
+        return c->question || c->wait ? -EBUSY : 0;
 }
 
 /* sd-varlink's errors are negative also when they were sent. */
@@ -36,15 +47,28 @@ static int ask(Connection *c, const char *action, bool interactive)
         AuthoritySubject subject = { .pidfd = sd_varlink_get_peer_pidfd(c->link) };
         int r = sd_varlink_get_peer_uid(c->link, &subject.uid);
 
-        return r < 0 ? r
-                     : authority_ask(c->server->authority, &subject, action, interactive, on_verdict, c,
-                                     &c->question);
+        if (r < 0)
+                return r;
+        c->action = action;
+        return authority_ask(c->server->authority, &subject, action, interactive, on_verdict, c,
+                             &c->question);
 }
 
-int agent_authorise(Connection *c, const char *action, bool interactive)
+/* PENDING: there is none about this. */
+static AuthorityVerdict take_verdict(Connection *c, const char *action)
 {
-        int verdict = TAKE_GENERIC(c->verdict, AUTHORITY_PENDING);
+        AuthorityVerdict verdict = TAKE_GENERIC(c->verdict, AUTHORITY_PENDING);
 
+        return streq_ptr(TAKE_PTR(c->action), action) ? verdict : AUTHORITY_PENDING;
+}
+
+int agent_authorise(Connection *c, sd_varlink_method_flags_t flags, const char *action, bool interactive)
+{
+        int verdict = take_verdict(c, action), r;
+
+        r = agent_check_wait(c, flags);
+        if (r < 0)
+                return r;
         if (verdict == AUTHORITY_PENDING)
                 verdict = ask(c, action, interactive);
         if (verdict < 0)

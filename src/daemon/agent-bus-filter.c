@@ -48,21 +48,23 @@ static bool is_counter(const char *property)
                streq(property, "TxBytes");
 }
 
-/* Is it about what only WireGuard knows? */
+/* Is it about what only WireGuard knows? What is to wait has nothing in it that nobody asked for. */
 static bool asks_for_counters(sd_bus_message *m)
 {
         const char *path = sd_bus_message_get_path(m), *interface, *property;
         bool asks = false;
 
         if (sd_bus_message_is_method_call(m, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects") > 0)
-                return streq_ptr(path, AGENT_BUS_PATH);
+                return streq_ptr(path, AGENT_BUS_PATH) && sd_bus_message_is_empty(m) > 0;
         if (!path || !startswith(path, AGENT_BUS_PATH_PEERS "/"))
                 return false;
         if (sd_bus_message_is_method_call(m, PROPERTIES, "GetAll") > 0)
-                asks = sd_bus_message_read(m, "s", &interface) > 0 &&
+                asks = sd_bus_message_has_signature(m, "s") > 0 &&
+                       sd_bus_message_read(m, "s", &interface) > 0 &&
                        (isempty(interface) || streq(interface, AGENT_BUS_INTERFACE_PEER));
         else if (sd_bus_message_is_method_call(m, PROPERTIES, "Get") > 0)
-                asks = sd_bus_message_read(m, "ss", &interface, &property) > 0 &&
+                asks = sd_bus_message_has_signature(m, "ss") > 0 &&
+                       sd_bus_message_read(m, "ss", &interface, &property) > 0 &&
                        streq(interface, AGENT_BUS_INTERFACE_PEER) && is_counter(property);
         return sd_bus_message_rewind(m, /* complete= */ true) >= 0 && asks;
 }

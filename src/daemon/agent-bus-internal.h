@@ -101,6 +101,14 @@ AgentBus *agent_bus_of(sd_bus_message *m);
  * or an error as a method's handler returns it. */
 int agent_bus_read_selection(const AgentBus *b, sd_bus_message *m, PeerSelection *ret, sd_bus_error *error);
 
+/* The next argument is a link's name, lent. Refused at once if no link can be called so: a message that has
+ * it may be kept for minutes. 0, or an error as a method's handler returns it. */
+int agent_bus_read_link(sd_bus_message *m, const char **ret, sd_bus_error *error);
+
+/* What a caller sent, as an error may say it again: one that is longer than the bus takes costs us our
+ * connection. */
+const char *agent_bus_shown(const char *text);
+
 /* What the verbs say of a selection, in the bus's words; other errors as they are. */
 int agent_bus_selection_error(const PeerSelection *selection, int r, sd_bus_error *error);
 

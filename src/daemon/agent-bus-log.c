@@ -45,6 +45,9 @@ static int read_level(sd_bus_message *m, int *ret, sd_bus_error *error)
         const char *interface, *property, *name;
         int r, level;
 
+        if (sd_bus_message_has_signature(m, "ssv") <= 0)
+                return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+                                        "An interface, a property and its value are to be given.");
         r = sd_bus_message_read(m, "ss", &interface, &property);
         if (r < 0)
                 return r;
@@ -55,7 +58,8 @@ static int read_level(sd_bus_message *m, int *ret, sd_bus_error *error)
                 return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, "A log level is a string.");
         level = log_level_from_string(name);
         if (level < 0)
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "\"%s\" is no log level.", name);
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "\"%s\" is no log level.",
+                                         agent_bus_shown(name));
         *ret = level;
         return 1;
 }

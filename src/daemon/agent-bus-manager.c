@@ -64,7 +64,7 @@ static int method_get_link(sd_bus_message *m, void *userdata, sd_bus_error *erro
         Link *link;
         int r;
 
-        r = sd_bus_message_read(m, "s", &name);
+        r = agent_bus_read_link(m, &name, error);
         if (r < 0)
                 return r;
         link = manager_find_link(verbs_manager(b->verbs), name);
@@ -167,7 +167,7 @@ static int method_list_peers(sd_bus_message *m, void *userdata, sd_bus_error *er
         const char *link;
         int r;
 
-        r = sd_bus_message_read(m, "s", &link);
+        r = agent_bus_read_link(m, &link, error);
         if (r < 0)
                 return r;
         selection.link = isempty(link) ? NULL : link;

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <net/if.h>
+
 #include "agent-bus-internal.h"
 #include "string-util.h"
 
 /* The verbs that the manager, links and peers have in common: they differ in whom they are about. */
+
+#define SHOWN_MAX 64
 
 AgentBus *agent_bus_of(sd_bus_message *m)
 {
@@ -18,20 +22,42 @@ int agent_bus_reply_json(sd_bus_message *m, sd_json_variant *v)
         return r < 0 ? r : sd_bus_reply_method_return(m, "s", text);
 }
 
+const char *agent_bus_shown(const char *text)
+{
+        return strlen(text) <= SHOWN_MAX ? text : "…";
+}
+
+int agent_bus_read_link(sd_bus_message *m, const char **ret, sd_bus_error *error)
+{
+        const char *name;
+        int r = sd_bus_message_read(m, "s", &name);
+
+        if (r < 0)
+                return r;
+        if (strlen(name) >= IF_NAMESIZE)
+                return sd_bus_error_set(error, AGENT_BUS_ERROR_NO_SUCH_LINK,
+                                        "No link has a name of so many letters.");
+        *ret = name;
+        return 0;
+}
+
 static int read_key(const char *text, WireguardKey *ret, sd_bus_error *error)
 {
         if (isempty(text))
                 return 0;
         if (wireguard_key_from_base64(text, ret) < 0 || wireguard_key_is_zero(ret))
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "\"%s\" is no public key.", text);
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "\"%s\" is no public key.",
+                                         agent_bus_shown(text));
         return 0;
 }
 
 static int read_arguments(sd_bus_message *m, PeerSelection *selection, sd_bus_error *error)
 {
         const char *link, *key;
-        int r = sd_bus_message_read(m, "ss", &link, &key);
+        int r = agent_bus_read_link(m, &link, error);
 
+        if (r >= 0)
+                r = sd_bus_message_read(m, "s", &key);
         if (r < 0)
                 return r;
         selection->link = isempty(link) ? NULL : link;
@@ -130,7 +156,8 @@ static int read_policy(const AgentBus *b, sd_bus_message *m, PeerSelection *ret,
                 return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, "The peer's public key is empty.");
         policy = policy_from_string(name);
         if (policy < 0)
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "\"%s\" is no policy.", name);
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "\"%s\" is no policy.",
+                                         agent_bus_shown(name));
         *ret = selection;
         *ret_policy = policy;
         return 0;

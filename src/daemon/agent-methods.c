@@ -219,6 +219,9 @@ static int reply_fresh_peers(Connection *c, sd_json_variant *parameters, sd_varl
         PeerSelection selection;
         int r;
 
+        r = agent_check_wait(c, flags);
+        if (r < 0)
+                return r;
         r = parse_filter(c->link, parameters, &selection);
         if (r != 0)
                 return r;
@@ -311,7 +314,7 @@ static int method_diagnose(sd_varlink *link, sd_json_variant *parameters, sd_var
         r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, AUTHORITY_DIAGNOSE, interactive);
+        r = agent_authorise(c, flags, AUTHORITY_DIAGNOSE, interactive);
         if (r != 0)
                 return r;
         c->more = flags & SD_VARLINK_METHOD_MORE;
@@ -328,7 +331,7 @@ static int method_reconnect(sd_varlink *link, sd_json_variant *parameters, sd_va
         r = parse_call(link, parameters, &call);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, AUTHORITY_RECONNECT, call.interactive);
+        r = agent_authorise(c, flags, AUTHORITY_RECONNECT, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_reconnect(c->server->verbs, &call.selection);
@@ -368,7 +371,7 @@ static int method_set_policy(sd_varlink *link, sd_json_variant *parameters, sd_v
         r = sd_varlink_dispatch(link, parameters, table, &call);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, AUTHORITY_SET_POLICY, call.interactive);
+        r = agent_authorise(c, flags, AUTHORITY_SET_POLICY, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_set_policy(c->server->verbs, &call.selection, call.policy);
@@ -388,7 +391,7 @@ static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varli
         r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, AUTHORITY_RELOAD, interactive);
+        r = agent_authorise(c, flags, AUTHORITY_RELOAD, interactive);
         if (r != 0)
                 return r;
         r = verbs_reload(c->server->verbs, &n_problems, &message);
@@ -410,7 +413,7 @@ static int method_service_reload(sd_varlink *link, sd_json_variant *parameters,
         r = sd_varlink_dispatch(link, parameters, no_parameters, /* userdata= */ NULL);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, AUTHORITY_RELOAD, /* interactive= */ false);
+        r = agent_authorise(c, flags, AUTHORITY_RELOAD, /* interactive= */ false);
         if (r != 0)
                 return r;
         r = verbs_reload(c->server->verbs, &n_problems, &message);
@@ -426,7 +429,7 @@ int agent_method_set_log_level(sd_varlink *link, sd_json_variant *parameters,
         r = varlink_service_read_log_level(link, parameters, &level);
         if (r != 0)
                 return r;
-        r = agent_authorise(userdata, AUTHORITY_SET_LOG_LEVEL, /* interactive= */ false);
+        r = agent_authorise(userdata, flags, AUTHORITY_SET_LOG_LEVEL, /* interactive= */ false);
         if (r != 0)
                 return r;
         log_set_max_level(level);

@@ -54,6 +54,8 @@ static int method_list(sd_varlink *link, sd_json_variant *parameters, sd_varlink
         Connection *c = userdata;
         int r = check(link, parameters, flags);
 
+        if (r == 0)
+                r = agent_check_wait(c, flags);
         if (r != 0)
                 return r;
         r = verbs_refresh(c->server->verbs, on_refreshed, c, &c->wait);

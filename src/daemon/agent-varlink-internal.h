@@ -15,6 +15,7 @@ struct Connection {
         VerbsWait *wait;             /* for what the call that is under way needs; NULL: nothing */
         bool more;                   /* that call takes several replies */
         AuthorityQuestion *question; /* about that call; NULL: none is open */
+        const char *action;          /* what it is, or was, about */
         AuthorityVerdict verdict;    /* what came of it; PENDING: nothing yet */
         verbs_peer_t add;            /* what it wants of each peer, into a JsonArray */
         Connection *prev, *next;
@@ -29,10 +30,17 @@ struct AgentVarlink {
         Connection *connections;
 };
 
-/* May the caller have this done (authority.h)? To be called before anything with an effect, by a method that
- * returns what this returns unless that is 0. 0: it may; 1: polkit is being asked, and the method runs again
- * from the top when it has answered; negative: it may not, and has been told so. */
-int agent_authorise(Connection *c, const char *action, bool interactive);
+/* May a call wait, be it for polkit or for what it needs? To be called before anything with an effect, by a
+ * method that returns what this returns unless that is 0. -EOPNOTSUPP: it is "oneway": sd-varlink forgets it
+ * when the method returns, and what it waited for would be taken for the next call's. -EBUSY: something is
+ * waited for already. */
+int agent_check_wait(const Connection *c, sd_varlink_method_flags_t flags);
+
+/* May the caller have this done (authority.h), and may the call wait (as above)? To be called before
+ * anything with an effect, by a method that returns what this returns unless that is 0. 0: it may; 1: polkit
+ * is being asked, and the method runs again from the top when it has answered; negative: it may not, and has
+ * been told so. */
+int agent_authorise(Connection *c, sd_varlink_method_flags_t flags, const char *action, bool interactive);
 
 /* Binds all methods of org.icewire.Agent, and io.systemd.service's Reload. */
 int agent_methods_bind(sd_varlink_server *server);

@@ -136,13 +136,15 @@ static bool has_too_many(const Authority *a, uid_t uid)
         return n >= AUTHORITY_QUESTIONS_PER_USER_MAX;
 }
 
-static bool is_full(const Authority *a)
+/* Those about callers who are known, or those about the others. */
+static bool is_full(const Authority *a, bool known)
 {
         const AuthorityQuestion *q;
-        unsigned n;
+        unsigned n = 0;
 
-        DL_COUNT(a->questions, q, n);
-        return n >= AUTHORITY_QUESTIONS_MAX;
+        DL_FOREACH (a->questions, q)
+                n += (q->uid != UID_UNKNOWN) == known;
+        return n >= (known ? AUTHORITY_QUESTIONS_MAX : AUTHORITY_UNKNOWN_MAX);
 }
 
 static AuthorityVerdict read_answer(Authority *a, sd_bus_message *answer)
@@ -223,7 +225,7 @@ static int on_uid(sd_bus_message *answer, void *userdata, sd_bus_error *error)
                 finish(q, AUTHORITY_CALLER_GONE);
         else if (is_always_allowed(uid))
                 finish(q, AUTHORITY_ALLOWED);
-        else if (has_too_many(q->authority, uid))
+        else if (is_full(q->authority, /* known= */ true) || has_too_many(q->authority, uid))
                 finish(q, AUTHORITY_BUSY);
         else {
                 q->uid = uid;
@@ -298,7 +300,8 @@ static AuthorityVerdict decide(Authority *a, const AuthoritySubject *subject)
                 return AUTHORITY_ALLOWED;
         if (!system_bus_get(a->bus) || (!subject->bus_name && subject->pidfd < 0))
                 return AUTHORITY_UNAVAILABLE;
-        if (is_full(a) || (!subject->bus_name && has_too_many(a, subject->uid)))
+        if (is_full(a, /* known= */ !subject->bus_name) ||
+            (!subject->bus_name && has_too_many(a, subject->uid)))
                 return AUTHORITY_BUSY;
         return AUTHORITY_PENDING;
 }

@@ -23,6 +23,9 @@
  * take their time. */
 #define AUTHORITY_QUESTIONS_MAX 256
 #define AUTHORITY_QUESTIONS_PER_USER_MAX 16
+/* Callers on the bus of whom it is not known yet who they are, which takes a moment only. They have a limit
+ * of their own: one of them may be root, who needs no polkit. */
+#define AUTHORITY_UNKNOWN_MAX 1024
 
 typedef enum AuthorityVerdict {
         AUTHORITY_ALLOWED,

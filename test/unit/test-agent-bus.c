@@ -505,6 +505,47 @@ Test(agent_bus, policy_is_set)
         EXPECT_BUS_ERROR(&client, SD_BUS_ERROR_INVALID_ARGS);
 }
 
+/* What nobody asked for is not kept until the counters have been read. */
+Test(agent_bus, does_not_wait_with_what_is_wrong)
+{
+        unsigned before = n_reads;
+
+        bus_client_call(&client, MANAGER_PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects",
+                        "s", "more");
+        EXPECT_BUS_ERROR(&client, SD_BUS_ERROR_INVALID_ARGS);
+        bus_client_call(&client, PEER_1_PATH, PROPERTIES, "Get", "sss", PEER, "RxBytes", "more");
+        bus_client_call(&client, PEER_1_PATH, PROPERTIES, "GetAll", "ss", PEER, "more");
+        cr_assert_eq(n_reads, before);
+}
+
+/* What a caller sent is not said again if it is long. */
+Test(agent_bus, does_not_repeat_what_is_long)
+{
+        _cleanup_free_ char *text = malloc(100001);
+        const struct {
+                const char *path, *interface, *member, *arguments[2];
+        } cases[] = {
+                { MANAGER_PATH, MANAGER, "GetLink", { text } },
+                { MANAGER_PATH, MANAGER, "ListPeers", { text } },
+                { MANAGER_PATH, MANAGER, "Reconnect", { text, "" } },
+                { MANAGER_PATH, MANAGER, "Reconnect", { "", text } },
+                { PEER_1_PATH, PEER, "SetPolicy", { text } },
+        };
+
+        memset(text, 'x', 100000);
+        text[100000] = 0;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                bus_client_call(&client, cases[i].path, cases[i].interface, cases[i].member,
+                                cases[i].arguments[1] ? "ss" : "s", cases[i].arguments[0],
+                                cases[i].arguments[1]);
+                cr_assert_not_null(sd_bus_message_get_error(client.answer), "%zu", i);
+                cr_assert_lt(strlen(sd_bus_message_get_error(client.answer)->message), 100, "%zu", i);
+        }
+        bus_client_call(&client, "/org/freedesktop/LogControl1", PROPERTIES, "Set", "ssv",
+                        "org.freedesktop.LogControl1", "LogLevel", "s", text);
+        cr_assert_lt(strlen(sd_bus_message_get_error(client.answer)->message), 100);
+}
+
 Test(agent_bus, reconnects)
 {
         static const struct {

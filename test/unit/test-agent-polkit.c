@@ -168,6 +168,11 @@ Test(agent_polkit, decides_on_the_bus)
         /* What is wrong anyway is said without asking. */
         bus_client_call(&client, PEER_1_PATH, PEER, "SetPolicy", "s", "nonsense");
         EXPECT_BUS_ERROR(&client, SD_BUS_ERROR_INVALID_ARGS);
+        bus_client_call(&client, MANAGER_PATH, MANAGER, "Reconnect", "ss", "sixteen-letters-", "");
+        EXPECT_BUS_ERROR(&client, "org.icewire1.Error.NoSuchLink");
+        bus_client_call(&client, "/org/freedesktop/LogControl1", PROPERTIES, "Set", "ssvs",
+                        "org.freedesktop.LogControl1", "LogLevel", "s", "debug", "and more");
+        EXPECT_BUS_ERROR(&client, SD_BUS_ERROR_INVALID_ARGS);
 }
 
 Test(agent_polkit, root_needs_no_permission)
@@ -304,6 +309,120 @@ Test(agent_polkit, decides_over_varlink)
         cr_assert_eq(log_get_max_level(), LOG_ERR);
 }
 
+/* Sends what polkit allows and wants no reply, and what it does not allow behind it: at once, or (`later`)
+ * when polkit's answer to the first has come. The latter's error is the exit status, 0: as it should be. */
+static int ask_for_no_reply(bool later)
+{
+        sd_json_variant *parameters = NULL, *reply;
+        const char *error = NULL;
+        sd_varlink *link = NULL;
+        sd_bus *bus = NULL;
+
+        (void) sd_json_parse("{\"peer\":\"" PEER_1 "\",\"policy\":\"relay\"}", 0, &parameters, NULL, NULL);
+        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 || sd_bus_open_system(&bus) < 0 ||
+            sd_varlink_connect_address(&link, SOCKET) < 0)
+                return 1;
+        for (unsigned i = 0; i < 2; i++)
+                if (sd_varlink_send(link, "org.icewire.Agent.Diagnose", NULL) < 0 ||
+                    sd_varlink_send(link, "org.icewire.Agent.SetPolicy", parameters) < 0)
+                        return 2;
+        if (sd_varlink_flush(link) < 0)
+                return 3;
+        if (later &&
+            (sd_varlink_call(link, "org.icewire.Agent.Describe", NULL, &reply, &error) < 0 || error ||
+             sd_bus_call_method(bus, AGENT_BUS_NAME, MANAGER_PATH, MANAGER, "Diagnose", NULL, NULL, NULL) <
+                     0))
+                return 4;
+        (void) sd_varlink_call(link, "org.icewire.Agent.Reload", NULL, &reply, &error);
+        return streq_ptr(error, SD_VARLINK_ERROR_PERMISSION_DENIED) ? 0 : 5;
+}
+
+static int ask_for_no_reply_at_once(void)
+{
+        return ask_for_no_reply(/* later= */ false);
+}
+
+static int ask_for_no_reply_before(void)
+{
+        return ask_for_no_reply(/* later= */ true);
+}
+
+/* One verdict is not another call's. */
+Test(agent_polkit, who_wants_no_reply_gets_nothing_done)
+{
+        int (*const children[])(void) = { ask_for_no_reply_at_once, ask_for_no_reply_before };
+
+        for (size_t i = 0; i < ELEMENTSOF(children); i++) {
+                int status;
+
+                run_child(children[i], &status);
+                RUN_UNTIL(event, status >= 0 && !agent_varlink->connections);
+                cr_assert_eq(status, 0, "%zu: %d", i, status);
+                cr_assert_eq(n_reloads, 0);
+                cr_assert_eq(policy_of_peer(), POLICY_AUTO);
+        }
+}
+
+/* Several at once are no more than none, also if the caller goes. */
+static int ask_for_no_replies_and_hang_up(void)
+{
+        sd_varlink *link = NULL;
+
+        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 ||
+            sd_varlink_connect_address(&link, SOCKET) < 0)
+                return 1;
+        for (unsigned i = 0; i < 8; i++)
+                if (sd_varlink_send(link, "org.icewire.Agent.Diagnose", NULL) < 0 ||
+                    sd_varlink_send(link, "io.systemd.service.Reload", NULL) < 0)
+                        return 2;
+        if (sd_varlink_flush(link) < 0)
+                return 3;
+        sd_varlink_close_unref(link);
+        return 0;
+}
+
+Test(agent_polkit, who_wants_no_reply_is_not_asked_about)
+{
+        bool asked = false;
+        int status;
+
+        cr_assert_eq(kill(polkit_pid, SIGSTOP), 0);
+        run_child(ask_for_no_replies_and_hang_up, &status);
+        RUN_UNTIL(event, ({
+                          asked |= agent_varlink->connections && agent_varlink->connections->question;
+                          status >= 0 && !agent_varlink->connections;
+                  }));
+        cr_assert_eq(kill(polkit_pid, SIGCONT), 0);
+        cr_assert_eq(status, 0);
+        cr_assert_not(asked);
+        bus_client_call(&client, MANAGER_PATH, MANAGER, "Diagnose", NULL);
+        EXPECT_BUS_SUCCESS(&client);
+        cr_assert_eq(n_reloads, 0);
+}
+
+/* The call goes on as it was: with several replies. */
+static int ask_for_several_replies(void)
+{
+        sd_json_variant *replies;
+        const char *error = NULL;
+        sd_varlink *link = NULL;
+
+        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 ||
+            sd_varlink_connect_address(&link, SOCKET) < 0 ||
+            sd_varlink_collect(link, "org.icewire.Agent.Diagnose", NULL, &replies, &error) < 0 || error)
+                return 1;
+        return sd_json_variant_elements(replies) > 0 ? 0 : 2;
+}
+
+Test(agent_polkit, decides_about_several_replies)
+{
+        int status;
+
+        run_child(ask_for_several_replies, &status);
+        RUN_UNTIL(event, status >= 0);
+        cr_assert_eq(status, 0, "%d", status);
+}
+
 /* Asks for what polkit will think about, and goes. */
 static int ask_and_hang_up(void)
 {
@@ -313,7 +432,7 @@ static int ask_and_hang_up(void)
         (void) sd_json_parse("{\"peer\":\"" PEER_1 "\",\"policy\":\"relay\"}", 0, &parameters, NULL, NULL);
         if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 ||
             sd_varlink_connect_address(&link, SOCKET) < 0 ||
-            sd_varlink_send(link, "org.icewire.Agent.SetPolicy", parameters) < 0 ||
+            sd_varlink_invoke(link, "org.icewire.Agent.SetPolicy", parameters) < 0 ||
             sd_varlink_flush(link) < 0)
                 return 1;
         sd_varlink_close_unref(link);
@@ -420,7 +539,7 @@ static int ask_a_person_and_hang_up(void)
                 return 2;
         (void) sd_json_parse("{\"allowInteractiveAuthentication\":true}", 0, &parameters, NULL, NULL);
         if (sd_varlink_connect_address(&link, SOCKET) < 0 ||
-            sd_varlink_send(link, "org.icewire.Agent.Reconnect", parameters) < 0 ||
+            sd_varlink_invoke(link, "org.icewire.Agent.Reconnect", parameters) < 0 ||
             sd_varlink_flush(link) < 0)
                 return 3;
         if (!wait_for_dialogue(bus, true))

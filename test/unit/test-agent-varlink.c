@@ -634,6 +634,32 @@ Test(agent_varlink, a_watcher_that_does_not_read)
         close(deaf);
 }
 
+/* Nothing is done for a call that wants no reply, where it would have to wait or may have to. */
+Test(agent_varlink, who_wants_no_reply)
+{
+        static const char *const methods[] = {
+                "org.icewire.Agent.ListPeers", "org.icewire.Agent.DescribePeers",
+                "org.icewire.Agent.Diagnose",  "org.icewire.Agent.Reconnect",
+                "org.icewire.Agent.Reload",    "io.systemd.service.Reload",
+                "io.systemd.Metrics.List",     "org.icewire.Agent.Watch",
+        };
+        unsigned before = n_reads;
+        Client c;
+
+        client_open(&c);
+        for (size_t i = 0; i < 2 * ELEMENTSOF(methods); i++)
+                cr_assert_geq(sd_varlink_send(c.link, methods[i / 2], NULL), 0);
+        ask(&c, "org.icewire.Agent.Describe", NULL);
+        cr_assert_null(c.error);
+        cr_assert_eq(c.n, 1);
+        cr_assert_eq(n_reads, before);
+        cr_assert_eq(n_reloads, 0);
+        expect_numbers(&c, "org.icewire.Agent.ListPeers", NULL, "21");
+        ask(&c, "org.icewire.Agent.Reload", NULL);
+        cr_assert_eq(n_reloads, 1);
+        client_close(&c);
+}
+
 /* Changing */
 
 Test(agent_varlink, reload)

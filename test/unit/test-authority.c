@@ -407,3 +407,56 @@ Test(authority, limits_the_questions_of_all)
         cr_assert_eq(ask(&caller, &process, true), AUTHORITY_PENDING);
         RUN_UNTIL(event, caller.verdict == AUTHORITY_UNAVAILABLE);
 }
+
+/* Root is among them, and is let in. */
+Test(authority, limits_the_callers_who_are_not_known_yet)
+{
+        AuthoritySubject process = { .uid = BUS_NOBODY, .pidfd = STDIN_FILENO }, others, root;
+        static Caller callers[AUTHORITY_UNKNOWN_MAX - 1];
+        Caller caller, late;
+        sd_bus *bus, *bus_of_root;
+
+        start_bus();
+        polkit_start();
+        bus = bus_client_as(BUS_NOBODY);
+        bus_of_root = bus_client();
+        others = client_of(bus);
+        root = client_of(bus_of_root);
+        for (size_t i = 0; i < ELEMENTSOF(callers); i++)
+                cr_assert_eq(ask(&callers[i], &others, true), AUTHORITY_PENDING);
+        cr_assert_eq(ask(&caller, &root, true), AUTHORITY_PENDING);
+        cr_assert_eq(ask(&late, &root, true), AUTHORITY_BUSY);
+        cr_assert_eq(ask(&late, &process, true), AUTHORITY_PENDING, "who is known");
+        RUN_UNTIL(event, caller.verdict == AUTHORITY_ALLOWED);
+        RUN_UNTIL(event, n_asked == AUTHORITY_QUESTIONS_PER_USER_MAX);
+        cr_assert_eq(callers[ELEMENTSOF(callers) - 1].verdict, AUTHORITY_BUSY);
+        for (size_t i = 0; i < ELEMENTSOF(callers); i++)
+                callers[i].question = authority_question_free(callers[i].question);
+        late.question = authority_question_free(late.question);
+        sd_bus_close_unref(bus);
+        sd_bus_close_unref(bus_of_root);
+}
+
+/* A flood of them takes no more of the questions to polkit than others may. */
+Test(authority, limits_the_questions_of_those_who_become_known)
+{
+        AuthoritySubject process = { .pidfd = STDIN_FILENO }, subject;
+        static Caller callers[AUTHORITY_QUESTIONS_MAX];
+        Caller caller;
+        sd_bus *bus;
+
+        start_bus();
+        bus = bus_client_as(BUS_NOBODY);
+        subject = client_of(bus);
+        cr_assert_eq(ask(&caller, &subject, true), AUTHORITY_PENDING);
+        for (size_t i = 0; i < ELEMENTSOF(callers); i++) {
+                process.uid = BUS_NOBODY - 1 - (uid_t) i;
+                cr_assert_eq(ask(&callers[i], &process, true), AUTHORITY_PENDING);
+        }
+        /* Nobody has polkit's name: the questions end one by one, after this one. */
+        RUN_UNTIL(event, caller.verdict != AUTHORITY_PENDING);
+        cr_assert_eq(caller.verdict, AUTHORITY_BUSY);
+        for (size_t i = 0; i < ELEMENTSOF(callers); i++)
+                callers[i].question = authority_question_free(callers[i].question);
+        sd_bus_close_unref(bus);
+}
