@@ -100,8 +100,10 @@ static int attach_proxy(Peer *peer, Session *s)
                 return proxy_set_socket(peer->proxy, TAKE_FD(fd), &s->remote.address);
         if (r != -EOPNOTSUPP)
                 log_peer_full(peer, LOG_DEBUG, r, "No data socket, libnice carries the data: %m");
-        return proxy_set_agent(peer->proxy, s->ice, ice_agent_connection(s->ice, &s->remote),
-                               s->local.type != ICE_CANDIDATE_RELAY);
+        proxy_set_agent(peer->proxy, s->ice, ice_agent_connection(s->ice, &s->remote),
+                        s->local.type != ICE_CANDIDATE_RELAY && !s->fed);
+        s->fed = s->fed || proxy_feeds_agent(peer->proxy);
+        return 0;
 }
 
 bool carrier_path_is_plain(const Path *path)

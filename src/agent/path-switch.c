@@ -421,8 +421,12 @@ static void hold(Session *s, const Path *path, bool wanted)
                 handover_hold(&peer->handover, t, wanted, delay);
         peer->held = *path;
         /* A peer whose ICE carries its side goes over with its ICE. */
-        if (peer->proxy && carrier_session(peer) == s)
+        if (peer->proxy && carrier_session(peer) == s) {
                 proxy_admit(peer->proxy, &path->remote.address);
+                /* And so does our ICE with what it has to say: nothing is written past it meanwhile. */
+                proxy_forget_connection(peer->proxy);
+                s->fed = s->fed || proxy_feeds_agent(peer->proxy);
+        }
         log_peer_full(peer, LOG_DEBUG, 0, "Another path is there, %s, %s: %s to %s.",
                       path_kind_to_string(path->kind), wanted ? "and taken soon" : "for the case of need",
                       ICE_CANDIDATE_STR(&path->local), ICE_CANDIDATE_STR(&path->remote));

@@ -55,22 +55,33 @@ static void set_option(int fd, int level, int option, int value)
         (void) setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-static size_t free_space(const ProxyConnection *c)
+static void get_memory(const ProxyConnection *c, size_t *ret_size, size_t *ret_queued)
 {
         uint32_t info[SK_MEMINFO_VARS] = {};
         socklen_t size = sizeof(info);
 
-        if (getsockopt(c->fd, SOL_SOCKET, SO_MEMINFO, info, &size) < 0 ||
-            info[SK_MEMINFO_SNDBUF] < info[SK_MEMINFO_WMEM_QUEUED])
-                return 0;
-        return info[SK_MEMINFO_SNDBUF] - info[SK_MEMINFO_WMEM_QUEUED];
+        if (getsockopt(c->fd, SOL_SOCKET, SO_MEMINFO, info, &size) < 0)
+                memset(info, 0, sizeof(info));
+        *ret_size = info[SK_MEMINFO_SNDBUF];
+        *ret_queued = info[SK_MEMINFO_WMEM_QUEUED];
 }
 
-/* An empty one has to have room for the longest datagram when a third of it is free, which is when the
- * kernel calls it writable. */
+static size_t free_space(const ProxyConnection *c)
+{
+        size_t size, queued;
+
+        get_memory(c, &size, &queued);
+        return size > queued ? size - queued : 0;
+}
+
+/* It has to have room for the longest datagram when a third of it is free, which is when the kernel calls it
+ * writable. What is queued now is no matter: before that is so nothing is written. */
 static bool is_large(const ProxyConnection *c)
 {
-        return free_space(c) / 3 / OVERHEAD_FACTOR >= PROXY_DATAGRAM_MAX;
+        size_t size, queued;
+
+        get_memory(c, &size, &queued);
+        return size / 3 / OVERHEAD_FACTOR >= PROXY_DATAGRAM_MAX;
 }
 
 int proxy_connection_new(Proxy *proxy, int fd, bool framed, ProxyConnection **ret)

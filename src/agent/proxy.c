@@ -8,6 +8,7 @@
 #include "datagrams.h"
 #include "event-util.h"
 #include "fd-util.h"
+#include "log.h"
 #include "proxy-internal.h"
 
 /* What a turn of the loop gathers at most, in bytes. */
@@ -66,6 +67,11 @@ static size_t send_over_agent(IceAgent *agent, const Datagrams *d, size_t n)
         return lost;
 }
 
+bool proxy_feeds_agent(const Proxy *proxy)
+{
+        return proxy->agent && !(proxy->connection && proxy_connection_is_framed(proxy->connection));
+}
+
 static void proxy_send(Proxy *proxy, const Datagrams *d, size_t n)
 {
         Carrier *c = proxy->carrier;
@@ -73,10 +79,10 @@ static void proxy_send(Proxy *proxy, const Datagrams *d, size_t n)
 
         if (c)
                 lost = datagrams_send(c->fd, &c->remote, d, n, &c->segmentation);
-        else if (proxy->agent && proxy->connection && proxy_connection_is_framed(proxy->connection))
-                lost = proxy_connection_send(proxy->connection, d, n);
-        else if (proxy->agent)
+        else if (proxy_feeds_agent(proxy))
                 lost = send_over_agent(proxy->agent, d, n);
+        else if (proxy->agent)
+                lost = proxy_connection_send(proxy->connection, d, n);
         else
                 lost = count_all(d, n);
         proxy->counters.out_packets += count_all(d, n) - lost;
@@ -321,13 +327,18 @@ static void proxy_retire_carrier(Proxy *proxy)
         proxy->old = carrier;
 }
 
-static void proxy_leave_agent(Proxy *proxy)
+void proxy_forget_connection(Proxy *proxy)
 {
-        proxy->agent = NULL;
         if (!proxy->connection)
                 return;
         proxy->connection = proxy_connection_free(proxy->connection);
         proxy_prepare_socket(proxy, proxy->fd);
+}
+
+static void proxy_leave_agent(Proxy *proxy)
+{
+        proxy->agent = NULL;
+        proxy_forget_connection(proxy);
 }
 
 int proxy_set_socket(Proxy *proxy, int fd, const SocketAddress *remote)
@@ -362,23 +373,20 @@ void proxy_admit(Proxy *proxy, const SocketAddress *remote)
         proxy->admitted = *remote;
 }
 
-int proxy_set_agent(Proxy *proxy, IceAgent *agent, int connection, bool framed)
+void proxy_set_agent(Proxy *proxy, IceAgent *agent, int connection, bool framed)
 {
-        ProxyConnection *c = NULL;
         int r;
 
         proxy_leave_agent(proxy);
-        if (connection >= 0) {
-                r = proxy_connection_new(proxy, connection, framed, &c);
-                if (r < 0)
-                        return r;
-        }
         proxy_retire_carrier(proxy);
         proxy->admitted = (SocketAddress) {};
         proxy->agent = agent;
-        proxy->connection = c;
         silence_start(&proxy->silence, now(CLOCK_BOOTTIME));
-        return 0;
+        if (connection < 0)
+                return;
+        r = proxy_connection_new(proxy, connection, framed, &proxy->connection);
+        if (r < 0)
+                log_debug_errno(r, "Cannot watch an ICE agent's connection, ignoring: %m");
 }
 
 void proxy_forget_agent(Proxy *proxy, IceAgent *agent)

@@ -65,9 +65,17 @@ void proxy_admit(Proxy *proxy, const SocketAddress *remote);
  * freed. connection: the TCP connection by which its packets leave (ice_agent_connection()), lent for the
  * same time, or negative. While that takes no more, packets wait in WireGuard's socket, where some are lost
  * if they are too many, as at any bottleneck. framed: it has packets after their lengths (RFC 4571), and
- * they are written to it past the agent, many at once. errno of the system calls. */
-int proxy_set_agent(Proxy *proxy, IceAgent *agent, int connection, bool framed);
+ * they are written to it past the agent, many at once; not for an agent that has had packets from WireGuard
+ * itself, since it may have half of one left to write. Where the connection is no good the agent has them
+ * all. */
+void proxy_set_agent(Proxy *proxy, IceAgent *agent, int connection, bool framed);
 void proxy_forget_agent(Proxy *proxy, IceAgent *agent);
+
+/* The agent's packets leave by another connection by now: it has them all. */
+void proxy_forget_connection(Proxy *proxy);
+
+/* What WireGuard sends goes through the agent, not past it. */
+bool proxy_feeds_agent(const Proxy *proxy);
 
 /* Told when WireGuard has sent and nothing has come from the peer for so long that the path is probably dead
  * (silence.h); again from time to time as long as that lasts. The callback may free the proxy. */

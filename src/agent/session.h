@@ -47,6 +47,7 @@ struct Session {
 
         bool selected;
         bool pair_shared; /* what it sends leaves from WireGuard's port */
+        bool fed;         /* libnice has had packets of WireGuard's to send */
         IceCandidate local, remote;
         IceServerKind relay_kind; /* of our end's TURN server, where local is a relay */
         SocketAddress relay;

@@ -574,21 +574,51 @@ int ice_engine_selected_relay(IceEngine *engine, bool *ret_udp, SocketAddress *r
         return socket_address_from_nice(&a, ret_address);
 }
 
-int ice_engine_connection(IceEngine *engine, const SocketAddress *remote)
+static bool connection_is_between(GSocket *s, const SocketAddress *local, const SocketAddress *remote)
+{
+        SocketAddress a;
+        int fd = g_socket_get_fd(s);
+
+        if (g_socket_get_socket_type(s) != G_SOCKET_TYPE_STREAM || socket_get_remote(fd, &a) < 0 ||
+            !socket_address_equal(&a, remote))
+                return false;
+        return !local || (socket_get_local(fd, &a) >= 0 && socket_address_ip_equal(&a, local));
+}
+
+static int engine_find_connection(IceEngine *engine, const SocketAddress *local, const SocketAddress *remote)
 {
         GPtrArray *sockets = nice_agent_get_sockets(engine->nice, engine->stream, ICE_COMPONENT);
         int r = -ENOENT;
 
         for (unsigned i = 0; sockets && i < sockets->len && r < 0; i++) {
                 GSocket *s = g_ptr_array_index(sockets, i);
-                SocketAddress a;
 
-                if (g_socket_get_socket_type(s) == G_SOCKET_TYPE_STREAM &&
-                    socket_get_remote(g_socket_get_fd(s), &a) >= 0 && socket_address_equal(&a, remote))
+                if (connection_is_between(s, local, remote))
                         r = g_socket_get_fd(s);
         }
         g_clear_pointer(&sockets, g_ptr_array_unref);
         return r;
+}
+
+int ice_engine_relay_connection(IceEngine *engine, const SocketAddress *relay)
+{
+        /* libnice does not bind it, and there is but one: engine_keep_one_connection(). */
+        return engine_find_connection(engine, /* local= */ NULL, relay);
+}
+
+int ice_engine_connection(IceEngine *engine, const SocketAddress *remote)
+{
+        NiceCandidate *l, *r;
+        SocketAddress local, selected;
+
+        if (!nice_agent_get_selected_pair(engine->nice, engine->stream, ICE_COMPONENT, &l, &r))
+                return -ENOTCONN;
+        if (socket_address_from_nice(&l->base_addr, &local) < 0 ||
+            socket_address_from_nice(&r->addr, &selected) < 0 || !socket_address_equal(&selected, remote))
+                return -ENOENT;
+        /* Each address of ours has a connection of its own to the same candidate of the peer's. The port is
+         * the candidate's, and perhaps not the connection's. */
+        return engine_find_connection(engine, &local, remote);
 }
 
 int ice_engine_sockets(IceEngine *engine, int **ret, size_t *ret_n)

@@ -77,8 +77,12 @@ int ice_engine_selected_fd(IceEngine *engine);
  * that side is no relay; -ENOTCONN. */
 int ice_engine_selected_relay(IceEngine *engine, bool *ret_udp, SocketAddress *ret_address);
 
-/* Its TCP connection with this other end, borrowed; -ENOENT. */
+/* The TCP connection that the selected pair's packets leave by, borrowed. -ENOENT: it is not known, or that
+ * pair is not one with `remote`; -ENOTCONN. */
 int ice_engine_connection(IceEngine *engine, const SocketAddress *remote);
+
+/* Its TCP connection to a TURN server, borrowed; -ENOENT. */
+int ice_engine_relay_connection(IceEngine *engine, const SocketAddress *relay);
 
 /* The file descriptors of its UDP sockets, borrowed. The caller frees *ret. */
 int ice_engine_sockets(IceEngine *engine, int **ret, size_t *ret_n);

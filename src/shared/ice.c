@@ -719,7 +719,7 @@ int ice_agent_connection(IceAgent *agent, const IceCandidate *remote)
         bool udp;
 
         if (ice_engine_selected_relay(agent->engine, &udp, &relay) >= 0)
-                return udp ? -EOPNOTSUPP : ice_engine_connection(agent->engine, &relay);
+                return udp ? -EOPNOTSUPP : ice_engine_relay_connection(agent->engine, &relay);
         if (remote->transport == ICE_TRANSPORT_UDP)
                 return -EOPNOTSUPP;
         return ice_engine_connection(agent->engine, &remote->address);

@@ -301,8 +301,8 @@ Test(proxy, may_be_freed_at_any_time)
         world_start(&w, "127.0.0.1:0");
         for (unsigned i = 0; i < 5; i++)
                 cr_assert(proxy_set_socket(w.proxy, world_carrier(&w, "127.0.0.1:0"), &w.peer_address) >= 0);
-        cr_assert(proxy_set_agent(w.proxy, /* agent= */ NULL, /* connection= */ -EBADF,
-                                  /* framed= */ false) >= 0);
+        proxy_set_agent(w.proxy, /* agent= */ NULL, /* connection= */ -EBADF,
+                        /* framed= */ false);
         world_send(w.wireguard, proxy_endpoint(w.proxy), "out", 3);
         RUN_UNTIL(w.event, proxy_counters(w.proxy)->dropped == 1);
         cr_assert(recv(w.peer, buf, sizeof(buf), 0) < 0);
@@ -447,7 +447,7 @@ typedef struct End {
         Proxy *proxy;
         int wireguard;
         SocketAddress remote;
-        IceCandidate remote_candidate;
+        IceCandidate local_candidate, remote_candidate;
         bool selected;
         IceCandidate candidates[8];
         size_t n_candidates;
@@ -467,6 +467,7 @@ static void on_selected(IceAgent *agent, const IceCandidate *local, const IceCan
         End *e = userdata;
 
         e->selected = true;
+        e->local_candidate = *local;
         e->remote = remote->address;
         e->remote_candidate = *remote;
 }
@@ -484,14 +485,15 @@ static const IceAgentCallbacks callbacks = {
         .data = on_data,
 };
 
-static void end_start(End *e, sd_event *event, ProxyPool *pool, bool controlling, bool tcp)
+static void end_start_at(End *e, sd_event *event, ProxyPool *pool, bool controlling, bool tcp,
+                         size_t n_addresses)
 {
-        SocketAddress local = address("127.0.0.1:0"), a;
+        SocketAddress local[] = { address("127.0.0.1:0"), address("127.0.0.2:0") }, a;
         IceAgentParameters p = {
                 .controlling = controlling,
                 .tcp = tcp,
-                .local_addresses = &local,
-                .n_local_addresses = 1,
+                .local_addresses = local,
+                .n_local_addresses = n_addresses,
         };
 
         e->wireguard = udp_socket("127.0.0.1:0");
@@ -499,6 +501,11 @@ static void end_start(End *e, sd_event *event, ProxyPool *pool, bool controlling
         cr_assert(proxy_new(pool, socket_address_port(&a), &e->proxy) >= 0);
         cr_assert(ice_agent_new(event, &p, &callbacks, e, &e->agent) >= 0);
         cr_assert(ice_agent_gather(e->agent) >= 0);
+}
+
+static void end_start(End *e, sd_event *event, ProxyPool *pool, bool controlling, bool tcp)
+{
+        end_start_at(e, event, pool, controlling, tcp, /* n_addresses= */ 1);
 }
 
 /* Over TCP alone, where there is that. */
@@ -547,8 +554,8 @@ Test(proxy, carries_over_ice)
                 end_meet(ends + i, /* tcp= */ false);
         RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
         for (size_t i = 0; i < 2; i++)
-                cr_assert(proxy_set_agent(ends[i].proxy, ends[i].agent, /* connection= */ -EBADF,
-                                          /* framed= */ false) >= 0);
+                proxy_set_agent(ends[i].proxy, ends[i].agent, /* connection= */ -EBADF,
+                                /* framed= */ false);
         for (size_t i = 0; i < 2; i++)
                 end_talk(&w, ends + i);
         for (size_t i = 0; i < 2; i++) {
@@ -593,7 +600,7 @@ static void end_stream(World *w, End *from)
         }
 }
 
-/* Through libnice first, then past it. */
+/* Through libnice first, then past it: it has nothing left of the first then. */
 Test(proxy, carries_over_ice_tcp)
 {
         World w = {};
@@ -613,7 +620,7 @@ Test(proxy, carries_over_ice_tcp)
                         int fd = ice_agent_connection(ends[i].agent, &ends[i].remote_candidate);
 
                         cr_assert(fd >= 0);
-                        cr_assert(proxy_set_agent(ends[i].proxy, ends[i].agent, fd, framed) >= 0);
+                        proxy_set_agent(ends[i].proxy, ends[i].agent, fd, framed);
                 }
                 for (size_t i = 0; i < 2; i++) {
                         end_talk(&w, ends + i);
@@ -625,6 +632,55 @@ Test(proxy, carries_over_ice_tcp)
                 end_stop(ends + i);
         proxy_pool_free(pool);
         sd_event_unref(w.event);
+}
+
+/* Of the connections that lead to the peer's candidate, one from each of our addresses, the proxy and
+ * libnice use the same. */
+static void use_selected_connection(bool active_controls)
+{
+        World w = {};
+        ProxyPool *pool;
+        End ends[2] = { { .other = ends + 1 }, { .other = ends } };
+
+        sandbox_enter();
+        cr_assert(sd_event_new(&w.event) >= 0);
+        cr_assert(proxy_pool_new(w.event, NULL, NULL, &pool) >= 0);
+        end_start_at(ends + 0, w.event, pool, active_controls, /* tcp= */ true, /* n_addresses= */ 2);
+        end_start(ends + 1, w.event, pool, !active_controls, /* tcp= */ true);
+        cr_assert(ice_agent_set_remote_credentials(ends[1].agent, ice_agent_ufrag(ends[0].agent),
+                                                   ice_agent_pwd(ends[0].agent)) >= 0);
+        cr_assert(ice_agent_set_remote_credentials(ends[0].agent, ice_agent_ufrag(ends[1].agent),
+                                                   ice_agent_pwd(ends[1].agent)) >= 0);
+        for (size_t i = 0; i < ends[1].n_candidates; i++)
+                if (ends[1].candidates[i].transport == ICE_TRANSPORT_TCP_PASSIVE)
+                        cr_assert(ice_agent_add_remote_candidate(ends[0].agent, ends[1].candidates + i) ==
+                                  1);
+        RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
+        for (size_t i = 0; i < 2; i++) {
+                int fd = ice_agent_connection(ends[i].agent, &ends[i].remote_candidate);
+                SocketAddress a = local_address(fd);
+
+                cr_assert(fd >= 0);
+                cr_assert(socket_address_ip_equal(&a, &ends[i].local_candidate.address));
+                proxy_set_agent(ends[i].proxy, ends[i].agent, fd, /* framed= */ true);
+        }
+        cr_assert(socket_address_ip_equal(&ends[0].local_candidate.address, &ends[1].remote));
+        for (size_t i = 0; i < 2; i++)
+                end_stream(&w, ends + i);
+        for (size_t i = 0; i < 2; i++)
+                end_stop(ends + i);
+        proxy_pool_free(pool);
+        sd_event_unref(w.event);
+}
+
+Test(proxy, shares_the_connection_with_ice_when_that_controls)
+{
+        use_selected_connection(/* active_controls= */ true);
+}
+
+Test(proxy, shares_the_connection_with_ice_when_that_is_controlled)
+{
+        use_selected_connection(/* active_controls= */ false);
 }
 
 /* A connection whose other end is the test's. */
@@ -678,7 +734,7 @@ Test(proxy, does_not_overfill_a_connection)
         world_start(&w, "127.0.0.1:0");
         end_start(&e, w.event, w.pool, /* controlling= */ true, /* tcp= */ false);
         fd = connect_to_us(&theirs);
-        cr_assert(proxy_set_agent(e.proxy, e.agent, fd, /* framed= */ true) >= 0);
+        proxy_set_agent(e.proxy, e.agent, fd, /* framed= */ true);
         close(fd); /* there is a duplicate */
         while (proxy_counters(e.proxy)->dropped == 0) {
                 send_packets(e.wireguard, e.proxy, sent, 50);
@@ -698,6 +754,58 @@ Test(proxy, does_not_overfill_a_connection)
         cr_assert(recv(theirs, &sent, sizeof(sent), 0) == 0, "the duplicate is still open");
         close(theirs);
         world_stop(&w);
+}
+
+/* How large it is counts, not how much there is in it just now. */
+Test(proxy, has_frames_for_a_connection_in_use)
+{
+        static uint8_t data[64 * 1024];
+        World w = {};
+        End e = {};
+        int fd, theirs;
+
+        world_start(&w, "127.0.0.1:0");
+        end_start(&e, w.event, w.pool, /* controlling= */ true, /* tcp= */ false);
+        fd = connect_to_us(&theirs);
+        while (send(fd, data, sizeof(data), MSG_DONTWAIT) >= 0)
+                ;
+        proxy_set_agent(e.proxy, e.agent, fd, /* framed= */ true);
+        cr_assert(!proxy_feeds_agent(e.proxy));
+        proxy_forget_connection(e.proxy);
+        cr_assert(proxy_feeds_agent(e.proxy));
+        close(fd);
+        close(theirs);
+        end_stop(&e);
+        world_stop(&w);
+}
+
+/* Where the connection is of no use libnice carries all. */
+Test(proxy, carries_without_a_connection)
+{
+        World w = {};
+        ProxyPool *pool;
+        End ends[2] = { { .other = ends + 1 }, { .other = ends } };
+
+        sandbox_enter();
+        cr_assert(sd_event_new(&w.event) >= 0);
+        cr_assert(proxy_pool_new(w.event, NULL, NULL, &pool) >= 0);
+        for (size_t i = 0; i < 2; i++)
+                end_start(ends + i, w.event, pool, i == 0, /* tcp= */ true);
+        for (size_t i = 0; i < 2; i++)
+                end_meet(ends + i, /* tcp= */ true);
+        RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
+        for (size_t i = 0; i < 2; i++) {
+                int gone = dup(ends[i].wireguard);
+
+                close(gone);
+                proxy_set_agent(ends[i].proxy, ends[i].agent, gone, /* framed= */ true);
+        }
+        for (size_t i = 0; i < 2; i++)
+                end_talk(&w, ends + i);
+        for (size_t i = 0; i < 2; i++)
+                end_stop(ends + i);
+        proxy_pool_free(pool);
+        sd_event_unref(w.event);
 }
 
 /* A device that cannot segment says so; then each datagram goes by itself. */
