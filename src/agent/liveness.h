@@ -60,6 +60,7 @@ typedef struct Liveness {
         usec_t asked; /* the last probe of a path in doubt */
         usec_t sampled;
         unsigned n_unanswered; /* probes of a path that works, in a row */
+        unsigned n_ambiguous;  /* their answers of which it is not known what they answer, in a row */
         unsigned loss;         /* of a probe or its answer, in millionths; pessimistic */
         usec_t died;
 
