@@ -67,8 +67,8 @@ typedef struct Liveness {
         usec_t round_trip_time, deviation; /* smoothed as in RFC 6298; USEC_INFINITY: unknown */
 } Liveness;
 
-/* There is a new path. stream: it begins with a TCP connection: while that waits to repeat what was lost,
- * nothing comes, and then all at once. */
+/* There is a new path. stream: it begins or ends with a TCP connection, or may do so: while that waits to
+ * repeat what was lost, nothing comes, and then all at once. */
 void liveness_start(Liveness *l, usec_t t, bool stream);
 
 /* Probes can be sent from now on, or no longer. */

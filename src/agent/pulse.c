@@ -244,9 +244,10 @@ static bool is_lost(const Peer *peer)
         return peer->path.kind != PATH_DIRECT && policy_allows_path(peer->policy, PATH_DIRECT);
 }
 
+/* Or may do so, for what is known here: the peer's way to its relay. */
 static bool begins_with_stream(const Path *path)
 {
-        return path->transport != PATH_TRANSPORT_UDP;
+        return path->transport != PATH_TRANSPORT_UDP || path->remote.type == ICE_CANDIDATE_RELAY;
 }
 
 static void drop_probe(Peer *peer, bool was_direct)

@@ -405,6 +405,7 @@ Test(pulse, a_lost_path_is_probed_and_found_again)
         peer_set_path(peer_of(&w->a), &relayed);
         cr_assert_not_null(pulse_of(&w->a)->lost);
         cr_assert_null(pulse_of(&w->a)->probe);
+        cr_assert(pulse_of(&w->a)->liveness.stream, "how the peer comes to its relay is not known");
         cr_assert(lost_path_probe(pulse_of(&w->a)->lost)->own.answers, "the peer looks for it as well");
         mend();
         RUN_UNTIL(w->event, peer_of(&w->a)->path.kind == PATH_DIRECT);
