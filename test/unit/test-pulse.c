@@ -413,6 +413,34 @@ Test(pulse, a_lost_path_is_probed_and_found_again)
         world_free(w);
 }
 
+/* ---- Two probes of one session ---- */
+
+static void on_nothing(Probe *probe, void *userdata)
+{
+}
+
+static void on_nothing_answered(Probe *probe, usec_t round_trip_time, void *userdata)
+{
+}
+
+static const ProbeCallbacks no_callbacks = { .ready = on_nothing, .answered = on_nothing_answered };
+
+/* It has found another pair since the direct one was lost. */
+Test(pulse, a_session_ends_for_the_lost_path_as_well)
+{
+        World *w = connect_directly();
+        Peer *peer = peer_of(&w->a);
+        Pulse *p = &peer->pulse;
+
+        cr_assert_eq(lost_path_new(peer, TAKE_PTR(p->probe), &p->lost), 0);
+        cr_assert_eq(probe_new_carried(peer->session, &no_callbacks, /* userdata= */ NULL, &p->probe), 0);
+        peer->session = session_free(peer->session);
+        cr_assert_null(p->probe);
+        cr_assert(lost_path_probe(p->lost)->session_is_over);
+        RUN_UNTIL(w->event, lost_path_probe(p->lost)->own.answers);
+        world_free(w);
+}
+
 /* ---- When the link is read ---- */
 
 static unsigned n_readings;
