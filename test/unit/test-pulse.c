@@ -441,6 +441,27 @@ Test(pulse, a_session_ends_for_the_lost_path_as_well)
         world_free(w);
 }
 
+Test(pulse, a_name_of_two_probes_outlives_the_first)
+{
+        World *w = connect_directly();
+        Pulse *p = pulse_of(&w->a);
+        Probe *second;
+
+        rest(&w->a);
+        RUN_UNTIL(w->event, p->probe->own.answers);
+        cr_assert_eq(probe_new_plain(peer_of(&w->a), &w->a.manager->addresses[0], &p->probe->remote,
+                                     &p->probe->credentials, &no_callbacks, /* userdata= */ NULL, &second),
+                     0);
+        probe_session_is_over(second);
+        settle(w);
+        cr_assert(p->probe->own.answers && !second->own.answers);
+        p->probe = probe_free(p->probe);
+        RUN_UNTIL(w->event, second->own.answers && second->beside.answers);
+        check_is_answered(w, &w->b);
+        probe_free(second);
+        world_free(w);
+}
+
 /* ---- When the link is read ---- */
 
 static unsigned n_readings;
