@@ -91,7 +91,10 @@ void liveness_set_probes(Liveness *l, usec_t t, bool probes)
                 return;
         l->probes = probes;
         if (probes) {
-                (void) begin_sample(l, t);
+                if (l->state == LIVENESS_DEAD)
+                        l->due = t;
+                else
+                        (void) begin_sample(l, t);
                 return;
         }
         l->trusted = false;

@@ -569,6 +569,22 @@ Test(liveness, too_long_a_round_trip_is_not_asked_for_without_end)
         cr_assert_leq(s.n_probes, 20, "%u", s.n_probes);
 }
 
+Test(liveness, a_dead_path_is_probed_again_when_that_is_possible_again)
+{
+        Simulation s;
+
+        begin(&s, &patterns[0]);
+        run(&s, USEC_PER_MINUTE);
+        s.cut = true;
+        (void) run_until_dead(&s, USEC_PER_MINUTE);
+        cr_assert(liveness_is_dead(&s.l));
+        liveness_set_probes(&s.l, s.t, false);
+        cr_assert_eq(liveness_due(&s.l), USEC_INFINITY);
+        liveness_set_probes(&s.l, s.t, true);
+        cr_assert_eq(liveness_step(&s.l, s.t), LIVENESS_STEP_PROBE);
+        cr_assert_eq(liveness_due(&s.l), s.t + LIVENESS_DEAD_INTERVAL);
+}
+
 Test(liveness, a_dead_path_that_comes_back_is_noticed)
 {
         Simulation s;
