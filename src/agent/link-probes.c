@@ -106,13 +106,31 @@ static void on_name_shared(Broker *b, int error, void *userdata)
                 log_peer_full(name->probe->peer, LOG_DEBUG, error, "The peer's probes are not answered: %m");
 }
 
+static bool is_held(const ProbeName *name)
+{
+        return name->call || name->answers;
+}
+
+/* By whichever probe: the lost path's and the present one's may be of one session, and so have the same
+ * names. The broker takes each once. */
+static bool socket_has_name(const ProbeSocket *s, const char *ufrag)
+{
+        const Probe *probe;
+
+        DL_FOREACH (s->probes, probe)
+                if ((is_held(&probe->own) && streq(probe->own.credentials.local_ufrag, ufrag)) ||
+                    (is_held(&probe->beside) && streq(probe->beside.credentials.local_ufrag, ufrag)))
+                        return true;
+        return false;
+}
+
 static void share_name(ProbeName *name)
 {
         const ProbeSocket *s = name->probe->socket;
         Broker *b = broker_of(s->link);
         int r;
 
-        if (!b || !s->shared || name->call || name->answers)
+        if (!b || !s->shared || socket_has_name(s, name->credentials.local_ufrag))
                 return;
         r = b->ops->add_sockets(b, s->link->name, name->credentials.local_ufrag, /* keeps_relays= */ false,
                                 &s->stun.fd, 1, on_name_shared, name, &name->call);
@@ -131,7 +149,7 @@ static void withdraw_name(ProbeName *name)
 {
         Broker *b = broker_of(name->probe->socket->link);
 
-        if (b && (name->call || name->answers))
+        if (b && is_held(name))
                 (void) b->ops->remove_sockets(b, name->credentials.local_ufrag);
         name->call = broker_call_free(name->call);
         name->answers = false;
@@ -270,17 +288,37 @@ static bool is_ready(const Probe *probe)
         return probe->socket->shared;
 }
 
+/* The broker forgets a name for all sockets at once: others who go by it need it anew. */
+static void hand_on_names(Link *link, const char *ufrag)
+{
+        ProbeSocket *s;
+        Probe *probe;
+
+        DL_FOREACH (link->probe_sockets, s)
+                DL_FOREACH (s->probes, probe)
+                        if (streq(probe->own.credentials.local_ufrag, ufrag))
+                                withdraw_names(probe);
+        DL_FOREACH (link->probe_sockets, s)
+                DL_FOREACH (s->probes, probe)
+                        if (streq(probe->own.credentials.local_ufrag, ufrag))
+                                link_probes_share_names(probe);
+}
+
 static void leave(Probe *probe)
 {
+        bool held = is_held(&probe->own) || is_held(&probe->beside);
         ProbeSocket *s = probe->socket;
+        Link *link = s->link;
 
         withdraw_names(probe);
         DL_DELETE(s->probes, probe);
         probe->socket = NULL;
-        if (s->probes)
-                return;
-        DL_DELETE(s->link->probe_sockets, s);
-        socket_free(s);
+        if (!s->probes) {
+                DL_DELETE(link->probe_sockets, s);
+                socket_free(s);
+        }
+        if (held)
+                hand_on_names(link, probe->own.credentials.local_ufrag);
 }
 
 static const ProbeWay plain = { .is_ready = is_ready, .send = send_request, .leave = leave };

@@ -13,6 +13,9 @@
 /* By TCP: Linux repeats after 200 ms and more, and doubles that each time (RFC 6298 section 5.5), so this is
  * after four that were lost in a row. */
 #define STREAM_WAIT (4 * USEC_PER_SEC)
+/* Probes queue up behind what WireGuard has sent (proxy-connection.c: some 300 KiB and more), which takes so
+ * long where the uplink is slow: that is learned. */
+#define STREAM_WAIT_MAX (15 * USEC_PER_SEC)
 
 /* The link may be read at any time, also while an answer is under way. */
 #define SILENCE_MIN (700 * USEC_PER_MSEC)
@@ -33,6 +36,9 @@
 /* The round-trip time is measured, and it is seen whether probes are answered, while there is traffic. */
 #define SAMPLE_INTERVAL (10 * USEC_PER_SEC)
 #define SAMPLE_WAIT USEC_PER_SEC
+#define SAMPLE_WAIT_MAX (4 * USEC_PER_SEC)
+/* So often in a row it may be unknown what was answered; then the next one is left to that interval. */
+#define AMBIGUOUS_MAX 4U
 #define SAMPLES_LOST_MAX 8U
 
 /* Where there are no probes. Who receives answers after 10 s (Keepalive-Timeout of the WireGuard paper,
@@ -85,7 +91,10 @@ void liveness_set_probes(Liveness *l, usec_t t, bool probes)
                 return;
         l->probes = probes;
         if (probes) {
-                (void) begin_sample(l, t);
+                if (l->state == LIVENESS_DEAD)
+                        l->due = t;
+                else
+                        (void) begin_sample(l, t);
                 return;
         }
         l->trusted = false;
@@ -134,13 +143,32 @@ static void measure_round_trip(Liveness *l, usec_t r)
         l->round_trip_time = (7 * l->round_trip_time + r) / 8;
 }
 
-static usec_t last_wait(const Liveness *l)
+static usec_t wait_between(const Liveness *l, usec_t min, usec_t max)
 {
-        usec_t min = l->stream ? STREAM_WAIT : LAST_WAIT_MIN, max = MAX(min, LAST_WAIT_MAX);
-
         if (l->round_trip_time == USEC_INFINITY)
                 return min;
         return CLAMP(l->round_trip_time + 4 * l->deviation, min, max);
+}
+
+static usec_t last_wait(const Liveness *l)
+{
+        usec_t min = l->stream ? STREAM_WAIT : LAST_WAIT_MIN,
+               max = l->stream ? STREAM_WAIT_MAX : LAST_WAIT_MAX;
+
+        /* It is not known yet, and maybe long. */
+        if (l->round_trip_time == USEC_INFINITY && l->n_ambiguous > 0)
+                return max;
+        return wait_between(l, min, max);
+}
+
+/* A sample that is repeated before its answer comes measures nothing, and looks lost. So it waits longer
+ * when that may have been so (RFC 6298 section 5.5, for the same reason). */
+static usec_t sample_wait(const Liveness *l)
+{
+        usec_t min = l->stream ? STREAM_WAIT : SAMPLE_WAIT,
+               max = l->stream ? STREAM_WAIT_MAX : SAMPLE_WAIT_MAX;
+
+        return MIN(wait_between(l, min, max) << l->n_ambiguous, max);
 }
 
 /* ---- Verdicts ---- */
@@ -162,9 +190,19 @@ static void die(Liveness *l, usec_t t)
         l->due = l->probes ? usec_add(t, LIVENESS_DEAD_INTERVAL) : USEC_INFINITY;
 }
 
+/* Of a path in doubt, where several are under way at once, it always is. */
+static void count_ambiguous(Liveness *l, usec_t round_trip_time)
+{
+        if (round_trip_time != USEC_INFINITY)
+                l->n_ambiguous = 0;
+        else if (l->state == LIVENESS_ALIVE && l->n_ambiguous < AMBIGUOUS_MAX)
+                l->n_ambiguous++;
+}
+
 void liveness_take_answer(Liveness *l, usec_t t, usec_t round_trip_time)
 {
         measure_round_trip(l, round_trip_time);
+        count_ambiguous(l, round_trip_time);
         if (l->state != LIVENESS_DEAD)
                 measure_loss(l);
         if (l->state != LIVENESS_ALIVE)
@@ -173,8 +211,8 @@ void liveness_take_answer(Liveness *l, usec_t t, usec_t round_trip_time)
         l->n_unanswered = 0;
         l->due = USEC_INFINITY;
         live(l);
-        /* The one before was lost, and which one this answers is not known. */
-        if (l->round_trip_time == USEC_INFINITY)
+        /* The one before was lost or is late, and which one this answers is not known. */
+        if (l->round_trip_time == USEC_INFINITY && l->n_ambiguous < AMBIGUOUS_MAX)
                 (void) begin_sample(l, t);
 }
 
@@ -271,7 +309,7 @@ static LivenessStep step_sample(Liveness *l, usec_t t)
 {
         if (l->n_sent == 0) {
                 l->sampled = t;
-                return send_probe(l, usec_add(t, l->stream ? STREAM_WAIT : SAMPLE_WAIT));
+                return send_probe(l, usec_add(t, sample_wait(l)));
         }
         lose(l);
         l->due = USEC_INFINITY;

@@ -60,14 +60,15 @@ typedef struct Liveness {
         usec_t asked; /* the last probe of a path in doubt */
         usec_t sampled;
         unsigned n_unanswered; /* probes of a path that works, in a row */
+        unsigned n_ambiguous;  /* their answers of which it is not known what they answer, in a row */
         unsigned loss;         /* of a probe or its answer, in millionths; pessimistic */
         usec_t died;
 
         usec_t round_trip_time, deviation; /* smoothed as in RFC 6298; USEC_INFINITY: unknown */
 } Liveness;
 
-/* There is a new path. stream: it begins with a TCP connection: while that waits to repeat what was lost,
- * nothing comes, and then all at once. */
+/* There is a new path. stream: it begins or ends with a TCP connection, or may do so: while that waits to
+ * repeat what was lost, nothing comes, and then all at once. */
 void liveness_start(Liveness *l, usec_t t, bool stream);
 
 /* Probes can be sent from now on, or no longer. */

@@ -5,8 +5,9 @@
 #include "link-probes.h"
 #include "session-probes.h"
 
-/* So long an answer may take, and so long a check is repeated. */
-#define CHECK_LIFETIME (4 * USEC_PER_SEC)
+/* So long an answer may take, and so long a check is repeated: liveness.c waits no longer, whose probes of a
+ * stream may queue up. */
+#define CHECK_LIFETIME (16 * USEC_PER_SEC)
 
 static Probe *probe_new(Peer *peer, const ProbeCallbacks *callbacks, void *userdata)
 {

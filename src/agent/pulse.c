@@ -244,9 +244,10 @@ static bool is_lost(const Peer *peer)
         return peer->path.kind != PATH_DIRECT && policy_allows_path(peer->policy, PATH_DIRECT);
 }
 
+/* Or may do so, for what is known here: the peer's way to its relay. */
 static bool begins_with_stream(const Path *path)
 {
-        return path->transport != PATH_TRANSPORT_UDP;
+        return path->transport != PATH_TRANSPORT_UDP || path->remote.type == ICE_CANDIDATE_RELAY;
 }
 
 static void drop_probe(Peer *peer, bool was_direct)
@@ -313,18 +314,20 @@ static void end_carried_probe(Peer *peer)
         liveness_set_probes(&p->liveness, now(CLOCK_BOOTTIME), false);
 }
 
+static void session_of_probe_ends(Probe *probe, const Session *s)
+{
+        if (probe && streq(probe->credentials.local_ufrag, s->credentials.local_ufrag))
+                probe_session_is_over(probe);
+}
+
 void pulse_session_ends(const Session *s)
 {
         Pulse *p = &s->peer->pulse;
-        Probe *probes[] = { p->probe, lost_path_probe(p->lost) };
 
-        if (p->probe && p->probe->session == s) {
+        if (p->probe && p->probe->session == s)
                 end_carried_probe(s->peer);
-                return;
-        }
-        for (size_t i = 0; i < ELEMENTSOF(probes); i++)
-                if (probes[i] && streq(probes[i]->credentials.local_ufrag, s->credentials.local_ufrag))
-                        probe_session_is_over(probes[i]);
+        session_of_probe_ends(p->probe, s);
+        session_of_probe_ends(lost_path_probe(p->lost), s);
 }
 
 void pulse_done(Peer *peer)

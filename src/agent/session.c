@@ -297,6 +297,14 @@ static void remember_what_was_tried(Session *s)
         s->peer->needs_tcp = false;
 }
 
+/* With it goes a restart that was about to come: what is known then is considered anew. One that has been is
+ * remembered. */
+static void disarm_timer(Session *s)
+{
+        s->restart = s->restart && !event_timer_is_armed(s->timer);
+        event_disarm_timer(s->timer);
+}
+
 static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandidate *remote, void *userdata)
 {
         Session *s = userdata;
@@ -315,7 +323,7 @@ static void on_selected(IceAgent *ice, const IceCandidate *local, const IceCandi
         s->pair_shared = s->shared && leaves_from_link_port(local);
         if (s->pair_shared)
                 shared_candidates_name(s->peer->link, s->candidates, s->n_candidates, &s->local);
-        event_disarm_timer(s->timer);
+        disarm_timer(s);
         path_switch_consider(s);
 }
 

@@ -221,9 +221,14 @@ static void on_written(void *userdata)
 
 int broker_manager_set_watch(BrokerManager *m, DeviceWatch *watch)
 {
+        int r;
+
         m->watch = watch;
         m->written = (RateLimit) { .interval = WRITTEN_INTERVAL, .burst = WRITTEN_BURST };
-        return device_watch_start(watch, m->event, on_written, m);
+        r = device_watch_start(watch, m->event, on_written, m);
+        if (r < 0)
+                m->watch = device_watch_free(m->watch);
+        return r;
 }
 
 void broker_manager_tell_family(BrokerManager *m)

@@ -47,7 +47,7 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(BrokerManager *, broker_manager_free);
 BrokerLink *broker_manager_find(const BrokerManager *m, const char *name);
 
 /* From now on what others write to devices of the kernel is seen at once. Takes ownership of what
- * device_watch_new() has made; that it fails is no more than a pity. */
+ * device_watch_new() has made, also when it fails, which is no more than a pity. */
 int broker_manager_set_watch(BrokerManager *m, DeviceWatch *watch);
 /* A link of the kernel's was read, so that it is known what generic netlink calls them. */
 void broker_manager_tell_family(BrokerManager *m);

@@ -169,7 +169,7 @@ static int start(sd_event *event, const Arguments *arguments, BrokerServer **ret
         if (watch) {
                 r = broker_manager_set_watch(*ret_manager, TAKE_PTR(watch));
                 if (r < 0)
-                        return log_error_errno(r, "Failed to watch for written devices: %m");
+                        log_warning_errno(r, "Failed to watch for written devices, ignoring: %m");
         }
         (*ret_server)->manager = *ret_manager;
         (*ret_server)->redirect = *ret_redirect;

@@ -15,6 +15,7 @@
 #define BROKER_INTERVAL (30 * USEC_PER_SEC)
 #define PACKET 96
 #define IN_FLIGHT 64
+#define CHECK_LIFETIME (16 * USEC_PER_SEC) /* as in probe.c */
 
 typedef struct Pattern {
         const char *what;
@@ -43,6 +44,11 @@ typedef struct End {
         bool waiting_data;
 } End;
 
+typedef struct Answer {
+        usec_t comes;
+        unsigned check; /* that it is the answer to */
+} Answer;
+
 typedef struct Simulation {
         const Pattern *p;
         uint64_t random;
@@ -54,10 +60,12 @@ typedef struct Simulation {
         Watch w;
         usec_t told, polled;
         uint64_t polled_bytes;
-        usec_t answers[IN_FLIGHT];
+        Answer answers[IN_FLIGHT];
         size_t n_answers;
+        unsigned check; /* the open one; see probe.c */
+        usec_t checked; /* since then; 0: none is open */
         usec_t probe_sent;
-        unsigned n_outstanding;
+        unsigned n_checked; /* probes of it */
         unsigned n_alarms, n_probes, n_readings;
 } Simulation;
 
@@ -179,31 +187,47 @@ static void send_traffic(Simulation *s)
                 send_packet(s, &s->peer, &s->us, PACKET, true);
 }
 
+static void will_answer(Simulation *s, usec_t t)
+{
+        if (s->n_answers < IN_FLIGHT)
+                s->answers[s->n_answers++] = (Answer) { .comes = t, .check = s->check };
+}
+
 static void send_probe(Simulation *s)
 {
+        usec_t stalls;
+
+        if (s->checked == 0 || s->t - s->checked >= CHECK_LIFETIME) {
+                s->check++;
+                s->checked = s->t;
+                s->n_checked = 0;
+        }
         s->n_probes++;
         s->probe_sent = s->t;
-        s->n_outstanding++;
+        s->n_checked++;
         if (s->p->stream && !s->cut) {
                 stall(s, &s->peer);
                 stall(s, &s->us);
-                if (s->n_answers < IN_FLIGHT)
-                        s->answers[s->n_answers++] = MAX(s->peer.stalls, s->us.stalls) + s->p->round_trip;
-        } else if (!s->p->mute && passes(s) && passes(s) && s->n_answers < IN_FLIGHT)
-                s->answers[s->n_answers++] = s->t + s->p->round_trip;
+                stalls = MAX(s->peer.stalls, s->us.stalls);
+                will_answer(s, stalls + s->p->round_trip);
+        } else if (!s->p->mute && passes(s) && passes(s))
+                will_answer(s, s->t + s->p->round_trip);
 }
 
 static void take_answers(Simulation *s)
 {
         for (size_t i = 0; i < s->n_answers;) {
-                if (s->answers[i] > s->t) {
+                Answer a = s->answers[i];
+
+                if (a.comes > s->t) {
                         i++;
                         continue;
                 }
                 s->answers[i] = s->answers[--s->n_answers];
-                liveness_take_answer(&s->l, s->t,
-                                     s->n_outstanding == 1 ? s->t - s->probe_sent : USEC_INFINITY);
-                s->n_outstanding = 0;
+                if (s->checked == 0 || a.check != s->check)
+                        continue;
+                s->checked = 0;
+                liveness_take_answer(&s->l, s->t, s->n_checked == 1 ? s->t - s->probe_sent : USEC_INFINITY);
         }
 }
 
@@ -330,6 +354,16 @@ static const Pattern patterns[] = {
           .round_trip = 600 * USEC_PER_MSEC,
           .runs = 2 * DAY,
           .noticed = 9 * USEC_PER_SEC },
+        { .what = "we send, by satellites",
+          .we_send = true,
+          .round_trip = 1200 * USEC_PER_MSEC,
+          .runs = 2 * DAY,
+          .noticed = 9 * USEC_PER_SEC },
+        { .what = "we send, at the end of the world",
+          .we_send = true,
+          .round_trip = 3 * USEC_PER_SEC,
+          .runs = 2 * DAY,
+          .noticed = 12 * USEC_PER_SEC },
         { .what = "we send now and then",
           .on = USEC_PER_SEC,
           .off = 47 * USEC_PER_SEC,
@@ -394,6 +428,12 @@ static const Pattern patterns[] = {
           .round_trip = 50 * USEC_PER_MSEC,
           .runs = 2 * DAY,
           .noticed = 12 * USEC_PER_SEC },
+        { .what = "we send, by TCP, and more than the uplink takes",
+          .we_send = true,
+          .stream = true,
+          .round_trip = 6 * USEC_PER_SEC,
+          .runs = 2 * DAY,
+          .noticed = 25 * USEC_PER_SEC },
         { .what = "we send, and are slow ourselves",
           .we_send = true,
           .stall = 8 * USEC_PER_SEC,
@@ -490,6 +530,59 @@ Test(liveness, quiet_paths_are_left_alone)
         cr_assert_leq(s.n_probes, 2, "%u", s.n_probes);
         cr_assert_leq(s.n_readings, 10, "%u", s.n_readings);
         cr_assert_neq(s.l.round_trip_time, USEC_INFINITY);
+}
+
+/* What takes longer than a sample waits at first is measured all the same, and no probing without end. */
+Test(liveness, a_long_round_trip_is_learned)
+{
+        static const Pattern slow[] = {
+                { .what = "1.2 s", .on = 1, .off = 30 * DAY, .round_trip = 1200 * USEC_PER_MSEC },
+                { .what = "3 s", .on = 1, .off = 30 * DAY, .round_trip = 3 * USEC_PER_SEC },
+                { .what = "6 s", .on = 1, .off = 30 * DAY, .round_trip = 6 * USEC_PER_SEC, .stream = true },
+                { .what = "12 s",
+                  .on = 1,
+                  .off = 30 * DAY,
+                  .round_trip = 12 * USEC_PER_SEC,
+                  .stream = true },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(slow); i++) {
+                Simulation s;
+
+                begin(&s, &slow[i]);
+                run(&s, USEC_PER_HOUR);
+                cr_assert_leq(s.n_probes, 8, "%s: %u", slow[i].what, s.n_probes);
+                cr_assert_eq(s.l.round_trip_time, slow[i].round_trip, "%s", slow[i].what);
+        }
+}
+
+/* Longer than anybody waits: it stays unknown, until there is traffic again. */
+Test(liveness, too_long_a_round_trip_is_not_asked_for_without_end)
+{
+        static const Pattern slow = {
+                .what = "5 s", .on = 1, .off = 30 * DAY, .round_trip = 5 * USEC_PER_SEC
+        };
+        Simulation s;
+
+        begin(&s, &slow);
+        run(&s, USEC_PER_HOUR);
+        cr_assert_leq(s.n_probes, 20, "%u", s.n_probes);
+}
+
+Test(liveness, a_dead_path_is_probed_again_when_that_is_possible_again)
+{
+        Simulation s;
+
+        begin(&s, &patterns[0]);
+        run(&s, USEC_PER_MINUTE);
+        s.cut = true;
+        (void) run_until_dead(&s, USEC_PER_MINUTE);
+        cr_assert(liveness_is_dead(&s.l));
+        liveness_set_probes(&s.l, s.t, false);
+        cr_assert_eq(liveness_due(&s.l), USEC_INFINITY);
+        liveness_set_probes(&s.l, s.t, true);
+        cr_assert_eq(liveness_step(&s.l, s.t), LIVENESS_STEP_PROBE);
+        cr_assert_eq(liveness_due(&s.l), s.t + LIVENESS_DEAD_INTERVAL);
 }
 
 Test(liveness, a_dead_path_that_comes_back_is_noticed)

@@ -405,10 +405,60 @@ Test(pulse, a_lost_path_is_probed_and_found_again)
         peer_set_path(peer_of(&w->a), &relayed);
         cr_assert_not_null(pulse_of(&w->a)->lost);
         cr_assert_null(pulse_of(&w->a)->probe);
+        cr_assert(pulse_of(&w->a)->liveness.stream, "how the peer comes to its relay is not known");
         cr_assert(lost_path_probe(pulse_of(&w->a)->lost)->own.answers, "the peer looks for it as well");
         mend();
         RUN_UNTIL(w->event, peer_of(&w->a)->path.kind == PATH_DIRECT);
         cr_assert_null(pulse_of(&w->a)->lost);
+        world_free(w);
+}
+
+/* ---- Two probes of one session ---- */
+
+static void on_nothing(Probe *probe, void *userdata)
+{
+}
+
+static void on_nothing_answered(Probe *probe, usec_t round_trip_time, void *userdata)
+{
+}
+
+static const ProbeCallbacks no_callbacks = { .ready = on_nothing, .answered = on_nothing_answered };
+
+/* It has found another pair since the direct one was lost. */
+Test(pulse, a_session_ends_for_the_lost_path_as_well)
+{
+        World *w = connect_directly();
+        Peer *peer = peer_of(&w->a);
+        Pulse *p = &peer->pulse;
+
+        cr_assert_eq(lost_path_new(peer, TAKE_PTR(p->probe), &p->lost), 0);
+        cr_assert_eq(probe_new_carried(peer->session, &no_callbacks, /* userdata= */ NULL, &p->probe), 0);
+        peer->session = session_free(peer->session);
+        cr_assert_null(p->probe);
+        cr_assert(lost_path_probe(p->lost)->session_is_over);
+        RUN_UNTIL(w->event, lost_path_probe(p->lost)->own.answers);
+        world_free(w);
+}
+
+Test(pulse, a_name_of_two_probes_outlives_the_first)
+{
+        World *w = connect_directly();
+        Pulse *p = pulse_of(&w->a);
+        Probe *second;
+
+        rest(&w->a);
+        RUN_UNTIL(w->event, p->probe->own.answers);
+        cr_assert_eq(probe_new_plain(peer_of(&w->a), &w->a.manager->addresses[0], &p->probe->remote,
+                                     &p->probe->credentials, &no_callbacks, /* userdata= */ NULL, &second),
+                     0);
+        probe_session_is_over(second);
+        settle(w);
+        cr_assert(p->probe->own.answers && !second->own.answers);
+        p->probe = probe_free(p->probe);
+        RUN_UNTIL(w->event, second->own.answers && second->beside.answers);
+        check_is_answered(w, &w->b);
+        probe_free(second);
         world_free(w);
 }
 

@@ -188,6 +188,20 @@ Test(session_tcp, a_relay_is_left_when_the_peers_udp_turns_out_silent)
         relay_is_left(/* told_by_the_peer= */ true);
 }
 
+/* A pair, maybe by a relay, was there before the restart that was about to come. */
+Test(session_tcp, a_restart_that_has_not_come_is_forgotten)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, is_negotiating(&w->a));
+        peer_of(&w->a)->session->restart = true;
+        RUN_UNTIL(w->event, both_connected(w));
+        cr_assert_not(peer_of(&w->a)->session->restart, "or nothing would look beyond a relay");
+        world_free(w);
+}
+
 /* Whoever is asked not to has no such candidate, whatever the other side has. */
 static void check_refused(const char *a, const char *b, bool a_has_it, bool b_has_it)
 {
