@@ -404,6 +404,8 @@ int ice_engine_add_relay(IceEngine *engine, const IceServer *s)
         const SocketAddress *a = s->kind == ICE_SERVER_TURN_TLS ? &s->leg : &s->address;
         bool udp = s->kind == ICE_SERVER_TURN_UDP;
         GPtrArray *sockets = nice_agent_get_sockets(engine->nice, engine->stream, ICE_COMPONENT);
+        usec_t gathered = engine->gathered;
+        size_t n = 0;
         bool added;
 
         if (engine->n_addresses[a->sa.sa_family == AF_INET6] == 0) {
@@ -418,10 +420,15 @@ int ice_engine_add_relay(IceEngine *engine, const IceServer *s)
                                           s->password,
                                           udp ? NICE_RELAY_TYPE_TURN_UDP : NICE_RELAY_TYPE_TURN_TCP);
         if (added)
-                engine->n_allocations += udp ? engine->n_addresses[a->sa.sa_family == AF_INET6]
-                                             : engine_keep_one_connection(engine, sockets);
+                n = udp ? engine->n_addresses[a->sa.sa_family == AF_INET6]
+                        : engine_keep_one_connection(engine, sockets);
         g_clear_pointer(&sockets, g_ptr_array_unref);
-        return added ? 0 : -ENOSPC;
+        engine->n_allocations += n;
+        if (n == 0)
+                engine->gathered = gathered; /* it asks nobody, and so reports no end of that */
+        if (!added)
+                return -ENOSPC;
+        return n > 0 ? 0 : -EHOSTUNREACH;
 }
 
 static void engine_configure(IceEngine *engine, const IceAgentParameters *p)

@@ -240,3 +240,31 @@ Test(ice_allocations, a_server_of_another_family_is_left_out)
                 event = sd_event_unref(event);
         }
 }
+
+/* Nor does one that there is no way to. */
+Test(ice_allocations, a_server_that_cannot_be_reached_is_left_out)
+{
+        IceServer server = {
+                .kind = ICE_SERVER_TURN_TCP,
+                .address = address("192.0.2.1:3478"),
+                .username = "user",
+                .password = "secret",
+        };
+        SocketAddress from = address("127.0.0.1:0");
+        IceAgentParameters p = {
+                .local_addresses = &from,
+                .n_local_addresses = 1,
+                .servers = &server,
+                .n_servers = 1,
+        };
+        _cleanup_event_ sd_event *event = NULL;
+        Side s = {};
+
+        sandbox_enter();
+        cr_assert_geq(sd_event_new(&event), 0);
+        cr_assert_geq(ice_agent_new(event, &p, &callbacks, &s, &s.agent), 0);
+        cr_assert_geq(ice_agent_gather(s.agent), 0);
+        RUN_UNTIL(event, s.gathered);
+        cr_assert_eq(s.n_relays, 0);
+        close_side(&s, event);
+}
