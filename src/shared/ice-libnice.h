@@ -23,6 +23,7 @@ typedef struct IceEngine {
         IceAgent *owner;      /* NULL once it is closing: nothing is delivered any more */
         GObject *last_socket; /* while closing; not referenced, but watched */
         GSource *rest;        /* while closing, not referenced: until surplus allocations are given back */
+        usec_t rests_until;   /* that is, CLOCK_MONOTONIC; 0: it does not */
         bool orphaned;        /* the event loop has ended */
         bool tcp;
         bool has_relay;
