@@ -378,8 +378,9 @@ static void on_engine_orphaned(GlibContext *context, void *userdata)
         assert(!engine->owner); /* an IceAgent holds a reference to the event */
         engine->orphaned = true;
         if (engine->rest) {
+                /* In a callback of its own: it may free the context. */
                 g_source_destroy(engine->rest);
-                (void) on_engine_rested(engine);
+                engine_schedule(engine, g_idle_source_new(), on_engine_rested);
         }
         /* They come one right after the other, and share the time; another loop may end later. */
         if (t > usec_add(deadline, ORPHANS_WAIT))
