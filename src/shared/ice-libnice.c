@@ -29,9 +29,11 @@
 /* libnice's type preference of a relay that it reaches over UDP; over TCP it is 20. */
 #define TYPE_PREFERENCE_RELAY_UDP 30
 /* How long libnice goes on telling a server that it does not want an allocation, as long as a check takes,
- * with what our slack adds; see engine_rests_until(). */
+ * with what our slack adds; see engine_surplus_until(). */
 #define SURPLUS_TIME (45 * USEC_PER_SEC)
 #define SURPLUS_TIME_TCP (8 * USEC_PER_SEC)
+/* How many wait for that at once, with all their sockets; the next ones lose their 80 kB. */
+#define RESTING_MAX 32
 /* How often a TURN server is told that we leave (libnice does not hear its answer any more), and when we
  * stop waiting for libnice to finish with that. */
 #define CLOSE_RETRANSMISSIONS 2
@@ -241,8 +243,8 @@ static size_t count_fds(const IceAgentParameters *p, size_t n_addresses, size_t 
 /* Of several allocations that have the same IP address, as those have that one server gives to two addresses
  * of ours, libnice keeps the first, and gives the others back: as often as a check is repeated, since it
  * overlooks the answer (0.1.22; 0.1.23 too). Until that is over the stream has to stay, whose sockets it
- * uses, and the agent, which would lose 80 kB with each. Until when that may be. */
-static usec_t engine_rests_until(const IceEngine *engine)
+ * uses, and the agent, which would lose 80 kB with each. Until when that may be, as seen from now. */
+static usec_t engine_surplus_until(const IceEngine *engine)
 {
         usec_t since = engine->gathered > 0 ? engine->gathered : now(CLOCK_MONOTONIC);
 
@@ -251,12 +253,14 @@ static usec_t engine_rests_until(const IceEngine *engine)
         return usec_add(since, engine->tcp ? SURPLUS_TIME_TCP : SURPLUS_TIME);
 }
 
-/* Agents that the end of the event loop has found with surplus allocations: see engine_rests_until(). */
+/* Agents that the end of the event loop has found with surplus allocations: see engine_surplus_until(). */
 static GSList *kept;
+
+static size_t n_resting;
 
 static void engine_free(IceEngine *engine)
 {
-        if (engine->orphaned && engine_rests_until(engine) > now(CLOCK_MONOTONIC))
+        if (engine->orphaned && engine->rests_until > now(CLOCK_MONOTONIC))
                 kept = g_slist_prepend(kept, g_steal_pointer(&engine->nice));
         g_clear_object(&engine->nice);
         engine->context = glib_context_free(engine->context);
@@ -321,27 +325,35 @@ static void engine_remove_stream(IceEngine *engine)
 static gboolean on_engine_rested(void *userdata)
 {
         IceEngine *engine = userdata;
-        usec_t t = now(CLOCK_MONOTONIC), until = engine_rests_until(engine);
 
         engine->rest = NULL;
-        if (until <= t || engine->orphaned) {
-                engine_remove_stream(engine);
-                return G_SOURCE_REMOVE;
-        }
-        engine->rest = g_timeout_source_new((unsigned) ((until - t) / USEC_PER_MSEC) + 1);
-        engine_schedule(engine, engine->rest, on_engine_rested);
+        n_resting--;
+        engine_remove_stream(engine);
         return G_SOURCE_REMOVE;
 }
 
 /* Whoever rests is silent: a stream that starts anew knows nobody to check, and answers no old credentials.
  */
+static void engine_rest(IceEngine *engine, usec_t time)
+{
+        n_resting++;
+        (void) nice_agent_restart_stream(engine->nice, engine->stream);
+        engine->rest = g_timeout_source_new((unsigned) (time / USEC_PER_MSEC) + 1);
+        engine_schedule(engine, engine->rest, on_engine_rested);
+}
+
 static gboolean on_engine_close(void *userdata)
 {
         IceEngine *engine = userdata;
+        usec_t t = now(CLOCK_MONOTONIC), until = engine_surplus_until(engine);
 
-        if (engine_rests_until(engine) > now(CLOCK_MONOTONIC) && !engine->orphaned)
-                (void) nice_agent_restart_stream(engine->nice, engine->stream);
-        return on_engine_rested(engine);
+        /* Once: it does not move when libnice is still gathering. */
+        engine->rests_until = n_resting < RESTING_MAX || engine->orphaned ? until : 0;
+        if (engine->rests_until > t && !engine->orphaned)
+                engine_rest(engine, engine->rests_until - t);
+        else
+                engine_remove_stream(engine);
+        return G_SOURCE_REMOVE;
 }
 
 IceEngine *ice_engine_close(IceEngine *engine)
@@ -366,8 +378,9 @@ static void on_engine_orphaned(GlibContext *context, void *userdata)
         assert(!engine->owner); /* an IceAgent holds a reference to the event */
         engine->orphaned = true;
         if (engine->rest) {
+                /* In a callback of its own: it may free the context. */
                 g_source_destroy(engine->rest);
-                (void) on_engine_rested(engine);
+                engine_schedule(engine, g_idle_source_new(), on_engine_rested);
         }
         /* They come one right after the other, and share the time; another loop may end later. */
         if (t > usec_add(deadline, ORPHANS_WAIT))
@@ -404,6 +417,8 @@ int ice_engine_add_relay(IceEngine *engine, const IceServer *s)
         const SocketAddress *a = s->kind == ICE_SERVER_TURN_TLS ? &s->leg : &s->address;
         bool udp = s->kind == ICE_SERVER_TURN_UDP;
         GPtrArray *sockets = nice_agent_get_sockets(engine->nice, engine->stream, ICE_COMPONENT);
+        usec_t gathered = engine->gathered;
+        size_t n = 0;
         bool added;
 
         if (engine->n_addresses[a->sa.sa_family == AF_INET6] == 0) {
@@ -418,10 +433,15 @@ int ice_engine_add_relay(IceEngine *engine, const IceServer *s)
                                           s->password,
                                           udp ? NICE_RELAY_TYPE_TURN_UDP : NICE_RELAY_TYPE_TURN_TCP);
         if (added)
-                engine->n_allocations += udp ? engine->n_addresses[a->sa.sa_family == AF_INET6]
-                                             : engine_keep_one_connection(engine, sockets);
+                n = udp ? engine->n_addresses[a->sa.sa_family == AF_INET6]
+                        : engine_keep_one_connection(engine, sockets);
         g_clear_pointer(&sockets, g_ptr_array_unref);
-        return added ? 0 : -ENOSPC;
+        engine->n_allocations += n;
+        if (n == 0)
+                engine->gathered = gathered; /* it asks nobody, and so reports no end of that */
+        if (!added)
+                return -ENOSPC;
+        return n > 0 ? 0 : -EHOSTUNREACH;
 }
 
 static void engine_configure(IceEngine *engine, const IceAgentParameters *p)

@@ -23,6 +23,7 @@ typedef struct IceEngine {
         IceAgent *owner;      /* NULL once it is closing: nothing is delivered any more */
         GObject *last_socket; /* while closing; not referenced, but watched */
         GSource *rest;        /* while closing, not referenced: until surplus allocations are given back */
+        usec_t rests_until;   /* that is, CLOCK_MONOTONIC; 0: it does not */
         bool orphaned;        /* the event loop has ended */
         bool tcp;
         bool has_relay;
@@ -57,8 +58,9 @@ void ice_engine_set_patience(IceEngine *engine, usec_t patience);
 /* How much later libnice's timers may come, and so everything that it does by itself. */
 void ice_engine_set_slack(IceEngine *engine, usec_t slack);
 
-/* After gathering has begun: it goes on, and ends once more. -ENOSPC: there are ICE_TURN_SERVERS_MAX
- * already; -EAFNOSUPPORT: there is no local address to ask it from. */
+/* After gathering has begun: it goes on, and ends once more; not where this fails. -ENOSPC: there are
+ * ICE_TURN_SERVERS_MAX already; -EAFNOSUPPORT: there is no local address to ask it from; -EHOSTUNREACH: no
+ * connection to it could be begun. */
 int ice_engine_add_relay(IceEngine *engine, const IceServer *server);
 
 /* Once. Reports host candidates before it returns; -EADDRNOTAVAIL if no socket could be bound. */

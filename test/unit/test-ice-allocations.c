@@ -109,6 +109,44 @@ Test(ice_allocations, two_from_one_server_are_given_back_before_the_agent_goes)
         turnserver_stop(pid);
 }
 
+/* Nor does a server that says nothing make it longer. */
+Test(ice_allocations, two_are_waited_for_from_the_end_of_the_agent)
+{
+        SocketAddress from = address("127.0.0.1:0");
+        IceServer servers[] = {
+                { ICE_SERVER_TURN_UDP, address(TURN_ADDRESS), .username = "user", .password = "secret" },
+                { ICE_SERVER_TURN_UDP, address("127.0.0.3:3478"), .username = "user", .password = "secret" },
+        };
+        IceAgentParameters p = {
+                .local_addresses = &from,
+                .n_local_addresses = 1,
+                .servers = servers,
+                .n_servers = ELEMENTSOF(servers),
+        };
+        _cleanup_event_ sd_event *event = NULL;
+        usec_t closed;
+        Side s = {};
+        int silent;
+        pid_t pid;
+
+        sandbox_enter();
+        pid = turnserver_start();
+        silent = udp_socket("127.0.0.3:3478");
+        cr_assert_geq(sd_event_new(&event), 0);
+        cr_assert_geq(ice_agent_new(event, &p, &callbacks, &s, &s.agent), 0);
+        cr_assert_geq(ice_agent_gather(s.agent), 0);
+        RUN_UNTIL(event, s.n_relays == 1);
+        cr_assert(!s.gathered);
+        fast_clock_begin();
+        closed = now(CLOCK_MONOTONIC);
+        close_side(&s, event);
+        cr_assert(is_there(&s));
+        RUN_UNTIL(event, !is_there(&s));
+        cr_assert_lt(now(CLOCK_MONOTONIC) - closed, 60 * USEC_PER_SEC);
+        close(silent);
+        turnserver_stop(pid);
+}
+
 Test(ice_allocations, one_alone_is_given_back_at_once)
 {
         _cleanup_event_ sd_event *event = NULL;
@@ -239,4 +277,32 @@ Test(ice_allocations, a_server_of_another_family_is_left_out)
                 s = (Side) { .agent = ice_agent_free(s.agent) };
                 event = sd_event_unref(event);
         }
+}
+
+/* Nor does one that there is no way to. */
+Test(ice_allocations, a_server_that_cannot_be_reached_is_left_out)
+{
+        IceServer server = {
+                .kind = ICE_SERVER_TURN_TCP,
+                .address = address("192.0.2.1:3478"),
+                .username = "user",
+                .password = "secret",
+        };
+        SocketAddress from = address("127.0.0.1:0");
+        IceAgentParameters p = {
+                .local_addresses = &from,
+                .n_local_addresses = 1,
+                .servers = &server,
+                .n_servers = 1,
+        };
+        _cleanup_event_ sd_event *event = NULL;
+        Side s = {};
+
+        sandbox_enter();
+        cr_assert_geq(sd_event_new(&event), 0);
+        cr_assert_geq(ice_agent_new(event, &p, &callbacks, &s, &s.agent), 0);
+        cr_assert_geq(ice_agent_gather(s.agent), 0);
+        RUN_UNTIL(event, s.gathered);
+        cr_assert_eq(s.n_relays, 0);
+        close_side(&s, event);
 }
