@@ -94,7 +94,7 @@ int verb_reload(const Ctl *ctl, int argc, char *argv[])
         n = ctl_member_unsigned(reply, "problems");
         if (n > 0)
                 log_warning("The new configuration is in force, but for %" PRIu64
-                            " of its settings, which make no sense: journalctl -u icewired",
+                            " of its secrets, which are missing or not kept well: journalctl -u icewired",
                             n);
         return 0;
 }

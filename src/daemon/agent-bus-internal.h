@@ -34,8 +34,10 @@ struct AgentBus {
         Authority *authority;
         SystemBusUser *user;
         VerbsListener listener;
-        sd_bus *connection; /* borrowed; NULL: there is none, and so is nothing of what follows */
-        sd_bus_slot *name;  /* it is being asked for */
+        sd_bus *connection;          /* borrowed; NULL: there is none, and so is nothing of what follows */
+        sd_bus_slot *name;           /* it is being asked for */
+        sd_event_source *name_retry; /* after a refusal */
+        usec_t name_retry_delay;     /* 0: it was not refused */
         sd_bus_slot *slots[AGENT_BUS_SLOTS_MAX]; /* what was put on it */
         size_t n_slots;
 

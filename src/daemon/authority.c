@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "alloc-util.h"
+#include "fd-util.h"
 #include "log.h"
 #include "string-util.h"
 #include "time-util.h"
@@ -24,6 +25,10 @@
 #define TIMEOUT_INTERACTIVE (5 * USEC_PER_MINUTE)
 
 #define UID_UNKNOWN ((uid_t) - 1)
+
+/* user_namespaces(7): what all users are called that have no number in this namespace. It can be set, but
+ * not be read from inside of our sandbox. */
+#define UID_OVERFLOW 65534
 
 struct AuthorityQuestion {
         Authority *authority;
@@ -46,7 +51,8 @@ struct Authority {
         SystemBusUser *user;
         AuthorityQuestion *questions;
         uint64_t n_asked;
-        bool complained; /* polkit's refusal to answer is in the log */
+        bool knows_all_users; /* UID_OVERFLOW is one user and no other */
+        bool complained;      /* polkit's refusal to answer is in the log */
 };
 
 const char *authority_verdict_explain(AuthorityVerdict verdict)
@@ -58,6 +64,9 @@ const char *authority_verdict_explain(AuthorityVerdict verdict)
                 return "polkit wants a password, and the call does not allow that somebody is asked for it.";
         case AUTHORITY_UNAVAILABLE:
                 return "polkit does not answer, and without it only root may do this.";
+        case AUTHORITY_CALLER_UNKNOWN:
+                return "icewired cannot tell by this socket which user is asking: ask by D-Bus (busctl call "
+                       "org.icewire1), or with sudo.";
         case AUTHORITY_BUSY:
                 return "Too many such questions are waiting for polkit.";
         default:
@@ -298,6 +307,8 @@ static AuthorityVerdict decide(Authority *a, const AuthoritySubject *subject)
 {
         if (!subject->bus_name && is_always_allowed(subject->uid))
                 return AUTHORITY_ALLOWED;
+        if (!subject->bus_name && subject->uid == UID_OVERFLOW && !a->knows_all_users)
+                return AUTHORITY_CALLER_UNKNOWN;
         if (!system_bus_get(a->bus) || (!subject->bus_name && subject->pidfd < 0))
                 return AUTHORITY_UNAVAILABLE;
         if (is_full(a, /* known= */ !subject->bus_name) ||
@@ -348,6 +359,16 @@ static void on_connected(sd_bus *bus, void *userdata)
         a->complained = false;
 }
 
+/* user_namespaces(7): in the first namespace, and in one that maps everybody, there is one line. */
+static bool knows_all_users(void)
+{
+        _cleanup_free_ char *map = NULL;
+        unsigned inside, outside, n;
+
+        return read_full_file("/proc/self/uid_map", 4096, &map, /* ret_size= */ NULL) >= 0 &&
+               sscanf(map, "%u %u %u", &inside, &outside, &n) == 3 && n == UINT32_MAX;
+}
+
 int authority_new(SystemBus *bus, Authority **ret)
 {
         _cleanup_(authority_freep) Authority *a = new0(Authority, 1);
@@ -356,6 +377,7 @@ int authority_new(SystemBus *bus, Authority **ret)
         if (!a)
                 return -ENOMEM;
         a->bus = bus;
+        a->knows_all_users = knows_all_users();
         r = system_bus_add_user(bus, on_connected, on_lost, a, &a->user);
         if (r < 0)
                 return r;

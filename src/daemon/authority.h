@@ -34,6 +34,7 @@ typedef enum AuthorityVerdict {
         AUTHORITY_NEEDS_INTERACTION, /* a person would have to be asked, which the caller did not allow */
         AUTHORITY_UNAVAILABLE,       /* there is nobody to ask */
         AUTHORITY_BUSY,              /* too many questions are open */
+        AUTHORITY_CALLER_UNKNOWN,    /* a process of a user who has no number in our user namespace */
         AUTHORITY_CALLER_GONE,       /* of a caller on the bus: nobody is left to be answered */
         _AUTHORITY_VERDICT_MAX,
         _AUTHORITY_VERDICT_INVALID = -EINVAL,

@@ -11,8 +11,9 @@
 
 typedef struct Verbs Verbs;
 
-/* How the configuration is read again. 0, and how much of it was wrong and skipped in *ret_n_problems;
- * negative if it could not be read, with what was wrong in *ret_message (caller owns; may stay NULL). */
+/* How the configuration is read again. 0, and how many of its secrets are missing or not kept well in
+ * *ret_n_problems; negative if it could not be read or makes no sense, with what was wrong in *ret_message
+ * (caller owns; may stay NULL). */
 typedef int (*verbs_reload_t)(void *userdata, unsigned *ret_n_problems, char **ret_message);
 
 /* Becomes who the manager's callbacks go to. The manager is borrowed and must outlive it. -ENOMEM,

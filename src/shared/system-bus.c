@@ -11,7 +11,8 @@
 
 #define SYSTEM_BUS "unix:path=/run/dbus/system_bus_socket"
 
-/* After the bus has closed the connection: in between it starts anew, or refuses us for good. */
+/* After the bus has closed the connection, and while there can be none: it starts anew meanwhile, or refuses
+ * us for good; its socket is full, or this host is short of memory or file descriptors. */
 #define RETRY_DELAY_MIN USEC_PER_SEC
 #define RETRY_DELAY_MAX (5 * USEC_PER_MINUTE)
 
@@ -63,14 +64,28 @@ static void tell_lost(SystemBus *b)
 }
 
 static int connect_bus(SystemBus *b);
+static int retry_later(SystemBus *b);
 
 static int on_retry(sd_event_source *source, uint64_t t, void *userdata)
 {
-        int r = connect_bus(userdata);
+        SystemBus *b = userdata;
+        int r = connect_bus(b);
 
+        if (r >= 0)
+                return 0;
+        log_debug_errno(r, "Failed to connect to the system bus, trying again: %m");
+        r = retry_later(b);
         if (r < 0)
-                log_debug_errno(r, "Failed to connect to the system bus, going without: %m");
+                log_debug_errno(r, "Failed to wait for the system bus, going without: %m");
         return 0;
+}
+
+static int retry_later(SystemBus *b)
+{
+        usec_t delay = b->retry_delay;
+
+        b->retry_delay = MIN(delay * 2, RETRY_DELAY_MAX);
+        return event_arm_timer(b->event, &b->retry, delay, on_retry, b, "system-bus-retry");
 }
 
 void system_bus_reset(SystemBus *b)
@@ -82,10 +97,9 @@ void system_bus_reset(SystemBus *b)
         if (TAKE_GENERIC(b->ready, false))
                 tell_lost(b);
         b->bus = sd_bus_close_unref(b->bus);
-        r = event_arm_timer(b->event, &b->retry, b->retry_delay, on_retry, b, "system-bus-retry");
+        r = retry_later(b);
         if (r < 0)
                 log_debug_errno(r, "Failed to wait for the system bus, going without: %m");
-        b->retry_delay = MIN(b->retry_delay * 2, RETRY_DELAY_MAX);
 }
 
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error)
@@ -168,6 +182,10 @@ int system_bus_new(sd_event *event, const char *name, SystemBus **ret)
                 .retry_delay = RETRY_DELAY_MIN,
         };
         r = connect_bus(b);
+        if (r < 0) {
+                log_debug_errno(r, "Failed to connect to the system bus, trying again: %m");
+                r = retry_later(b);
+        }
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(b);

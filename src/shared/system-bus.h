@@ -20,8 +20,8 @@ typedef void (*system_bus_connected_t)(sd_bus *bus, void *userdata);
 typedef void (*system_bus_lost_t)(void *userdata);
 
 /* name: a literal, for sd-bus's own log and for the socket, where others see who is connected. The bus is at
- * $DBUS_SYSTEM_BUS_ADDRESS, or where it always is. -ENOMEM, and what sd_bus_start(3) says of an address that
- * makes no sense. */
+ * $DBUS_SYSTEM_BUS_ADDRESS, or where it always is. Whatever keeps it from connecting, it tries again, after
+ * ever longer times. -ENOMEM, sd-event's errors. */
 int system_bus_new(sd_event *event, const char *name, SystemBus **ret);
 SystemBus *system_bus_free(SystemBus *b);
 DEFINE_TRIVIAL_CLEANUP_FUNC(SystemBus *, system_bus_free);

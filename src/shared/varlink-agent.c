@@ -600,7 +600,8 @@ static SD_VARLINK_DEFINE_METHOD(SetPolicy,
 
 static SD_VARLINK_DEFINE_METHOD(Reload,
         INTERACTIVE,
-        COMMENT("How many settings made no sense and were skipped; the journal names each with file and line"),
+        COMMENT("How many secrets are missing or not kept well; the journal names each. A configuration of which "
+                "something else makes no sense is refused as a whole"),
         SD_VARLINK_DEFINE_OUTPUT(problems, SD_VARLINK_INT, 0));
 
 static SD_VARLINK_DEFINE_ERROR(NoSuchLink,

@@ -96,6 +96,11 @@ class Completion:
             self.complete("icewirectl peers a")
         self.assertNotIn("ran", os.listdir(self.folder))
 
+    def test_hostile_sockets(self):
+        for name in ("'$(touch ran)'", "'`touch ran`'", "'a;touch ran'", "$(touch ran)", "a\\;touch\\ ran"):
+            self.candidates(f"icewirectl --socket={name} peer ")
+            self.assertNotIn("ran", os.listdir(self.folder), name)
+
     def test_on_a_terminal(self):
         with self.serve(two_links()), self.shell() as shell:
             socket = f"--socket={self.socket}"
@@ -190,6 +195,13 @@ class Zsh(Completion, Test):
         self._shell.press_tab(line)
         with open(self.hits, encoding="utf-8") as f:
             return set(f.read().split("\n")) - {""}
+
+    def test_sockets_that_have_to_be_quoted(self):
+        self.socket = os.path.join(self.folder, "$(touch ran) `touch ran`;touch ran")
+        with self.serve(two_links()):
+            self.assertEqual(self.candidates(f"icewirectl --socket='{self.socket}' peer wg1 "), KEYS["wg1"])
+        self.assertNotIn("ran", os.listdir(self.folder))
+
 
 class Installed(unittest.TestCase):
     def test_where_shells_look(self):

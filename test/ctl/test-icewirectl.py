@@ -117,7 +117,7 @@ class Verbs(Test):
         self.assertEqual(self._calls("reload"), [("Reload", {})])
         self.assertEqual(self.stderr, "")
         self._calls("reload", Reload=lambda _: {"problems": 3})
-        self.assertIn("3 of its settings, which make no sense", self.stderr)
+        self.assertIn("3 of its secrets, which are missing", self.stderr)
 
     def test_version(self):
         self.assertRegex(self.ctl("--version"), r"^icewire \d+\.\d+\.\d+\n$")

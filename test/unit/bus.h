@@ -15,12 +15,13 @@
 #define BUS_PATH BUS_FOLDER "/socket"
 #define BUS_ADDRESS "unix:path=" BUS_PATH
 
-#define BUS_CONFIGURATION                                                                                   \
+/* With rules that come after those for all. */
+#define BUS_CONFIGURATION_WITH(rules)                                                                       \
         "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n"              \
         " \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"                               \
         "<busconfig><type>system</type><listen>" BUS_ADDRESS "</listen><auth>EXTERNAL</auth>\n"             \
         "<policy context=\"default\"><allow user=\"*\"/><allow send_destination=\"*\" eavesdrop=\"true\"/>" \
-        "<allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>\n"
+        "<allow eavesdrop=\"true\"/><allow own=\"*\"/>" rules "</policy></busconfig>\n"
 
 /* Somebody who has no rights. */
 #define BUS_NOBODY 65534
@@ -31,7 +32,7 @@ static pid_t bus_pid;
 static inline void bus_set_up(void)
 {
         sandbox_enter();
-        sandbox_write(SANDBOX_DIR "/bus.conf", BUS_CONFIGURATION);
+        sandbox_write(SANDBOX_DIR "/bus.conf", BUS_CONFIGURATION_WITH(""));
         cr_assert_eq(setenv("DBUS_SYSTEM_BUS_ADDRESS", BUS_ADDRESS, true), 0);
 }
 
@@ -71,6 +72,13 @@ static inline void bus_stop(void)
 {
         bus_end(&bus_pid);
         (void) unlink(BUS_PATH);
+}
+
+/* Has it read its configuration anew, with these rules. */
+static inline void bus_reload(const char *configuration)
+{
+        sandbox_write(SANDBOX_DIR "/bus.conf", configuration);
+        cr_assert_eq(kill(bus_pid, SIGHUP), 0);
 }
 
 /* Another client, as this user; the bus is there, or is about to be. Waits, which only a test may. The bus

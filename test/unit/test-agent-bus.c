@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include "agent-bus-internal.h"
 #include "bus-client.h"
 #include "fd-util.h"
 #include "json.h"
@@ -738,6 +739,21 @@ Test(agent_bus, takes_the_name_when_another_lets_it_go)
         RUN_UNTIL(event, system_bus_get(system_bus));
         run_pending(event);
         sd_bus_close_unref(other);
+        bus_client_open(&client, event, 0);
+        bus_client_call(&client, MANAGER_PATH, MANAGER, "GetLink", "s", "wg0");
+        expect_path(LINK_PATH);
+}
+
+/* A bus that began before there was the user whom its policy names. */
+Test(agent_bus, asks_again_for_a_name_that_it_is_refused)
+{
+        bus_client_close(&client);
+        bus_stop();
+        RUN_UNTIL(event, !system_bus_get(system_bus));
+        sandbox_write(SANDBOX_DIR "/bus.conf", BUS_CONFIGURATION_WITH("<deny own=\"" AGENT_BUS_NAME "\"/>"));
+        bus_start();
+        RUN_UNTIL(event, system_bus_get(system_bus) && !agent_bus->name);
+        bus_reload(BUS_CONFIGURATION_WITH(""));
         bus_client_open(&client, event, 0);
         bus_client_call(&client, MANAGER_PATH, MANAGER, "GetLink", "s", "wg0");
         expect_path(LINK_PATH);

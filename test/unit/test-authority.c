@@ -4,6 +4,7 @@
  * what polkit itself says is in polkit's own tests (agent-polkit). */
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "authority.h"
@@ -205,6 +206,37 @@ Test(authority, refuses_others_where_there_is_nobody_to_ask)
         process.pidfd = -EBADF;
         cr_assert_eq(ask(&caller, &process, false), AUTHORITY_UNAVAILABLE, "whose number may be another's");
         sd_bus_close_unref(bus);
+}
+
+/* As in a user namespace with this map. */
+static void become_namespaced(const char *map)
+{
+        authority = authority_free(authority);
+        cr_assert_eq(mount("tmpfs", "/proc", "tmpfs", 0, NULL), 0, "%m");
+        cr_assert_eq(mkdir("/proc/self", 0755), 0);
+        sandbox_write("/proc/self/uid_map", map);
+        cr_assert_eq(authority_new(system_bus, &authority), 0);
+        cr_assert_eq(umount("/proc"), 0, "%m");
+}
+
+/* The unit's sandbox does not have all users: the others are all the same one, and polkit would be asked
+ * about that one. */
+Test(authority, refuses_processes_of_users_whom_it_cannot_tell_apart)
+{
+        AuthoritySubject process = { .pidfd = STDIN_FILENO, .uid = BUS_NOBODY };
+        Caller caller;
+
+        become_namespaced("         0          0      65536\n");
+        cr_assert_eq(ask(&caller, &process, true), AUTHORITY_CALLER_UNKNOWN);
+        cr_assert_not_null(authority_verdict_explain(AUTHORITY_CALLER_UNKNOWN));
+        process.uid = BUS_NOBODY - 1;
+        cr_assert_eq(ask(&caller, &process, true), AUTHORITY_UNAVAILABLE);
+        process.uid = 0;
+        cr_assert_eq(ask(&caller, &process, true), AUTHORITY_ALLOWED);
+
+        process.uid = BUS_NOBODY;
+        become_namespaced("         0          0 4294967295\n");
+        cr_assert_eq(ask(&caller, &process, true), AUTHORITY_UNAVAILABLE);
 }
 
 Test(authority, asks_polkit_about_others)

@@ -2,6 +2,8 @@
 
 /* A real dbus-daemon that comes and goes. */
 
+#include <sys/un.h>
+
 #include "bus.h"
 #include "system-bus.h"
 
@@ -126,11 +128,58 @@ Test(system_bus, is_given_up_and_connected_to_anew)
         user_remove(&user);
 }
 
-Test(system_bus, refuses_an_address_that_makes_no_sense)
-{
-        SystemBus *other = NULL;
+/* Its socket takes nobody in. */
+typedef struct FullBus {
+        int listener, clients[8];
+        size_t n_clients;
+} FullBus;
 
-        cr_assert_eq(setenv("DBUS_SYSTEM_BUS_ADDRESS", "nonsense", true), 0);
-        cr_assert_lt(system_bus_new(event, "test", &other), 0);
-        cr_assert_null(other);
+static int unix_socket(struct sockaddr_un *ret)
+{
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        cr_assert_geq(fd, 0);
+        *ret = (struct sockaddr_un) { .sun_family = AF_UNIX, .sun_path = BUS_PATH };
+        return fd;
+}
+
+static void full_bus_open(FullBus *b)
+{
+        struct sockaddr_un sa;
+
+        sandbox_shell("mkdir -p " BUS_FOLDER);
+        *b = (FullBus) { .listener = unix_socket(&sa) };
+        cr_assert_eq(bind(b->listener, (struct sockaddr *) &sa, sizeof(sa)), 0, "%m");
+        cr_assert_eq(listen(b->listener, 0), 0);
+        do {
+                cr_assert_lt(b->n_clients, ELEMENTSOF(b->clients));
+                b->clients[b->n_clients++] = unix_socket(&sa);
+        } while (connect(b->clients[b->n_clients - 1], (struct sockaddr *) &sa, sizeof(sa)) == 0);
+        cr_assert_eq(errno, EAGAIN);
+}
+
+static void full_bus_close(FullBus *b)
+{
+        close(b->listener);
+        while (b->n_clients > 0)
+                close(b->clients[--b->n_clients]);
+        cr_assert_eq(unlink(BUS_PATH), 0);
+}
+
+Test(system_bus, is_tried_again_while_it_has_no_room)
+{
+        usec_t end = now(CLOCK_MONOTONIC) +
+                     3 * USEC_PER_SEC / 2; /* a try at the start, one after a second */
+        SystemBus *own = system_bus_free(system_bus);
+        FullBus full;
+
+        full_bus_open(&full);
+        cr_assert_eq(system_bus_new(event, "test", &own), 0);
+        while (now(CLOCK_MONOTONIC) < end)
+                cr_assert_geq(sd_event_run(event, 10 * USEC_PER_MSEC), 0);
+        cr_assert_null(system_bus_get(own));
+        full_bus_close(&full);
+        bus_start();
+        RUN_UNTIL(event, system_bus_get(own));
+        system_bus = own;
 }

@@ -217,7 +217,7 @@ def follow():
 
 
 def verbs(key):
-    """What changes something, by each API: polkit's action, and the call."""
+    """What polkit is asked about, by each API: its action, and the call."""
     yield "reload", lambda: varlink("Reload", check=False, user=USER)
     yield "reload", lambda: bus("Reload", check=False, user=USER)
     yield "reconnect", lambda: varlink("Reconnect", check=False, user=USER)
@@ -225,6 +225,11 @@ def verbs(key):
     parameters = json.dumps({"peer": key, "policy": "direct"})
     yield "set-policy", lambda: varlink("SetPolicy", parameters, check=False, user=USER)
     yield "set-policy", lambda: bus("SetPolicy", "sss", "", key, "auto", check=False, user=USER)
+    yield "diagnose", lambda: varlink("Diagnose", check=False, user=USER)
+    yield "diagnose", lambda: bus("Diagnose", check=False, user=USER)
+    yield "set-log-level", lambda: run("varlinkctl", "call", SOCKET, "io.systemd.service.SetLogLevel", '{"level": 6}', check=False, user=USER)
+    yield "set-log-level", lambda: run("busctl", "set-property", BUS, "/org/freedesktop/LogControl1", "org.freedesktop.LogControl1",
+                                       "LogLevel", "s", "info", check=False, user=USER)
 
 
 def allow(action):
@@ -248,7 +253,7 @@ def check_polkit(key):
         if status == 0 or not REFUSED.search(text):
             raise LabError(f"{action} should be refused, and is not: exit status {status}, {text}")
     say("polkit: whoever is nobody reads, and changes nothing")
-    for allowed in ("reload", "reconnect", "set-policy"):
+    for allowed in ("reload", "reconnect", "set-policy", "diagnose", "set-log-level"):
         allow(allowed)
         for action, call in verbs(key):
             if action == allowed:
