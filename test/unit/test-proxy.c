@@ -762,11 +762,12 @@ Test(proxy, has_frames_for_a_connection_in_use)
         static uint8_t data[64 * 1024];
         World w = {};
         End e = {};
-        int fd, theirs;
+        int fd, theirs, size = PROXY_BUFFER_SIZE;
 
         world_start(&w, "127.0.0.1:0");
         end_start(&e, w.event, w.pool, /* controlling= */ true, /* tcp= */ false);
         fd = connect_to_us(&theirs);
+        cr_assert(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) >= 0);
         while (send(fd, data, sizeof(data), MSG_DONTWAIT) >= 0)
                 ;
         proxy_set_agent(e.proxy, e.agent, fd, /* framed= */ true);
