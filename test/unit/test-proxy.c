@@ -538,6 +538,19 @@ static void end_stop(End *e)
         close(e->wireguard);
 }
 
+/* The two have found each other by ICE. */
+static void ends_connect(World *w, End ends[static 2], bool tcp, ProxyPool **ret_pool)
+{
+        sandbox_enter();
+        cr_assert(sd_event_new(&w->event) >= 0);
+        cr_assert(proxy_pool_new(w->event, NULL, NULL, ret_pool) >= 0);
+        for (size_t i = 0; i < 2; i++)
+                end_start(ends + i, w->event, *ret_pool, i == 0, tcp);
+        for (size_t i = 0; i < 2; i++)
+                end_meet(ends + i, tcp);
+        RUN_UNTIL(w->event, ends[0].selected && ends[1].selected);
+}
+
 /* WireGuard, proxy, ICE, proxy, WireGuard: first through libnice, then through sockets of our own. */
 Test(proxy, carries_over_ice)
 {
@@ -545,14 +558,7 @@ Test(proxy, carries_over_ice)
         ProxyPool *pool;
         End ends[2] = { { .other = ends + 1 }, { .other = ends } };
 
-        sandbox_enter();
-        cr_assert(sd_event_new(&w.event) >= 0);
-        cr_assert(proxy_pool_new(w.event, NULL, NULL, &pool) >= 0);
-        for (size_t i = 0; i < 2; i++)
-                end_start(ends + i, w.event, pool, i == 0, /* tcp= */ false);
-        for (size_t i = 0; i < 2; i++)
-                end_meet(ends + i, /* tcp= */ false);
-        RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
+        ends_connect(&w, ends, /* tcp= */ false, &pool);
         for (size_t i = 0; i < 2; i++)
                 proxy_set_agent(ends[i].proxy, ends[i].agent, /* connection= */ -EBADF,
                                 /* framed= */ false);
@@ -607,14 +613,7 @@ Test(proxy, carries_over_ice_tcp)
         ProxyPool *pool;
         End ends[2] = { { .other = ends + 1 }, { .other = ends } };
 
-        sandbox_enter();
-        cr_assert(sd_event_new(&w.event) >= 0);
-        cr_assert(proxy_pool_new(w.event, NULL, NULL, &pool) >= 0);
-        for (size_t i = 0; i < 2; i++)
-                end_start(ends + i, w.event, pool, i == 0, /* tcp= */ true);
-        for (size_t i = 0; i < 2; i++)
-                end_meet(ends + i, /* tcp= */ true);
-        RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
+        ends_connect(&w, ends, /* tcp= */ true, &pool);
         for (unsigned framed = 0; framed < 2; framed++) {
                 for (size_t i = 0; i < 2; i++) {
                         int fd = ice_agent_connection(ends[i].agent, &ends[i].remote_candidate);
@@ -787,14 +786,7 @@ Test(proxy, carries_without_a_connection)
         ProxyPool *pool;
         End ends[2] = { { .other = ends + 1 }, { .other = ends } };
 
-        sandbox_enter();
-        cr_assert(sd_event_new(&w.event) >= 0);
-        cr_assert(proxy_pool_new(w.event, NULL, NULL, &pool) >= 0);
-        for (size_t i = 0; i < 2; i++)
-                end_start(ends + i, w.event, pool, i == 0, /* tcp= */ true);
-        for (size_t i = 0; i < 2; i++)
-                end_meet(ends + i, /* tcp= */ true);
-        RUN_UNTIL(w.event, ends[0].selected && ends[1].selected);
+        ends_connect(&w, ends, /* tcp= */ true, &pool);
         for (size_t i = 0; i < 2; i++) {
                 int gone = dup(ends[i].wireguard);
 
