@@ -55,7 +55,7 @@ static int method_list(sd_varlink *link, sd_json_variant *parameters, sd_varlink
         int r = check(link, parameters, flags);
 
         if (r == 0)
-                r = agent_check_wait(c, flags);
+                r = agent_check_wait(c);
         if (r != 0)
                 return r;
         r = verbs_refresh(c->server->verbs, on_refreshed, c, &c->wait);
@@ -76,7 +76,10 @@ static int method_describe(sd_varlink *link, sd_json_variant *parameters, sd_var
         return r < 0 ? r : stream(link, &array);
 }
 
+VARLINK_DEFINE_WITH_REPLY(List, method_list)
+VARLINK_DEFINE_WITH_REPLY(Describe, method_describe)
+
 int agent_metrics_bind(sd_varlink_server *server)
 {
-        return varlink_metrics_add(server, method_list, method_describe);
+        return varlink_metrics_add(server, method_list_with_reply, method_describe_with_reply);
 }
