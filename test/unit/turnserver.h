@@ -25,6 +25,8 @@
 typedef struct TurnserverOptions {
         const char *secret; /* in place of the user: time-limited credentials from this one */
         bool tls;           /* on port 5349 as well, with what turnserver_make_certificate() has made */
+        const char
+                *addresses[3]; /* it listens there as well, and its relays are at the first; NULL: no more */
 } TurnserverOptions;
 
 /* ca.pem in SANDBOX_DIR vouches for it. */
@@ -41,7 +43,8 @@ static inline void turnserver_make_certificate(void)
 
 static inline void turnserver_exec(pid_t parent, const TurnserverOptions *options)
 {
-        const char *argv[40] = {
+        const char *relays = options && options->addresses[0] ? options->addresses[0] : "127.0.0.1";
+        const char *argv[48] = {
                 "turnserver",
                 "-n",
                 "-L",
@@ -49,7 +52,7 @@ static inline void turnserver_exec(pid_t parent, const TurnserverOptions *option
                 "-L",
                 "::1",
                 "-E",
-                "127.0.0.1",
+                relays,
                 "-p",
                 "3478",
                 "--allow-loopback-peers",
@@ -90,6 +93,10 @@ static inline void turnserver_exec(pid_t parent, const TurnserverOptions *option
                 argv[n++] = tls[i];
         if (!has_tls)
                 argv[n++] = "--no-tls";
+        for (size_t i = 0; options && i < ELEMENTSOF(options->addresses) && options->addresses[i]; i++) {
+                argv[n++] = "-L";
+                argv[n++] = options->addresses[i];
+        }
         execvp("turnserver", (char *const *) argv);
         _exit(127);
 }
