@@ -193,3 +193,20 @@ static inline void stun_answer(int fd, const uint8_t *request, const SocketAddre
         memcpy(b + 28, &ip, 4);
         cr_assert(sendto(fd, b, sizeof(b), 0, &to->sa, socket_address_length(to)) == sizeof(b));
 }
+
+/* Has a request come that nobody has read? */
+static inline bool stun_was_asked(int fd)
+{
+        return poll(&(struct pollfd) { .fd = fd, .events = POLLIN }, 1, 0) == 1;
+}
+
+/* The next request is answered. */
+static inline void stun_answer_next(sd_event *loop, int fd, const char *mapped)
+{
+        SocketAddress from, a = address(mapped);
+        uint8_t request[128];
+
+        RUN_UNTIL(loop, stun_was_asked(fd));
+        cr_assert_gt(stun_receive(fd, request, sizeof(request), &from), 0);
+        stun_answer(fd, request, &a, &from);
+}
