@@ -23,32 +23,29 @@ typedef struct Call {
         bool interactive; /* polkit may ask a person */
 } Call;
 
+/* A set of one. Negative: none is called so. */
+static int take_value(int value, unsigned *ret)
+{
+        if (value < 0)
+                return -EINVAL;
+        *ret = 1u << value;
+        return 0;
+}
+
 static int dispatch_state(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
                           void *userdata)
 {
-        PeerState state;
-
-        if (sd_json_variant_is_null(v))
-                return 0;
-        state = peer_state_from_string(sd_json_variant_string(v));
-        if (state < 0)
-                return -EINVAL;
-        *(unsigned *) userdata = 1u << state;
-        return 0;
+        return sd_json_variant_is_null(v)
+                       ? 0
+                       : take_value(peer_state_from_string(sd_json_variant_string(v)), userdata);
 }
 
 static int dispatch_path(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
                          void *userdata)
 {
-        PathKind kind;
-
-        if (sd_json_variant_is_null(v))
-                return 0;
-        kind = path_kind_from_string(sd_json_variant_string(v));
-        if (kind < 0)
-                return -EINVAL;
-        *(unsigned *) userdata = 1u << kind;
-        return 0;
+        return sd_json_variant_is_null(v)
+                       ? 0
+                       : take_value(path_kind_from_string(sd_json_variant_string(v)), userdata);
 }
 
 /* With a filter. 0; otherwise the error was sent and is to be returned. */
@@ -111,6 +108,27 @@ void agent_connection_fail(Connection *c, int error)
                 (void) sd_varlink_error_errno(c->link, error);
 }
 
+static void on_refreshed(void *userdata)
+{
+        Connection *c = userdata;
+        int r;
+
+        c->wait = NULL;
+        r = c->answer(c);
+        if (r < 0)
+                agent_connection_fail(c, r);
+}
+
+/* A method that returns 0 without a reply is pending. */
+int agent_answer_fresh(Connection *c, agent_answer_t answer)
+{
+        int r;
+
+        c->answer = answer;
+        r = verbs_refresh(c->server->verbs, on_refreshed, c, &c->wait);
+        return r == 0 ? answer(c) : MIN(r, 0);
+}
+
 static int method_describe(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                            void *userdata)
 {
@@ -141,10 +159,7 @@ static int method_list_links(sd_varlink *link, sd_json_variant *parameters, sd_v
         {
                 sd_json_variant *item = NULL;
 
-                r = link_build_json(l, &item);
-                if (r < 0)
-                        return r;
-                r = json_array_add(&array, item);
+                r = json_array_take(&array, link_build_json(l, &item), &item);
                 if (r < 0)
                         return r;
         }
@@ -188,7 +203,7 @@ static int reply_peers(Connection *c, const PeerSelection *selection, verbs_peer
 }
 
 /* The call is as it was; only the model is fresher. */
-static int answer_fresh(Connection *c)
+static int answer_with_peers(Connection *c)
 {
         _cleanup_json_ sd_json_variant *parameters = NULL;
         PeerSelection selection;
@@ -201,18 +216,6 @@ static int answer_fresh(Connection *c)
         return r != 0 ? r : reply_peers(c, &selection, c->add);
 }
 
-static void on_refreshed(void *userdata)
-{
-        Connection *c = userdata;
-        int r;
-
-        c->wait = NULL;
-        r = answer_fresh(c);
-        if (r < 0)
-                agent_connection_fail(c, r);
-}
-
-/* With counters that are read for this call. A method that returns 0 without a reply is pending. */
 static int reply_fresh_peers(Connection *c, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                              verbs_peer_t add)
 {
@@ -230,18 +233,14 @@ static int reply_fresh_peers(Connection *c, sd_json_variant *parameters, sd_varl
                 return selection_error(c->link, &selection, r);
         c->more = flags & SD_VARLINK_METHOD_MORE;
         c->add = add;
-        r = verbs_refresh(c->server->verbs, on_refreshed, c, &c->wait);
-        if (r != 0)
-                return MIN(r, 0);
-        return reply_peers(c, &selection, add);
+        return agent_answer_fresh(c, answer_with_peers);
 }
 
 static int add_peer(Peer *peer, void *userdata)
 {
         sd_json_variant *item = NULL;
-        int r = peer_build_json(peer, &item);
 
-        return r < 0 ? r : json_array_add(userdata, item);
+        return json_array_take(userdata, peer_build_json(peer, &item), &item);
 }
 
 static int method_list_peers(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
@@ -253,9 +252,8 @@ static int method_list_peers(sd_varlink *link, sd_json_variant *parameters, sd_v
 static int add_details(Peer *peer, void *userdata)
 {
         sd_json_variant *item = NULL;
-        int r = peer_details_build_json(peer, &item);
 
-        return r < 0 ? r : json_array_add(userdata, item);
+        return json_array_take(userdata, peer_details_build_json(peer, &item), &item);
 }
 
 static int method_describe_peers(sd_varlink *link, sd_json_variant *parameters,
@@ -267,9 +265,8 @@ static int method_describe_peers(sd_varlink *link, sd_json_variant *parameters,
 static int add_history(Peer *peer, void *userdata)
 {
         sd_json_variant *item = NULL;
-        int r = peer_history_build_json(peer, &item);
 
-        return r < 0 ? r : json_array_add(userdata, item);
+        return json_array_take(userdata, peer_history_build_json(peer, &item), &item);
 }
 
 static int method_get_history(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
