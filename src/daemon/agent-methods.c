@@ -222,7 +222,7 @@ static int reply_fresh_peers(Connection *c, sd_json_variant *parameters, sd_varl
         PeerSelection selection;
         int r;
 
-        r = agent_check_wait(c, flags);
+        r = agent_check_wait(c);
         if (r < 0)
                 return r;
         r = parse_filter(c->link, parameters, &selection);
@@ -311,7 +311,7 @@ static int method_diagnose(sd_varlink *link, sd_json_variant *parameters, sd_var
         r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_DIAGNOSE, interactive);
+        r = agent_authorise(c, AUTHORITY_DIAGNOSE, interactive);
         if (r != 0)
                 return r;
         c->more = flags & SD_VARLINK_METHOD_MORE;
@@ -328,7 +328,7 @@ static int method_reconnect(sd_varlink *link, sd_json_variant *parameters, sd_va
         r = parse_call(link, parameters, &call);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_RECONNECT, call.interactive);
+        r = agent_authorise(c, AUTHORITY_RECONNECT, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_reconnect(c->server->verbs, &call.selection);
@@ -368,7 +368,7 @@ static int method_set_policy(sd_varlink *link, sd_json_variant *parameters, sd_v
         r = sd_varlink_dispatch(link, parameters, table, &call);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_SET_POLICY, call.interactive);
+        r = agent_authorise(c, AUTHORITY_SET_POLICY, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_set_policy(c->server->verbs, &call.selection, call.policy);
@@ -388,7 +388,7 @@ static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varli
         r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_RELOAD, interactive);
+        r = agent_authorise(c, AUTHORITY_RELOAD, interactive);
         if (r != 0)
                 return r;
         r = verbs_reload(c->server->verbs, &n_problems, &message);
@@ -410,7 +410,7 @@ static int method_service_reload(sd_varlink *link, sd_json_variant *parameters,
         r = sd_varlink_dispatch(link, parameters, no_parameters, /* userdata= */ NULL);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_RELOAD, /* interactive= */ false);
+        r = agent_authorise(c, AUTHORITY_RELOAD, /* interactive= */ false);
         if (r != 0)
                 return r;
         r = verbs_reload(c->server->verbs, &n_problems, &message);
@@ -426,21 +426,31 @@ int agent_method_set_log_level(sd_varlink *link, sd_json_variant *parameters,
         r = varlink_service_read_log_level(link, parameters, &level);
         if (r != 0)
                 return r;
-        r = agent_authorise(userdata, flags, AUTHORITY_SET_LOG_LEVEL, /* interactive= */ false);
+        r = agent_authorise(userdata, AUTHORITY_SET_LOG_LEVEL, /* interactive= */ false);
         if (r != 0)
                 return r;
         log_set_max_level(level);
         return sd_varlink_reply(link, /* parameters= */ NULL);
 }
 
+#define METHODS(X)                                                                                          \
+        X(Describe, method_describe)                                                                        \
+        X(ListLinks, method_list_links)                                                                     \
+        X(ListPeers, method_list_peers)                                                                     \
+        X(DescribePeers, method_describe_peers)                                                             \
+        X(GetHistory, method_get_history)                                                                   \
+        X(Diagnose, method_diagnose)                                                                        \
+        X(Watch, agent_method_watch)                                                                        \
+        X(Reconnect, method_reconnect)                                                                      \
+        X(SetPolicy, method_set_policy)                                                                     \
+        X(Reload, method_reload)
+
+METHODS(VARLINK_DEFINE_WITH_REPLY)
+VARLINK_DEFINE_WITH_REPLY(Reload, method_service_reload)
+
 int agent_methods_bind(sd_varlink_server *server)
 {
-        return sd_varlink_server_bind_method_many(
-                server, "org.icewire.Agent.Describe", method_describe, "org.icewire.Agent.ListLinks",
-                method_list_links, "org.icewire.Agent.ListPeers", method_list_peers,
-                "org.icewire.Agent.DescribePeers", method_describe_peers, "org.icewire.Agent.GetHistory",
-                method_get_history, "org.icewire.Agent.Diagnose", method_diagnose, "org.icewire.Agent.Watch",
-                agent_method_watch, "org.icewire.Agent.Reconnect", method_reconnect,
-                "org.icewire.Agent.SetPolicy", method_set_policy, "org.icewire.Agent.Reload", method_reload,
-                "io.systemd.service.Reload", method_service_reload);
+#define BIND(name, method) "org.icewire.Agent." #name, method##_with_reply,
+        return sd_varlink_server_bind_method_many(server, METHODS(BIND) "io.systemd.service.Reload",
+                                                  method_service_reload_with_reply);
 }

@@ -44,7 +44,7 @@ static int method_list(sd_varlink *link, sd_json_variant *parameters, sd_varlink
         int r = check(link, parameters, flags);
 
         if (r == 0)
-                r = agent_check_wait(c, flags);
+                r = agent_check_wait(c);
         return r != 0 ? r : agent_answer_fresh(c, reply_list);
 }
 
@@ -60,7 +60,10 @@ static int method_describe(sd_varlink *link, sd_json_variant *parameters, sd_var
         return r < 0 ? r : stream(link, &array);
 }
 
+VARLINK_DEFINE_WITH_REPLY(List, method_list)
+VARLINK_DEFINE_WITH_REPLY(Describe, method_describe)
+
 int agent_metrics_bind(sd_varlink_server *server)
 {
-        return varlink_metrics_add(server, method_list, method_describe);
+        return varlink_metrics_add(server, method_list_with_reply, method_describe_with_reply);
 }

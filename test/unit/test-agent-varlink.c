@@ -16,11 +16,13 @@
 #include "json.h"
 #include "nobody.h"
 #include "one-link.h"
+#include "oneway.h"
 #include "sandbox.h"
 #include "string-util.h"
 #include "turnserver.h"
 #include "uptime.h"
 #include "varlink-agent.h"
+#include "varlink-service.h"
 #include "varlink-util.h"
 
 typedef struct Client {
@@ -633,7 +635,13 @@ Test(agent_varlink, a_watcher_that_does_not_read)
         close(deaf);
 }
 
-/* Nothing is done for a call that wants no reply, where it would have to wait or may have to. */
+Test(agent_varlink, refuses_who_wants_no_reply)
+{
+        oneway_is_refused_by(event, socket_path, &vl_interface_org_icewire_Agent);
+        oneway_is_refused_by(event, socket_path, &vl_interface_io_systemd_service);
+}
+
+/* And nothing is done for it. */
 Test(agent_varlink, who_wants_no_reply)
 {
         static const char *const methods[] = {
