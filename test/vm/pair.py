@@ -16,9 +16,6 @@ INTERVAL = 0.01  # seconds between pings
 QUIET = 3  # seconds for which pings are watched before anything happens, and after it has
 BROKEN = 60  # seconds after which a path that has no answer is given up
 GAP_MAX = 1.0  # seconds for which a path may be broken by what somebody does to its configuration
-# A peer that is written with a keepalive, and has no endpoint, sends its first handshake to nowhere, and WireGuard waits for five
-# seconds and a third at most before it tries again (REKEY_TIMEOUT in its paper, section 6.1; timers.c).
-GAP_MAX_KEEPALIVE = GAP_MAX + 5.4
 
 
 class MachineSites(Sites):
