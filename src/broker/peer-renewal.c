@@ -56,15 +56,8 @@ static void on_set(int error, void *userdata)
 static void on_renewed(int error, void *userdata)
 {
         Renewal *renewal = userdata;
-        uint64_t writes;
 
-        (void) device_watch_is_quiet(renewal->watch, &writes);
-        if (writes != renewal->writes)
-                log_warning(
-                        "%s: Somebody has written WireGuard links at the very moment at which peer %s was "
-                        "made anew, as it had been: if that was of this peer, do it again.",
-                        renewal->name, WIREGUARD_KEY_STR(&renewal->peer));
-        else if (error >= 0)
+        if (error >= 0)
                 log_debug("%s: Peer %s was made anew, so that it shakes hands at once.", renewal->name,
                           WIREGUARD_KEY_STR(&renewal->peer));
         on_set(error, renewal);
@@ -77,13 +70,27 @@ static int set_endpoint_alone(Renewal *renewal)
                                               &renewal->step);
 }
 
+static void warn_if_disturbed(const Renewal *renewal)
+{
+        if (!is_undisturbed(renewal))
+                log_warning("%s: Somebody has written to WireGuard at the very moment at which peer %s was "
+                            "made anew, as it had been: if that was about this peer, do it again.",
+                            renewal->name, WIREGUARD_KEY_STR(&renewal->peer));
+}
+
 static int renew(Renewal *renewal, WireguardPeer *peer)
 {
+        int r;
+
         peer->endpoint = renewal->endpoint;
         if (renewal->keepalive >= 0)
                 peer->persistent_keepalive = (uint16_t) renewal->keepalive;
-        return wireguard_netlink_renew_peer(renewal->wireguard, renewal->name, peer, on_renewed, renewal,
-                                            &renewal->step);
+        r = wireguard_netlink_renew_peer(renewal->wireguard, renewal->name, peer, on_renewed, renewal,
+                                         &renewal->step);
+        /* The kernel is done with it when it is sent, whenever it says so. */
+        if (r >= 0)
+                warn_if_disturbed(renewal);
+        return r;
 }
 
 static int renewal_read(Renewal *renewal);
