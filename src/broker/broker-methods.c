@@ -453,19 +453,28 @@ static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varli
         return sd_varlink_reply(link, /* parameters= */ NULL);
 }
 
+#define METHODS(X)                                                                                          \
+        X(WatchLinks, broker_method_watch_links)                                                            \
+        X(ReadLink, method_read_link)                                                                       \
+        X(SetEndpoint, method_set_endpoint)                                                                 \
+        X(Seal, method_seal)                                                                                \
+        X(Open, method_open)                                                                                \
+        X(DeriveTopics, method_derive_topics)                                                               \
+        X(GrowBuffers, method_grow_buffers)                                                                 \
+        X(SetRedirect, broker_method_set_redirect)                                                          \
+        X(AddSockets, broker_method_add_sockets)                                                            \
+        X(RemoveSockets, broker_method_remove_sockets)                                                      \
+        X(MoveSource, broker_method_move_source)
+
+METHODS(VARLINK_DEFINE_WITH_REPLY)
+VARLINK_DEFINE_WITH_REPLY(Reload, method_reload)
+
 int broker_methods_bind(sd_varlink_server *server)
 {
+#define BIND(name, method) BROKER_METHOD(#name), method##_with_reply,
         int r = varlink_service_add(server, /* set_log_level= */ NULL);
 
-        if (r < 0)
-                return r;
-        return sd_varlink_server_bind_method_many(
-                server, BROKER_METHOD("WatchLinks"), broker_method_watch_links, BROKER_METHOD("ReadLink"),
-                method_read_link, BROKER_METHOD("SetEndpoint"), method_set_endpoint, BROKER_METHOD("Seal"),
-                method_seal, BROKER_METHOD("Open"), method_open, BROKER_METHOD("DeriveTopics"),
-                method_derive_topics, BROKER_METHOD("GrowBuffers"), method_grow_buffers,
-                BROKER_METHOD("SetRedirect"), broker_method_set_redirect, BROKER_METHOD("AddSockets"),
-                broker_method_add_sockets, BROKER_METHOD("RemoveSockets"), broker_method_remove_sockets,
-                BROKER_METHOD("MoveSource"), broker_method_move_source, "io.systemd.service.Reload",
-                method_reload);
+        return r < 0 ? r
+                     : sd_varlink_server_bind_method_many(server, METHODS(BIND) "io.systemd.service.Reload",
+                                                          method_reload_with_reply);
 }

@@ -220,10 +220,7 @@ int verb_history(const Ctl *ctl, int argc, char *argv[])
         _cleanup_(changes_done) Changes changes = {};
         int r;
 
-        r = ctl_connect(ctl, &link);
-        if (r < 0)
-                return r;
-        r = ctl_peers_get(link, argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL, &peers);
+        r = ctl_peers_connect(ctl, argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL, &link, &peers);
         if (r < 0)
                 return r;
         r = get_histories(link, &peers, &histories);

@@ -215,10 +215,7 @@ int verb_peer(const Ctl *ctl, int argc, char *argv[])
         _cleanup_(ctl_peers_done) CtlPeers peers = {};
         int r;
 
-        r = ctl_connect(ctl, &link);
-        if (r < 0)
-                return r;
-        r = ctl_peers_get(link, argc > 2 ? argv[1] : NULL, argv[argc - 1], &peers);
+        r = ctl_peers_connect(ctl, argc > 2 ? argv[1] : NULL, argv[argc - 1], &link, &peers);
         if (r < 0)
                 return r;
         r = describe(link, &peers, &details);

@@ -94,6 +94,21 @@ int ctl_peers_get(sd_varlink *link, const char *link_name, const char *name, Ctl
         return 0;
 }
 
+int ctl_peers_connect(const Ctl *ctl, const char *link_name, const char *name, sd_varlink **ret_link,
+                      CtlPeers *ret)
+{
+        _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
+        int r;
+
+        r = ctl_connect(ctl, &link);
+        if (r >= 0)
+                r = ctl_peers_get(link, link_name, name, ret);
+        if (r < 0)
+                return r;
+        *ret_link = TAKE_PTR(link);
+        return 0;
+}
+
 /* ---- The table ---- */
 
 typedef enum Column {
@@ -311,10 +326,7 @@ int verb_peers(const Ctl *ctl, int argc, char *argv[])
         _cleanup_(ctl_peers_done) CtlPeers peers = {};
         int r;
 
-        r = ctl_connect(ctl, &link);
-        if (r < 0)
-                return r;
-        r = ctl_peers_get(link, argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL, &peers);
+        r = ctl_peers_connect(ctl, argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL, &link, &peers);
         if (r < 0)
                 return r;
         pager_open(ctl->pager);

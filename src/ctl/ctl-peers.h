@@ -19,6 +19,10 @@ int ctl_peers_parse(sd_json_variant *reply, CtlPeers *ret);
 /* Asks for all peers and keeps what link and name mean, see ctl_names_select(). */
 int ctl_peers_get(sd_varlink *link, const char *link_name, const char *name, CtlPeers *ret);
 
+/* The same right after ctl_connect(). */
+int ctl_peers_connect(const Ctl *ctl, const char *link_name, const char *name, sd_varlink **ret_link,
+                      CtlPeers *ret);
+
 /* As a table. brief: for a screen that has more to show. chosen: NULL, or for each peer whether it is to be
  * shown. */
 int ctl_peers_print_table(const Ctl *ctl, const CtlPeers *peers, bool brief, const bool *chosen);

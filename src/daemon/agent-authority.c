@@ -22,10 +22,8 @@ static void on_verdict(AuthorityQuestion *question, AuthorityVerdict verdict, vo
         log_debug_errno(r, "Failed to go on with a call that polkit was asked about, ignoring: %m");
 }
 
-int agent_check_wait(const Connection *c, sd_varlink_method_flags_t flags)
+int agent_check_wait(const Connection *c)
 {
-        if (flags & SD_VARLINK_METHOD_ONEWAY)
-                return log_debug_errno(-EOPNOTSUPP, "Refusing a call that wants no reply: %m");
         return c->question || c->wait ? -EBUSY : 0;
 }
 
@@ -62,11 +60,11 @@ static AuthorityVerdict take_verdict(Connection *c, const char *action)
         return streq_ptr(TAKE_PTR(c->action), action) ? verdict : AUTHORITY_PENDING;
 }
 
-int agent_authorise(Connection *c, sd_varlink_method_flags_t flags, const char *action, bool interactive)
+int agent_authorise(Connection *c, const char *action, bool interactive)
 {
         int verdict = take_verdict(c, action), r;
 
-        r = agent_check_wait(c, flags);
+        r = agent_check_wait(c);
         if (r < 0)
                 return r;
         if (verdict == AUTHORITY_PENDING)

@@ -20,6 +20,11 @@ int json_array_add(JsonArray *array, sd_json_variant *item)
         return 0;
 }
 
+int json_array_take(JsonArray *array, int r, sd_json_variant **item)
+{
+        return r < 0 ? r : json_array_add(array, TAKE_PTR(*item));
+}
+
 int json_array_build(const JsonArray *array, sd_json_variant **ret)
 {
         return sd_json_variant_new_array(ret, array->items, array->n);
@@ -332,10 +337,7 @@ int peer_changes_build_json(const Peer *peer, sd_json_variant **ret)
                 HistoryChange change;
 
                 history_get(&peer->history, i, &change);
-                r = path_change_build_json(&change, &item);
-                if (r < 0)
-                        return r;
-                r = json_array_add(&array, item);
+                r = json_array_take(&array, path_change_build_json(&change, &item), &item);
                 if (r < 0)
                         return r;
         }
@@ -426,10 +428,7 @@ int mapping_build_json(const Mapping *mapping, const char *link, bool asking, sd
         for (size_t i = 0; i < mapping->n_servers; i++) {
                 sd_json_variant *item = NULL;
 
-                r = server_build_json(&mapping->servers[i], asking, &item);
-                if (r < 0)
-                        return r;
-                r = json_array_add(&array, item);
+                r = json_array_take(&array, server_build_json(&mapping->servers[i], asking, &item), &item);
                 if (r < 0)
                         return r;
         }
@@ -467,10 +466,10 @@ static int build_mappings(const Manager *m, sd_json_variant **ret)
                 for (size_t i = 0; i < link->n_mappings; i++) {
                         sd_json_variant *item = NULL;
 
-                        r = mapping_build_json(link->mappings[i], link->name, /* asking= */ true, &item);
-                        if (r < 0)
-                                return r;
-                        r = json_array_add(&array, item);
+                        r = json_array_take(
+                                &array,
+                                mapping_build_json(link->mappings[i], link->name, /* asking= */ true, &item),
+                                &item);
                         if (r < 0)
                                 return r;
                 }
@@ -486,10 +485,7 @@ static int build_rendezvous(const Manager *m, sd_json_variant **ret)
         for (size_t i = 0; i < m->n_rendezvous; i++) {
                 sd_json_variant *item = NULL;
 
-                r = rendezvous_build_json(m->rendezvous[i], &item);
-                if (r < 0)
-                        return r;
-                r = json_array_add(&array, item);
+                r = json_array_take(&array, rendezvous_build_json(m->rendezvous[i], &item), &item);
                 if (r < 0)
                         return r;
         }

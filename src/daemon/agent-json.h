@@ -67,5 +67,7 @@ typedef struct JsonArray {
 
 /* Takes over the reference, also if it fails. */
 int json_array_add(JsonArray *array, sd_json_variant *item);
+/* The same with what a function has made, which returned r; negative: nothing was made. */
+int json_array_take(JsonArray *array, int r, sd_json_variant **item);
 int json_array_build(const JsonArray *array, sd_json_variant **ret);
 void json_array_done(JsonArray *array);

@@ -23,32 +23,29 @@ typedef struct Call {
         bool interactive; /* polkit may ask a person */
 } Call;
 
+/* A set of one. Negative: none is called so. */
+static int take_value(int value, unsigned *ret)
+{
+        if (value < 0)
+                return -EINVAL;
+        *ret = 1u << value;
+        return 0;
+}
+
 static int dispatch_state(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
                           void *userdata)
 {
-        PeerState state;
-
-        if (sd_json_variant_is_null(v))
-                return 0;
-        state = peer_state_from_string(sd_json_variant_string(v));
-        if (state < 0)
-                return -EINVAL;
-        *(unsigned *) userdata = 1u << state;
-        return 0;
+        return sd_json_variant_is_null(v)
+                       ? 0
+                       : take_value(peer_state_from_string(sd_json_variant_string(v)), userdata);
 }
 
 static int dispatch_path(const char *name, sd_json_variant *v, sd_json_dispatch_flags_t flags,
                          void *userdata)
 {
-        PathKind kind;
-
-        if (sd_json_variant_is_null(v))
-                return 0;
-        kind = path_kind_from_string(sd_json_variant_string(v));
-        if (kind < 0)
-                return -EINVAL;
-        *(unsigned *) userdata = 1u << kind;
-        return 0;
+        return sd_json_variant_is_null(v)
+                       ? 0
+                       : take_value(path_kind_from_string(sd_json_variant_string(v)), userdata);
 }
 
 /* With a filter. 0; otherwise the error was sent and is to be returned. */
@@ -111,6 +108,27 @@ void agent_connection_fail(Connection *c, int error)
                 (void) sd_varlink_error_errno(c->link, error);
 }
 
+static void on_refreshed(void *userdata)
+{
+        Connection *c = userdata;
+        int r;
+
+        c->wait = NULL;
+        r = c->answer(c);
+        if (r < 0)
+                agent_connection_fail(c, r);
+}
+
+/* A method that returns 0 without a reply is pending. */
+int agent_answer_fresh(Connection *c, agent_answer_t answer)
+{
+        int r;
+
+        c->answer = answer;
+        r = verbs_refresh(c->server->verbs, on_refreshed, c, &c->wait);
+        return r == 0 ? answer(c) : MIN(r, 0);
+}
+
 static int method_describe(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                            void *userdata)
 {
@@ -141,10 +159,7 @@ static int method_list_links(sd_varlink *link, sd_json_variant *parameters, sd_v
         {
                 sd_json_variant *item = NULL;
 
-                r = link_build_json(l, &item);
-                if (r < 0)
-                        return r;
-                r = json_array_add(&array, item);
+                r = json_array_take(&array, link_build_json(l, &item), &item);
                 if (r < 0)
                         return r;
         }
@@ -188,7 +203,7 @@ static int reply_peers(Connection *c, const PeerSelection *selection, verbs_peer
 }
 
 /* The call is as it was; only the model is fresher. */
-static int answer_fresh(Connection *c)
+static int answer_with_peers(Connection *c)
 {
         _cleanup_json_ sd_json_variant *parameters = NULL;
         PeerSelection selection;
@@ -201,25 +216,13 @@ static int answer_fresh(Connection *c)
         return r != 0 ? r : reply_peers(c, &selection, c->add);
 }
 
-static void on_refreshed(void *userdata)
-{
-        Connection *c = userdata;
-        int r;
-
-        c->wait = NULL;
-        r = answer_fresh(c);
-        if (r < 0)
-                agent_connection_fail(c, r);
-}
-
-/* With counters that are read for this call. A method that returns 0 without a reply is pending. */
 static int reply_fresh_peers(Connection *c, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                              verbs_peer_t add)
 {
         PeerSelection selection;
         int r;
 
-        r = agent_check_wait(c, flags);
+        r = agent_check_wait(c);
         if (r < 0)
                 return r;
         r = parse_filter(c->link, parameters, &selection);
@@ -230,18 +233,14 @@ static int reply_fresh_peers(Connection *c, sd_json_variant *parameters, sd_varl
                 return selection_error(c->link, &selection, r);
         c->more = flags & SD_VARLINK_METHOD_MORE;
         c->add = add;
-        r = verbs_refresh(c->server->verbs, on_refreshed, c, &c->wait);
-        if (r != 0)
-                return MIN(r, 0);
-        return reply_peers(c, &selection, add);
+        return agent_answer_fresh(c, answer_with_peers);
 }
 
 static int add_peer(Peer *peer, void *userdata)
 {
         sd_json_variant *item = NULL;
-        int r = peer_build_json(peer, &item);
 
-        return r < 0 ? r : json_array_add(userdata, item);
+        return json_array_take(userdata, peer_build_json(peer, &item), &item);
 }
 
 static int method_list_peers(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
@@ -253,9 +252,8 @@ static int method_list_peers(sd_varlink *link, sd_json_variant *parameters, sd_v
 static int add_details(Peer *peer, void *userdata)
 {
         sd_json_variant *item = NULL;
-        int r = peer_details_build_json(peer, &item);
 
-        return r < 0 ? r : json_array_add(userdata, item);
+        return json_array_take(userdata, peer_details_build_json(peer, &item), &item);
 }
 
 static int method_describe_peers(sd_varlink *link, sd_json_variant *parameters,
@@ -267,9 +265,8 @@ static int method_describe_peers(sd_varlink *link, sd_json_variant *parameters,
 static int add_history(Peer *peer, void *userdata)
 {
         sd_json_variant *item = NULL;
-        int r = peer_history_build_json(peer, &item);
 
-        return r < 0 ? r : json_array_add(userdata, item);
+        return json_array_take(userdata, peer_history_build_json(peer, &item), &item);
 }
 
 static int method_get_history(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
@@ -314,7 +311,7 @@ static int method_diagnose(sd_varlink *link, sd_json_variant *parameters, sd_var
         r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_DIAGNOSE, interactive);
+        r = agent_authorise(c, AUTHORITY_DIAGNOSE, interactive);
         if (r != 0)
                 return r;
         c->more = flags & SD_VARLINK_METHOD_MORE;
@@ -331,7 +328,7 @@ static int method_reconnect(sd_varlink *link, sd_json_variant *parameters, sd_va
         r = parse_call(link, parameters, &call);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_RECONNECT, call.interactive);
+        r = agent_authorise(c, AUTHORITY_RECONNECT, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_reconnect(c->server->verbs, &call.selection);
@@ -371,7 +368,7 @@ static int method_set_policy(sd_varlink *link, sd_json_variant *parameters, sd_v
         r = sd_varlink_dispatch(link, parameters, table, &call);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_SET_POLICY, call.interactive);
+        r = agent_authorise(c, AUTHORITY_SET_POLICY, call.interactive);
         if (r != 0)
                 return r;
         r = verbs_set_policy(c->server->verbs, &call.selection, call.policy);
@@ -391,7 +388,7 @@ static int method_reload(sd_varlink *link, sd_json_variant *parameters, sd_varli
         r = sd_varlink_dispatch(link, parameters, interactive_table, &interactive);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_RELOAD, interactive);
+        r = agent_authorise(c, AUTHORITY_RELOAD, interactive);
         if (r != 0)
                 return r;
         r = verbs_reload(c->server->verbs, &n_problems, &message);
@@ -413,7 +410,7 @@ static int method_service_reload(sd_varlink *link, sd_json_variant *parameters,
         r = sd_varlink_dispatch(link, parameters, no_parameters, /* userdata= */ NULL);
         if (r != 0)
                 return r;
-        r = agent_authorise(c, flags, AUTHORITY_RELOAD, /* interactive= */ false);
+        r = agent_authorise(c, AUTHORITY_RELOAD, /* interactive= */ false);
         if (r != 0)
                 return r;
         r = verbs_reload(c->server->verbs, &n_problems, &message);
@@ -429,21 +426,31 @@ int agent_method_set_log_level(sd_varlink *link, sd_json_variant *parameters,
         r = varlink_service_read_log_level(link, parameters, &level);
         if (r != 0)
                 return r;
-        r = agent_authorise(userdata, flags, AUTHORITY_SET_LOG_LEVEL, /* interactive= */ false);
+        r = agent_authorise(userdata, AUTHORITY_SET_LOG_LEVEL, /* interactive= */ false);
         if (r != 0)
                 return r;
         log_set_max_level(level);
         return sd_varlink_reply(link, /* parameters= */ NULL);
 }
 
+#define METHODS(X)                                                                                          \
+        X(Describe, method_describe)                                                                        \
+        X(ListLinks, method_list_links)                                                                     \
+        X(ListPeers, method_list_peers)                                                                     \
+        X(DescribePeers, method_describe_peers)                                                             \
+        X(GetHistory, method_get_history)                                                                   \
+        X(Diagnose, method_diagnose)                                                                        \
+        X(Watch, agent_method_watch)                                                                        \
+        X(Reconnect, method_reconnect)                                                                      \
+        X(SetPolicy, method_set_policy)                                                                     \
+        X(Reload, method_reload)
+
+METHODS(VARLINK_DEFINE_WITH_REPLY)
+VARLINK_DEFINE_WITH_REPLY(Reload, method_service_reload)
+
 int agent_methods_bind(sd_varlink_server *server)
 {
-        return sd_varlink_server_bind_method_many(
-                server, "org.icewire.Agent.Describe", method_describe, "org.icewire.Agent.ListLinks",
-                method_list_links, "org.icewire.Agent.ListPeers", method_list_peers,
-                "org.icewire.Agent.DescribePeers", method_describe_peers, "org.icewire.Agent.GetHistory",
-                method_get_history, "org.icewire.Agent.Diagnose", method_diagnose, "org.icewire.Agent.Watch",
-                agent_method_watch, "org.icewire.Agent.Reconnect", method_reconnect,
-                "org.icewire.Agent.SetPolicy", method_set_policy, "org.icewire.Agent.Reload", method_reload,
-                "io.systemd.service.Reload", method_service_reload);
+#define BIND(name, method) "org.icewire.Agent." #name, method##_with_reply,
+        return sd_varlink_server_bind_method_many(server, METHODS(BIND) "io.systemd.service.Reload",
+                                                  method_service_reload_with_reply);
 }

@@ -37,17 +37,6 @@ static int reply_list(Connection *c)
         return r < 0 ? r : stream(c->link, &array);
 }
 
-static void on_refreshed(void *userdata)
-{
-        Connection *c = userdata;
-        int r;
-
-        c->wait = NULL;
-        r = reply_list(c);
-        if (r < 0)
-                agent_connection_fail(c, r);
-}
-
 static int method_list(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
                        void *userdata)
 {
@@ -55,13 +44,8 @@ static int method_list(sd_varlink *link, sd_json_variant *parameters, sd_varlink
         int r = check(link, parameters, flags);
 
         if (r == 0)
-                r = agent_check_wait(c, flags);
-        if (r != 0)
-                return r;
-        r = verbs_refresh(c->server->verbs, on_refreshed, c, &c->wait);
-        if (r != 0)
-                return MIN(r, 0);
-        return reply_list(c);
+                r = agent_check_wait(c);
+        return r != 0 ? r : agent_answer_fresh(c, reply_list);
 }
 
 static int method_describe(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
@@ -76,7 +60,10 @@ static int method_describe(sd_varlink *link, sd_json_variant *parameters, sd_var
         return r < 0 ? r : stream(link, &array);
 }
 
+VARLINK_DEFINE_WITH_REPLY(List, method_list)
+VARLINK_DEFINE_WITH_REPLY(Describe, method_describe)
+
 int agent_metrics_bind(sd_varlink_server *server)
 {
-        return varlink_metrics_add(server, method_list, method_describe);
+        return varlink_metrics_add(server, method_list_with_reply, method_describe_with_reply);
 }

@@ -9,11 +9,13 @@
 /* Somebody who is connected: the userdata of every method. sd-varlink keeps connections beyond the end of
  * their server, so we know them. There is one call at a time on each. */
 typedef struct Connection Connection;
+typedef int (*agent_answer_t)(Connection *c);
 struct Connection {
         AgentVarlink *server;
         sd_varlink *link;            /* a reference */
         VerbsWait *wait;             /* for what the call that is under way needs; NULL: nothing */
-        bool more;                   /* that call takes several replies */
+        agent_answer_t answer;       /* to that call, with counters that are fresh */
+        bool more;                   /* it takes several replies */
         AuthorityQuestion *question; /* about that call; NULL: none is open */
         const char *action;          /* what it is, or was, about */
         AuthorityVerdict verdict;    /* what came of it; PENDING: nothing yet */
@@ -31,16 +33,18 @@ struct AgentVarlink {
 };
 
 /* May a call wait, be it for polkit or for what it needs? To be called before anything with an effect, by a
- * method that returns what this returns unless that is 0. -EOPNOTSUPP: it is "oneway": sd-varlink forgets it
- * when the method returns, and what it waited for would be taken for the next call's. -EBUSY: something is
- * waited for already. */
-int agent_check_wait(const Connection *c, sd_varlink_method_flags_t flags);
+ * method that returns what this returns unless that is 0. -EBUSY: something is waited for already. */
+int agent_check_wait(const Connection *c);
 
 /* May the caller have this done (authority.h), and may the call wait (as above)? To be called before
  * anything with an effect, by a method that returns what this returns unless that is 0. 0: it may; 1: polkit
  * is being asked, and the method runs again from the top when it has answered; negative: it may not, and has
  * been told so. */
-int agent_authorise(Connection *c, sd_varlink_method_flags_t flags, const char *action, bool interactive);
+int agent_authorise(Connection *c, const char *action, bool interactive);
+
+/* Has the call answered when all counters have been read for it; at once if that cannot be. To be called
+ * last, by a method that returns what this returns. answer() returns what a method does. */
+int agent_answer_fresh(Connection *c, agent_answer_t answer);
 
 /* Binds all methods of org.icewire.Agent, and io.systemd.service's Reload. */
 int agent_methods_bind(sd_varlink_server *server);

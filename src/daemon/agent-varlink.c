@@ -57,6 +57,8 @@ static void close_connections(AgentVarlink *v)
         }
 }
 
+VARLINK_DEFINE_WITH_REPLY(SetLogLevel, agent_method_set_log_level)
+
 static int set_up_server(AgentVarlink *v)
 {
         int r;
@@ -71,7 +73,7 @@ static int set_up_server(AgentVarlink *v)
         if (r < 0)
                 return r;
         r = sd_varlink_server_bind_disconnect(v->server, on_disconnect);
-        return r < 0 ? r : varlink_service_add(v->server, agent_method_set_log_level);
+        return r < 0 ? r : varlink_service_add(v->server, agent_method_set_log_level_with_reply);
 }
 
 int agent_varlink_new(sd_event *event, Verbs *verbs, Authority *authority, const char *address,

@@ -121,9 +121,8 @@ static int set_array(const Diagnosis *d, sd_json_variant **v, const char *name, 
 static int add_mapping(JsonArray *array, const Mapping *mapping, const char *link, bool asking)
 {
         sd_json_variant *item = NULL;
-        int r = mapping_build_json(mapping, link, asking, &item);
 
-        return r < 0 ? r : json_array_add(array, item);
+        return json_array_take(array, mapping_build_json(mapping, link, asking, &item), &item);
 }
 
 static int build_mappings(const Diagnosis *d, JsonArray *array)
@@ -167,9 +166,8 @@ static const char *explain_lookup(int error)
 static int add_address(JsonArray *array, const SocketAddress *a)
 {
         sd_json_variant *item = NULL;
-        int r = sd_json_variant_new_string(&item, SOCKET_ADDRESS_STR(a));
 
-        return r < 0 ? r : json_array_add(array, item);
+        return json_array_take(array, sd_json_variant_new_string(&item, SOCKET_ADDRESS_STR(a)), &item);
 }
 
 static int set_relay(sd_json_variant **v, const RelayStatus *s)

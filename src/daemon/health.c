@@ -2,6 +2,11 @@
 
 #include "health.h"
 
+#include "resolve.h"
+
+/* A lookup that fails is no standstill. */
+static_assert(HEALTH_RENDEZVOUS_PATIENCE >= 2 * RESOLVER_TIMEOUT);
+
 static bool is_at_work(const HealthPart *part, usec_t patience, usec_t t)
 {
         return part->works || usec_sub(t, part->active) <= patience;

@@ -17,8 +17,8 @@
 
 /* Pauses between attempts to reach icewire-broker grow up to 5 s. */
 #define HEALTH_BROKER_PATIENCE (60 * USEC_PER_SEC)
-/* Pauses between attempts of a rendezvous grow up to 60 s; name servers and two addresses take their time.
- */
+/* Pauses between attempts of a rendezvous grow up to 60 s; its name may take RESOLVER_TIMEOUT, and each of
+ * two addresses its time. */
 #define HEALTH_RENDEZVOUS_PATIENCE (5 * USEC_PER_MINUTE)
 
 typedef struct HealthPart {

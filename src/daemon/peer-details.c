@@ -16,9 +16,7 @@ static int candidates_build_json(const IceCandidate *candidates, size_t n, sd_js
                 sd_json_variant *item = NULL;
                 int r;
 
-                r = candidate_build_json(&candidates[i], &item);
-                if (r >= 0)
-                        r = json_array_add(&array, item);
+                r = json_array_take(&array, candidate_build_json(&candidates[i], &item), &item);
                 if (r < 0)
                         return r;
         }
@@ -100,9 +98,7 @@ static int sessions_build_json(const Peer *peer, sd_json_variant **ret)
 
                 if (!sessions[i] || !sessions[i]->ice)
                         continue;
-                r = session_build_json(sessions[i], &item);
-                if (r >= 0)
-                        r = json_array_add(&array, item);
+                r = json_array_take(&array, session_build_json(sessions[i], &item), &item);
                 if (r < 0)
                         return r;
         }

@@ -19,6 +19,7 @@ typedef struct ResolverSocket {
 
 struct Resolver {
         sd_event *event;
+        usec_t timeout;
         unsigned n_queries;
 };
 
@@ -29,7 +30,8 @@ struct ResolverQuery {
         ares_channel_t *channel; /* NULL: not asked */
         ResolverSocket *sockets;
         size_t n_sockets, sockets_allocated;
-        sd_event_source *timer;
+        sd_event_source *timer; /* c-ares' own */
+        sd_event_source *limit; /* of it all */
         sd_event_source *done_source;
         uint16_t port;
         resolver_callback_t callback;
@@ -48,6 +50,7 @@ int resolver_new(sd_event *event, Resolver **ret)
         if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
                 return -ENOMEM;
         resolver->event = sd_event_ref(event);
+        resolver->timeout = RESOLVER_TIMEOUT;
         *ret = TAKE_PTR(resolver);
         return 0;
 }
@@ -60,6 +63,11 @@ Resolver *resolver_free(Resolver *resolver)
         sd_event_unref(resolver->event);
         ares_library_cleanup();
         return mfree(resolver);
+}
+
+void resolver_set_timeout(Resolver *resolver, usec_t timeout)
+{
+        resolver->timeout = timeout;
 }
 
 static void query_drop_socket(ResolverQuery *q, size_t i)
@@ -80,6 +88,7 @@ ResolverQuery *resolver_query_free(ResolverQuery *q)
         free(q->sockets);
         free(q->host);
         event_source_disable_unref(q->timer);
+        event_source_disable_unref(q->limit);
         event_source_disable_unref(q->done_source);
         q->resolver->n_queries--;
         return mfree(q);
@@ -129,6 +138,7 @@ static void query_finish(ResolverQuery *q, int error)
 {
         q->error = error;
         event_disarm_timer(q->timer);
+        event_disarm_timer(q->limit);
         (void) sd_event_source_set_enabled(q->done_source, SD_EVENT_ONESHOT);
 }
 
@@ -284,6 +294,12 @@ static void on_resolved(ResolvedQuery *resolved, int error, const SocketAddress 
         query_finish(q, error);
 }
 
+static int on_limit(sd_event_source *s, uint64_t t, void *userdata)
+{
+        query_finish(userdata, -ETIMEDOUT);
+        return 0;
+}
+
 static int query_start(ResolverQuery *q)
 {
         SocketAddress literal;
@@ -319,6 +335,9 @@ int resolver_query(Resolver *resolver, const char *host, uint16_t port, resolver
         q->host = strdup(host);
         if (!q->host)
                 return -ENOMEM;
+        r = event_arm_timer(resolver->event, &q->limit, resolver->timeout, on_limit, q, "resolver-limit");
+        if (r < 0)
+                return r;
         r = query_start(q);
         if (r < 0)
                 return r;

@@ -14,6 +14,7 @@ DEFINE_STRING_TABLE(metric_type, MetricType);
 #if HAVE_VARLINK_ANY
 #define COMMENT SD_VARLINK_FIELD_COMMENT
 
+/* As systemd 262 describes it. */
 /* clang-format off */
 
 static SD_VARLINK_DEFINE_ENUM_TYPE(MetricFamilyType,
@@ -22,17 +23,19 @@ static SD_VARLINK_DEFINE_ENUM_TYPE(MetricFamilyType,
         COMMENT("It goes up and down"),
         SD_VARLINK_DEFINE_ENUM_VALUE(gauge),
         COMMENT("It is text"),
-        SD_VARLINK_DEFINE_ENUM_VALUE(string));
+        SD_VARLINK_DEFINE_ENUM_VALUE(string),
+        COMMENT("It is any JSON object; none of ours is"),
+        SD_VARLINK_DEFINE_ENUM_VALUE(object));
 
 static SD_VARLINK_DEFINE_METHOD_FULL(List, SD_VARLINK_REQUIRES_MORE,
         COMMENT("Of the family"),
         SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_STRING, 0),
-        COMMENT("Of the family's type: a number or a string"),
-        SD_VARLINK_DEFINE_OUTPUT(value, SD_VARLINK_ANY, 0),
         COMMENT("What it is about, of several"),
         SD_VARLINK_DEFINE_OUTPUT(object, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
         COMMENT("What else tells it from others of the family: strings by name"),
-        SD_VARLINK_DEFINE_OUTPUT(fields, SD_VARLINK_OBJECT, SD_VARLINK_NULLABLE));
+        SD_VARLINK_DEFINE_OUTPUT(fields, SD_VARLINK_OBJECT, SD_VARLINK_NULLABLE),
+        COMMENT("Of the family's type: a number or a string"),
+        SD_VARLINK_DEFINE_OUTPUT(value, SD_VARLINK_ANY, 0));
 
 static SD_VARLINK_DEFINE_METHOD_FULL(Describe, SD_VARLINK_REQUIRES_MORE,
         COMMENT("Of the family"),

@@ -143,14 +143,20 @@ static int on_get_environment(sd_varlink *link, sd_json_variant *parameters, sd_
         return r < 0 ? r : sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("environment", list));
 }
 
+VARLINK_DEFINE_WITH_REPLY(Ping, on_ping)
+VARLINK_DEFINE_WITH_REPLY(GetLogLevel, on_get_log_level)
+VARLINK_DEFINE_WITH_REPLY(SetLogLevel, on_set_log_level)
+VARLINK_DEFINE_WITH_REPLY(GetEnvironment, on_get_environment)
+
 int varlink_service_add(sd_varlink_server *server, sd_varlink_method_t set_log_level)
 {
         int r = sd_varlink_server_add_interface(server, &vl_interface_io_systemd_service);
 
         return r < 0 ? r
                      : sd_varlink_server_bind_method_many(
-                               server, "io.systemd.service.Ping", on_ping, "io.systemd.service.GetLogLevel",
-                               on_get_log_level, "io.systemd.service.SetLogLevel",
-                               set_log_level ?: on_set_log_level, "io.systemd.service.GetEnvironment",
-                               on_get_environment);
+                               server, "io.systemd.service.Ping", on_ping_with_reply,
+                               "io.systemd.service.GetLogLevel", on_get_log_level_with_reply,
+                               "io.systemd.service.SetLogLevel",
+                               set_log_level ?: on_set_log_level_with_reply,
+                               "io.systemd.service.GetEnvironment", on_get_environment_with_reply);
 }

@@ -83,6 +83,13 @@ int varlink_server_listen(sd_varlink_server *server, const char *path, mode_t mo
         return sd_varlink_server_listen_address(server, path, mode);
 }
 
+int varlink_check_reply(sd_varlink_method_flags_t flags)
+{
+        if (flags & SD_VARLINK_METHOD_ONEWAY)
+                return log_debug_errno(-EOPNOTSUPP, "Refusing a call that wants no reply: %m");
+        return 0;
+}
+
 bool varlink_ifname_is_valid(const char *name)
 {
         size_t n = strlen(name);

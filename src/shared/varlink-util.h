@@ -28,6 +28,23 @@ int varlink_server_start(sd_event *event, const sd_varlink_interface *interface,
  * is made if need be. 1: systemd's, 0: path. The errors of mkdir(2) and bind(2). */
 int varlink_server_listen(sd_varlink_server *server, const char *path, mode_t mode);
 
+/* May a method do what it is called for? 0; -EOPNOTSUPP: the call is "oneway". sd-varlink forgets such a
+ * call when its method returns, and whatever is sent for it later would be taken for the answer to the next
+ * one; and whoever may not, or asks for nonsense, could not be told. */
+int varlink_check_reply(sd_varlink_method_flags_t flags);
+
+/* Defines method##_with_reply(), which is method() behind that check. An interface has one list of its
+ * methods, #define METHODS(X) X(Name, method) …, from which it defines these, and binds them and nothing
+ * else: so no method is without the check. */
+#define VARLINK_DEFINE_WITH_REPLY(name, method)                                                             \
+        static int method##_with_reply(sd_varlink *link, sd_json_variant *parameters,                       \
+                                       sd_varlink_method_flags_t flags, void *userdata)                     \
+        {                                                                                                   \
+                int r = varlink_check_reply(flags);                                                         \
+                                                                                                            \
+                return r < 0 ? r : method(link, parameters, flags, userdata);                               \
+        }
+
 /* A name that the kernel would take for an interface (dev_valid_name(), Linux 6.12), in printable ASCII. */
 bool varlink_ifname_is_valid(const char *name);
 

@@ -74,3 +74,40 @@ static inline void idl_is_commented(const sd_varlink_interface *interface)
                 commented = idl_is_comment(s) && !isempty(s->name);
         }
 }
+
+static inline const char *idl_first_value(const sd_varlink_symbol *type)
+{
+        cr_assert_eq(type->symbol_type, SD_VARLINK_ENUM_TYPE, "%s: make one of it here", type->name);
+        for (const sd_varlink_field *f = type->fields;; f++)
+                if (f->field_type == SD_VARLINK_ENUM_VALUE)
+                        return f->name;
+}
+
+/* What a method can be called with: something of its type for every field that must be there. The caller
+ * owns it. */
+static inline sd_json_variant *idl_make_parameters(const sd_varlink_symbol *method)
+{
+        sd_json_variant *object = NULL, *value;
+
+        cr_assert_geq(sd_json_variant_new_object(&object, NULL, 0), 0);
+        for (const sd_varlink_field *f = method->fields; f->name; f++) {
+                int r;
+
+                if (f->field_direction != SD_VARLINK_INPUT || f->field_flags & SD_VARLINK_NULLABLE)
+                        continue;
+                if (f->field_flags & SD_VARLINK_ARRAY)
+                        r = sd_json_variant_new_array(&value, NULL, 0);
+                else if (f->field_type == SD_VARLINK_BOOL)
+                        r = sd_json_variant_new_boolean(&value, true);
+                else if (f->field_type == SD_VARLINK_INT)
+                        r = sd_json_variant_new_unsigned(&value, 1);
+                else if (f->field_type == SD_VARLINK_STRING)
+                        r = sd_json_variant_new_string(&value, "x");
+                else
+                        r = sd_json_variant_new_string(&value, idl_first_value(f->symbol));
+                cr_assert_geq(r, 0);
+                cr_assert_geq(sd_json_variant_set_field(&object, f->name, value), 0);
+                sd_json_variant_unref(value);
+        }
+        return object;
+}

@@ -13,6 +13,7 @@
 #include "agent-bus-internal.h"
 #include "agent-varlink-internal.h"
 #include "fd-util.h"
+#include "nobody.h"
 #include "one-link.h"
 #include "varlink-util.h"
 
@@ -233,11 +234,7 @@ Test(agent_polkit, what_is_asked_about_may_go)
 
 /* ---- Varlink ---- */
 
-typedef struct Expected {
-        const char *method, *parameters, *error;
-} Expected;
-
-static const Expected expected[] = {
+static const NobodysCall expected[] = {
         { "org.icewire.Agent.Describe", NULL, NULL },
         { "org.icewire.Agent.SetPolicy", "{\"peer\":\"" PEER_1 "\",\"policy\":\"relay\"}", NULL },
         { "org.icewire.Agent.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
@@ -252,55 +249,16 @@ static const Expected expected[] = {
           SD_VARLINK_ERROR_PERMISSION_DENIED },
 };
 
-/* Its exit status says which method answered something else. */
 static int run_as_nobody(void)
 {
-        sd_varlink *link = NULL;
-
-        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 ||
-            sd_varlink_connect_address(&link, SOCKET) < 0)
-                return 100;
-        for (size_t i = 0; i < ELEMENTSOF(expected); i++) {
-                sd_json_variant *parameters = NULL, *reply;
-                const char *error = NULL;
-
-                if (expected[i].parameters)
-                        (void) sd_json_parse(expected[i].parameters, 0, &parameters, NULL, NULL);
-                if (sd_varlink_call(link, expected[i].method, parameters, &reply, &error) < 0 && !error)
-                        return 50 + (int) i;
-                if (!streq_ptr(error, expected[i].error))
-                        return 1 + (int) i;
-        }
-        return 0;
-}
-
-static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
-{
-        *(int *) userdata = info->si_status;
-        return 0;
-}
-
-static void run_child(int (*f)(void), int *status)
-{
-        sigset_t mask;
-        pid_t pid;
-
-        *status = -1;
-        cr_assert_eq(sigemptyset(&mask), 0);
-        cr_assert_eq(sigaddset(&mask, SIGCHLD), 0);
-        cr_assert_eq(sigprocmask(SIG_BLOCK, &mask, NULL), 0);
-        pid = fork();
-        cr_assert_geq(pid, 0);
-        if (pid == 0)
-                _exit(f());
-        cr_assert_geq(sd_event_add_child(event, NULL, pid, WEXITED, on_child, status), 0);
+        return nobody_calls(SOCKET, expected, ELEMENTSOF(expected));
 }
 
 Test(agent_polkit, decides_over_varlink)
 {
         int status;
 
-        run_child(run_as_nobody, &status);
+        nobody_run(event, run_as_nobody, &status);
         RUN_UNTIL(event, status >= 0);
         cr_assert_eq(status, 0, "%d: %s", status,
                      (size_t) status <= ELEMENTSOF(expected) ? expected[status - 1].method : "?");
@@ -319,8 +277,7 @@ static int ask_for_no_reply(bool later)
         sd_bus *bus = NULL;
 
         (void) sd_json_parse("{\"peer\":\"" PEER_1 "\",\"policy\":\"relay\"}", 0, &parameters, NULL, NULL);
-        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 || sd_bus_open_system(&bus) < 0 ||
-            sd_varlink_connect_address(&link, SOCKET) < 0)
+        if (!nobody_connect(SOCKET, &link) || sd_bus_open_system(&bus) < 0)
                 return 1;
         for (unsigned i = 0; i < 2; i++)
                 if (sd_varlink_send(link, "org.icewire.Agent.Diagnose", NULL) < 0 ||
@@ -355,7 +312,7 @@ Test(agent_polkit, who_wants_no_reply_gets_nothing_done)
         for (size_t i = 0; i < ELEMENTSOF(children); i++) {
                 int status;
 
-                run_child(children[i], &status);
+                nobody_run(event, children[i], &status);
                 RUN_UNTIL(event, status >= 0 && !agent_varlink->connections);
                 cr_assert_eq(status, 0, "%zu: %d", i, status);
                 cr_assert_eq(n_reloads, 0);
@@ -368,8 +325,7 @@ static int ask_for_no_replies_and_hang_up(void)
 {
         sd_varlink *link = NULL;
 
-        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 ||
-            sd_varlink_connect_address(&link, SOCKET) < 0)
+        if (!nobody_connect(SOCKET, &link))
                 return 1;
         for (unsigned i = 0; i < 8; i++)
                 if (sd_varlink_send(link, "org.icewire.Agent.Diagnose", NULL) < 0 ||
@@ -387,7 +343,7 @@ Test(agent_polkit, who_wants_no_reply_is_not_asked_about)
         int status;
 
         cr_assert_eq(kill(polkit_pid, SIGSTOP), 0);
-        run_child(ask_for_no_replies_and_hang_up, &status);
+        nobody_run(event, ask_for_no_replies_and_hang_up, &status);
         RUN_UNTIL(event, ({
                           asked |= agent_varlink->connections && agent_varlink->connections->question;
                           status >= 0 && !agent_varlink->connections;
@@ -407,8 +363,7 @@ static int ask_for_several_replies(void)
         const char *error = NULL;
         sd_varlink *link = NULL;
 
-        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 ||
-            sd_varlink_connect_address(&link, SOCKET) < 0 ||
+        if (!nobody_connect(SOCKET, &link) ||
             sd_varlink_collect(link, "org.icewire.Agent.Diagnose", NULL, &replies, &error) < 0 || error)
                 return 1;
         return sd_json_variant_elements(replies) > 0 ? 0 : 2;
@@ -418,7 +373,7 @@ Test(agent_polkit, decides_about_several_replies)
 {
         int status;
 
-        run_child(ask_for_several_replies, &status);
+        nobody_run(event, ask_for_several_replies, &status);
         RUN_UNTIL(event, status >= 0);
         cr_assert_eq(status, 0, "%d", status);
 }
@@ -430,8 +385,7 @@ static int ask_and_hang_up(void)
         sd_varlink *link = NULL;
 
         (void) sd_json_parse("{\"peer\":\"" PEER_1 "\",\"policy\":\"relay\"}", 0, &parameters, NULL, NULL);
-        if (setgid(BUS_NOBODY) < 0 || setuid(BUS_NOBODY) < 0 ||
-            sd_varlink_connect_address(&link, SOCKET) < 0 ||
+        if (!nobody_connect(SOCKET, &link) ||
             sd_varlink_invoke(link, "org.icewire.Agent.SetPolicy", parameters) < 0 ||
             sd_varlink_flush(link) < 0)
                 return 1;
@@ -444,7 +398,7 @@ Test(agent_polkit, who_hangs_up_is_forgotten)
         int status;
 
         cr_assert_eq(kill(polkit_pid, SIGSTOP), 0);
-        run_child(ask_and_hang_up, &status);
+        nobody_run(event, ask_and_hang_up, &status);
         RUN_UNTIL(event, agent_varlink->connections && agent_varlink->connections->question);
         RUN_UNTIL(event, !agent_varlink->connections);
         RUN_UNTIL(event, status >= 0);
@@ -552,7 +506,7 @@ Test(agent_polkit, a_person_is_asked_and_spared)
 {
         int status;
 
-        run_child(ask_a_person_and_hang_up, &status);
+        nobody_run(event, ask_a_person_and_hang_up, &status);
         RUN_UNTIL(event, status >= 0);
         cr_assert_eq(status, 0, "%d", status);
 }

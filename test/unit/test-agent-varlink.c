@@ -4,24 +4,25 @@
 
 #include <criterion/criterion.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent-varlink.h"
 #include "event-util.h"
 #include "host-network.h"
 #include "json.h"
+#include "nobody.h"
 #include "one-link.h"
+#include "oneway.h"
 #include "sandbox.h"
 #include "string-util.h"
 #include "turnserver.h"
 #include "uptime.h"
 #include "varlink-agent.h"
+#include "varlink-service.h"
 #include "varlink-util.h"
 
 typedef struct Client {
@@ -634,7 +635,13 @@ Test(agent_varlink, a_watcher_that_does_not_read)
         close(deaf);
 }
 
-/* Nothing is done for a call that wants no reply, where it would have to wait or may have to. */
+Test(agent_varlink, refuses_who_wants_no_reply)
+{
+        oneway_is_refused_by(event, socket_path, &vl_interface_org_icewire_Agent);
+        oneway_is_refused_by(event, socket_path, &vl_interface_io_systemd_service);
+}
+
+/* And nothing is done for it. */
 Test(agent_varlink, who_wants_no_reply)
 {
         static const char *const methods[] = {
@@ -738,71 +745,35 @@ Test(agent_varlink, service_environment)
         client_close(&c);
 }
 
-/* As somebody else: what each method says to that user, by the exit status. */
-static int run_as_nobody(void)
+static const NobodysCall nobodys_calls[] = {
+        { "org.icewire.Agent.Describe", NULL, NULL },
+        { "org.icewire.Agent.ListLinks", NULL, NULL },
+        { "org.icewire.Agent.Diagnose", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+        { "org.icewire.Agent.Reconnect", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+        { "org.icewire.Agent.Reconnect", "{\"link\":\"wg1\"}", SD_VARLINK_ERROR_PERMISSION_DENIED },
+        { "org.icewire.Agent.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+        { "org.icewire.Agent.GetHistory", NULL, NULL },
+        { "org.icewire.Agent.SetPolicy", "{\"peer\":\"" KEY_1 "\",\"policy\":\"off\"}",
+          SD_VARLINK_ERROR_PERMISSION_DENIED },
+        { "io.systemd.service.Ping", NULL, NULL },
+        { "io.systemd.service.SetLogLevel", "{\"level\":7}", SD_VARLINK_ERROR_PERMISSION_DENIED },
+        { "io.systemd.service.GetEnvironment", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+        { "io.systemd.service.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
+        { "org.icewire.Agent.DescribePeers", NULL, NULL },
+};
+
+static int call_as_nobody(void)
 {
-        static const struct {
-                const char *method;
-                const char *parameters;
-                const char *error;
-        } expected[] = {
-                { "org.icewire.Agent.Describe", NULL, NULL },
-                { "org.icewire.Agent.ListLinks", NULL, NULL },
-                { "org.icewire.Agent.Diagnose", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
-                { "org.icewire.Agent.Reconnect", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
-                { "org.icewire.Agent.Reconnect", "{\"link\":\"wg1\"}", SD_VARLINK_ERROR_PERMISSION_DENIED },
-                { "org.icewire.Agent.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
-                { "org.icewire.Agent.GetHistory", NULL, NULL },
-                { "org.icewire.Agent.SetPolicy", "{\"peer\":\"" KEY_1 "\",\"policy\":\"off\"}",
-                  SD_VARLINK_ERROR_PERMISSION_DENIED },
-                { "io.systemd.service.Ping", NULL, NULL },
-                { "io.systemd.service.SetLogLevel", "{\"level\":7}", SD_VARLINK_ERROR_PERMISSION_DENIED },
-                { "io.systemd.service.GetEnvironment", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
-                { "io.systemd.service.Reload", NULL, SD_VARLINK_ERROR_PERMISSION_DENIED },
-                { "org.icewire.Agent.DescribePeers", NULL, NULL },
-        };
-        sd_varlink *link = NULL;
-
-        if (setgid(65534) < 0 || setuid(65534) < 0 || sd_varlink_connect_address(&link, socket_path) < 0)
-                return 100;
-        for (size_t i = 0; i < ELEMENTSOF(expected); i++) {
-                sd_json_variant *parameters = NULL, *reply;
-                const char *error = NULL;
-
-                if (expected[i].parameters)
-                        (void) sd_json_parse(expected[i].parameters, 0, &parameters, NULL, NULL);
-                if (sd_varlink_call(link, expected[i].method, parameters, &reply, &error) < 0 && !error)
-                        return 50 + (int) i;
-                if (!streq_ptr(error, expected[i].error))
-                        return 1 + (int) i;
-        }
-        return 0;
-}
-
-static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
-{
-        int *status = userdata;
-
-        *status = info->si_status;
-        return 0;
+        return nobody_calls(socket_path, nobodys_calls, ELEMENTSOF(nobodys_calls));
 }
 
 Test(agent_varlink, others_may_only_read)
 {
-        int status = -1;
-        sigset_t mask;
-        pid_t pid;
+        int status;
 
         if (geteuid() != 0)
                 cr_skip_test("needs root to become somebody else");
-        sigemptyset(&mask);
-        sigaddset(&mask, SIGCHLD);
-        cr_assert_geq(sigprocmask(SIG_BLOCK, &mask, NULL), 0);
-        pid = fork();
-        cr_assert_geq(pid, 0);
-        if (pid == 0)
-                _exit(run_as_nobody());
-        cr_assert_geq(sd_event_add_child(event, NULL, pid, WEXITED, on_child, &status), 0);
+        nobody_run(event, call_as_nobody, &status);
         RUN_UNTIL(event, status >= 0);
         cr_assert_eq(status, 0, "call number %d", status);
         cr_assert_eq(n_reloads, 0);

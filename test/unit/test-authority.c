@@ -158,8 +158,32 @@ static void start_bus(void)
         RUN_UNTIL(event, system_bus_get(system_bus));
 }
 
+static void start_bus_with_polkit(void)
+{
+        start_bus();
+        polkit_start();
+}
+
+/* Nobody, who is on the bus beside polkit. */
+static sd_bus *nobody;
+static AuthoritySubject subject_nobody;
+
+static void start_nobody(void)
+{
+        nobody = bus_client_as(BUS_NOBODY);
+        subject_nobody = client_of(nobody);
+}
+
+/* Until polkit has been asked. */
+static void ask_polkit(Caller *caller, const AuthoritySubject *subject, bool interactive)
+{
+        cr_assert_eq(ask(caller, subject, interactive), AUTHORITY_PENDING);
+        RUN_UNTIL(event, n_asked == 1);
+}
+
 static void stop(void)
 {
+        nobody = sd_bus_close_unref(nobody);
         polkit_stop();
         authority = authority_free(authority);
         system_bus = system_bus_free(system_bus);
@@ -176,8 +200,7 @@ Test(authority, lets_root_and_itself_in_without_asking)
         sd_bus *bus;
 
         cr_assert_eq(ask(&caller, &root, false), AUTHORITY_ALLOWED, "also without a bus");
-        start_bus();
-        polkit_start();
+        start_bus_with_polkit();
         bus = bus_client();
         subject = client_of(bus);
         cr_assert_eq(ask(&caller, &subject, false), AUTHORITY_PENDING);
@@ -193,19 +216,16 @@ Test(authority, lets_root_and_itself_in_without_asking)
 
 Test(authority, refuses_others_where_there_is_nobody_to_ask)
 {
-        AuthoritySubject process = { .pidfd = STDIN_FILENO, .uid = BUS_NOBODY }, subject;
+        AuthoritySubject process = { .pidfd = STDIN_FILENO, .uid = BUS_NOBODY };
         Caller caller;
-        sd_bus *bus;
 
         cr_assert_eq(ask(&caller, &process, false), AUTHORITY_UNAVAILABLE);
         start_bus();
-        bus = bus_client_as(BUS_NOBODY);
-        subject = client_of(bus);
-        cr_assert_eq(ask(&caller, &subject, false), AUTHORITY_PENDING);
+        start_nobody();
+        cr_assert_eq(ask(&caller, &subject_nobody, false), AUTHORITY_PENDING);
         RUN_UNTIL(event, caller.verdict == AUTHORITY_UNAVAILABLE);
         process.pidfd = -EBADF;
         cr_assert_eq(ask(&caller, &process, false), AUTHORITY_UNAVAILABLE, "whose number may be another's");
-        sd_bus_close_unref(bus);
 }
 
 /* As in a user namespace with this map. */
@@ -250,21 +270,16 @@ Test(authority, asks_polkit_about_others)
                 { true, false, false, AUTHORITY_DENIED },
                 { false, false, true, AUTHORITY_NEEDS_INTERACTION },
         };
-        AuthoritySubject subject;
-        sd_bus *bus;
 
-        start_bus();
-        polkit_start();
-        bus = bus_client_as(BUS_NOBODY);
-        subject = client_of(bus);
+        start_bus_with_polkit();
+        start_nobody();
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 _cleanup_free_ char *question = NULL, *expected = NULL;
                 Caller caller;
 
-                cr_assert_eq(ask(&caller, &subject, cases[i].interactive), AUTHORITY_PENDING);
-                RUN_UNTIL(event, n_asked == 1);
+                ask_polkit(&caller, &subject_nobody, cases[i].interactive);
                 question = polkit_question();
-                expected = asprintf_safe("system-bus-name %s %s %u icewired-%zu", subject.bus_name,
+                expected = asprintf_safe("system-bus-name %s %s %u icewired-%zu", subject_nobody.bus_name,
                                          AUTHORITY_RECONNECT, cases[i].interactive, i + 1);
                 cr_assert_str_eq(question, expected);
                 polkit_answer(cases[i].allowed, cases[i].challenge);
@@ -274,7 +289,6 @@ Test(authority, asks_polkit_about_others)
                              cases[i].verdict == AUTHORITY_ALLOWED);
         }
         cr_assert_eq(n_cancelled, 0);
-        sd_bus_close_unref(bus);
 }
 
 /* The verdict is not remembered. */
@@ -283,15 +297,13 @@ Test(authority, asks_each_time)
         AuthoritySubject process = { .uid = BUS_NOBODY };
         Caller caller;
 
-        start_bus();
-        polkit_start();
+        start_bus_with_polkit();
         process.pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0);
         cr_assert_geq(process.pidfd, 0);
         for (unsigned i = 0; i < 3; i++) {
                 _cleanup_free_ char *question = NULL;
 
-                cr_assert_eq(ask(&caller, &process, false), AUTHORITY_PENDING);
-                RUN_UNTIL(event, n_asked == 1);
+                ask_polkit(&caller, &process, false);
                 question = polkit_question();
                 cr_assert_not_null(startswith(question, "unix-process - " AUTHORITY_RECONNECT " 0 "));
                 polkit_answer(true, false);
@@ -302,16 +314,11 @@ Test(authority, asks_each_time)
 
 Test(authority, takes_a_question_back)
 {
-        AuthoritySubject subject;
         Caller caller;
-        sd_bus *bus;
 
-        start_bus();
-        polkit_start();
-        bus = bus_client_as(BUS_NOBODY);
-        subject = client_of(bus);
-        cr_assert_eq(ask(&caller, &subject, true), AUTHORITY_PENDING);
-        RUN_UNTIL(event, n_asked == 1);
+        start_bus_with_polkit();
+        start_nobody();
+        ask_polkit(&caller, &subject_nobody, true);
         caller.question = authority_question_free(caller.question);
         RUN_UNTIL(event, n_cancelled == 1);
         cr_assert_str_eq(cancelled, "icewired-1");
@@ -322,27 +329,21 @@ Test(authority, takes_a_question_back)
         cr_assert_eq(caller.verdict, AUTHORITY_PENDING);
 
         /* One that polkit has not seen yet is not taken back from it. */
-        cr_assert_eq(ask(&caller, &subject, true), AUTHORITY_PENDING);
+        cr_assert_eq(ask(&caller, &subject_nobody, true), AUTHORITY_PENDING);
         caller.question = authority_question_free(caller.question);
         run_pending(event);
         cr_assert_eq(n_asked, 0);
         cr_assert_eq(n_cancelled, 1);
-        sd_bus_close_unref(bus);
 }
 
 Test(authority, notices_that_a_caller_leaves)
 {
         Caller caller = { .keeps = true };
-        AuthoritySubject subject;
-        sd_bus *bus;
 
-        start_bus();
-        polkit_start();
-        bus = bus_client_as(BUS_NOBODY);
-        subject = client_of(bus);
-        cr_assert_eq(ask(&caller, &subject, true), AUTHORITY_PENDING);
-        RUN_UNTIL(event, n_asked == 1);
-        sd_bus_close_unref(bus);
+        start_bus_with_polkit();
+        start_nobody();
+        ask_polkit(&caller, &subject_nobody, true);
+        nobody = sd_bus_close_unref(nobody);
         RUN_UNTIL(event, caller.verdict == AUTHORITY_CALLER_GONE && n_cancelled == 1);
         caller.question = authority_question_free(caller.question);
 }
@@ -352,8 +353,7 @@ Test(authority, does_not_ask_for_one_who_has_left)
         AuthoritySubject subject = { .bus_name = ":1.999" };
         Caller caller;
 
-        start_bus();
-        polkit_start();
+        start_bus_with_polkit();
         cr_assert_eq(ask(&caller, &subject, true), AUTHORITY_PENDING);
         RUN_UNTIL(event, caller.verdict == AUTHORITY_CALLER_GONE);
         cr_assert_eq(n_asked, 0);
@@ -361,65 +361,51 @@ Test(authority, does_not_ask_for_one_who_has_left)
 
 Test(authority, survives_polkit_and_the_bus)
 {
-        AuthoritySubject subject;
         Caller caller;
-        sd_bus *bus;
 
-        start_bus();
-        polkit_start();
-        bus = bus_client_as(BUS_NOBODY);
-        subject = client_of(bus);
-        cr_assert_eq(ask(&caller, &subject, true), AUTHORITY_PENDING);
-        RUN_UNTIL(event, n_asked == 1);
+        start_bus_with_polkit();
+        start_nobody();
+        ask_polkit(&caller, &subject_nobody, true);
         polkit_stop();
         RUN_UNTIL(event, caller.verdict == AUTHORITY_UNAVAILABLE);
 
         polkit_start(); /* anew */
-        cr_assert_eq(ask(&caller, &subject, true), AUTHORITY_PENDING);
-        RUN_UNTIL(event, n_asked == 1);
+        ask_polkit(&caller, &subject_nobody, true);
         bus_stop();
         RUN_UNTIL(event, caller.verdict == AUTHORITY_UNAVAILABLE && !system_bus_get(system_bus));
-        sd_bus_close_unref(bus);
+        nobody = sd_bus_close_unref(nobody);
         polkit_stop();
         bus_start();
         RUN_UNTIL(event, system_bus_get(system_bus));
         polkit_start();
-        bus = bus_client_as(BUS_NOBODY);
-        subject = client_of(bus);
-        cr_assert_eq(ask(&caller, &subject, false), AUTHORITY_PENDING);
-        RUN_UNTIL(event, n_asked == 1);
+        start_nobody();
+        ask_polkit(&caller, &subject_nobody, false);
 
         /* Given up by ourselves. */
         system_bus_reset(system_bus);
         cr_assert_eq(caller.verdict, AUTHORITY_UNAVAILABLE);
-        sd_bus_close_unref(bus);
 }
 
 Test(authority, limits_the_questions_of_each_user)
 {
-        AuthoritySubject process = { .uid = BUS_NOBODY, .pidfd = STDIN_FILENO }, subject;
+        AuthoritySubject process = { .uid = BUS_NOBODY, .pidfd = STDIN_FILENO };
         Caller callers[AUTHORITY_QUESTIONS_PER_USER_MAX] = {}, caller;
-        sd_bus *bus;
 
-        start_bus();
-        polkit_start();
+        start_bus_with_polkit();
         for (size_t i = 0; i < ELEMENTSOF(callers); i++)
                 cr_assert_eq(ask(&callers[i], &process, true), AUTHORITY_PENDING);
         cr_assert_eq(ask(&caller, &process, true), AUTHORITY_BUSY);
         RUN_UNTIL(event, n_asked == ELEMENTSOF(callers));
 
         /* … also of one whose name is known later; others may ask. */
-        bus = bus_client_as(BUS_NOBODY);
-        subject = client_of(bus);
-        cr_assert_eq(ask(&caller, &subject, true), AUTHORITY_PENDING);
+        start_nobody();
+        cr_assert_eq(ask(&caller, &subject_nobody, true), AUTHORITY_PENDING);
         RUN_UNTIL(event, caller.verdict == AUTHORITY_BUSY);
         polkit_answer(false, false);
         RUN_UNTIL(event, callers[ELEMENTSOF(callers) - 1].verdict == AUTHORITY_DENIED);
         process.uid = BUS_NOBODY - 1;
-        cr_assert_eq(ask(&caller, &process, true), AUTHORITY_PENDING);
-        RUN_UNTIL(event, n_asked == 1);
+        ask_polkit(&caller, &process, true);
         caller.question = authority_question_free(caller.question);
-        sd_bus_close_unref(bus);
 }
 
 Test(authority, limits_the_questions_of_all)
@@ -448,8 +434,7 @@ Test(authority, limits_the_callers_who_are_not_known_yet)
         Caller caller, late;
         sd_bus *bus, *bus_of_root;
 
-        start_bus();
-        polkit_start();
+        start_bus_with_polkit();
         bus = bus_client_as(BUS_NOBODY);
         bus_of_root = bus_client();
         others = client_of(bus);
@@ -472,15 +457,13 @@ Test(authority, limits_the_callers_who_are_not_known_yet)
 /* A flood of them takes no more of the questions to polkit than others may. */
 Test(authority, limits_the_questions_of_those_who_become_known)
 {
-        AuthoritySubject process = { .pidfd = STDIN_FILENO }, subject;
+        AuthoritySubject process = { .pidfd = STDIN_FILENO };
         static Caller callers[AUTHORITY_QUESTIONS_MAX];
         Caller caller;
-        sd_bus *bus;
 
         start_bus();
-        bus = bus_client_as(BUS_NOBODY);
-        subject = client_of(bus);
-        cr_assert_eq(ask(&caller, &subject, true), AUTHORITY_PENDING);
+        start_nobody();
+        cr_assert_eq(ask(&caller, &subject_nobody, true), AUTHORITY_PENDING);
         for (size_t i = 0; i < ELEMENTSOF(callers); i++) {
                 process.uid = BUS_NOBODY - 1 - (uid_t) i;
                 cr_assert_eq(ask(&callers[i], &process, true), AUTHORITY_PENDING);
@@ -490,5 +473,4 @@ Test(authority, limits_the_questions_of_those_who_become_known)
         cr_assert_eq(caller.verdict, AUTHORITY_BUSY);
         for (size_t i = 0; i < ELEMENTSOF(callers); i++)
                 callers[i].question = authority_question_free(callers[i].question);
-        sd_bus_close_unref(bus);
 }

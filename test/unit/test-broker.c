@@ -84,9 +84,21 @@ static void stop(pid_t pid, int signal)
 {
         if (pid <= 0)
                 return;
+        /* In case that a test has suspended it; and before the signal, because a process that ends may look
+         * for leaks, by ptrace(2): SIGCONT takes away the SIGSTOP of that, which then never comes. */
+        kill(pid, SIGCONT);
         kill(pid, signal);
-        kill(pid, SIGCONT); /* in case that a test has stopped it */
         waitpid(pid, NULL, 0);
+}
+
+/* All of its threads: until then one of them might still answer. */
+static void suspend(pid_t pid)
+{
+        int status = 0;
+
+        cr_assert_eq(kill(pid, SIGSTOP), 0);
+        cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+        cr_assert(WIFSTOPPED(status));
 }
 
 static char *output_of(const char *command)
@@ -819,7 +831,7 @@ Test(broker, a_device_that_hangs_holds_up_no_other)
         two_links(&a_key, &b_key, "");
         WAIT_FOR(links_are_there());
         cr_assert_eq(socket_address_from_string("127.0.0.9:1234", &endpoint), 0);
-        kill(device_pids[0], SIGSTOP);
+        suspend(device_pids[0]);
         for (size_t i = 0; i < ELEMENTSOF(hung); i++)
                 cr_assert_eq(b->ops->set_endpoint(b, "wga", &b_key, &endpoint, -1, on_done, &hung[i], NULL),
                              0);

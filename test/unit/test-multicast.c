@@ -2,7 +2,6 @@
 
 #include "sandbox.h"
 
-#include <fcntl.h>
 #include <linux/if_addr.h>
 
 #include "alloc-util.h"
@@ -10,6 +9,7 @@
 #include "event-util.h"
 #include "fd-util.h"
 #include "multicast.h"
+#include "netns.h"
 #include "rendezvous-multicast.h"
 #include "string-util.h"
 
@@ -90,9 +90,8 @@ static void enter_host(const char *name)
         int fd;
 
         (void) snprintf(path, sizeof(path), "/run/netns/%s", name);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        cr_assert_geq(fd, 0, "%s: %m", path);
-        cr_assert_eq(setns(fd, CLONE_NEWNET), 0, "%m");
+        fd = netns_open(path);
+        netns_enter(fd);
         close(fd);
 }
 

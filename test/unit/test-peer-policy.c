@@ -11,17 +11,6 @@
 #include "try.h"
 #include "world.h"
 
-static World *connected_world(void)
-{
-        World *w = world_new();
-
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
-        settle(w);
-        return w;
-}
-
 static void set(Side *side, Policy policy)
 {
         peer_set_policy(peer_of(side), policy, /* temporary= */ true, PATH_CAUSE_POLICY);
@@ -55,7 +44,7 @@ static void expect_nothing(Side *side)
 
 Test(peer_policy, off_ends_everything_and_says_so)
 {
-        World *w = connected_world();
+        World *w = connect_by_proxies();
         uint64_t sent = peer_of(&w->a)->counters.envelopes_sent;
 
         set(&w->a, POLICY_OFF);
@@ -79,7 +68,7 @@ Test(peer_policy, off_ends_everything_and_says_so)
 /* The other side goes on asking now and then, and hears the same again. */
 Test(peer_policy, whoever_asks_is_told_again)
 {
-        World *w = connected_world();
+        World *w = connect_by_proxies();
         uint64_t sent, sessions;
 
         set(&w->a, POLICY_OFF);
@@ -111,7 +100,7 @@ static void check_off_and_on(Side *side)
 
 Test(peer_policy, off_and_on_again)
 {
-        World *w = connected_world();
+        World *w = connect_by_proxies();
 
         check_off_and_on(&w->a);
         check_off_and_on(&w->b);
@@ -141,7 +130,7 @@ Test(peer_policy, off_from_the_start)
 Test(peer_policy, off_after_a_restart_is_heard)
 {
         for (unsigned i = 0; i < 2; i++) {
-                World *w = connected_world();
+                World *w = connect_by_proxies();
                 Side *off = i == 0 ? &w->a : &w->b, *other = other_side(off);
 
                 kill_side(off);
@@ -159,7 +148,7 @@ Test(peer_policy, off_after_a_restart_is_heard)
 
 Test(peer_policy, both_off_say_nothing)
 {
-        World *w = connected_world();
+        World *w = connect_by_proxies();
         uint64_t sent_a, sent_b;
 
         set(&w->a, POLICY_OFF);
@@ -179,7 +168,7 @@ Test(peer_policy, both_off_say_nothing)
 Test(peer_policy, relay_without_a_relay)
 {
         for (unsigned i = 0; i < 2; i++) {
-                World *w = connected_world();
+                World *w = connect_by_proxies();
                 Side *side = i == 0 ? &w->a : &w->b;
                 Peer *peer = peer_of(side);
 
@@ -203,7 +192,7 @@ Test(peer_policy, relay_without_a_relay)
 /* Whoever brings it about: a switch that is taken back, or WireGuard that is reached by itself. */
 Test(peer_policy, a_path_that_is_not_allowed_does_not_last)
 {
-        World *w = connected_world();
+        World *w = connect_by_proxies();
         Peer *peer = peer_of(&w->a);
         Path path = peer->path;
 
@@ -222,7 +211,7 @@ Test(peer_policy, a_path_that_is_not_allowed_does_not_last)
 /* One relay is better than another: by UDP nothing waits for what got lost. */
 Test(peer_policy, relay_over_tcp_is_not_the_last_word)
 {
-        World *w = connected_world();
+        World *w = connect_by_proxies();
         Peer *peer = peer_of(&w->a);
 
         peer->policy = POLICY_RELAY;
@@ -239,7 +228,7 @@ Test(peer_policy, relay_over_tcp_is_not_the_last_word)
 /* It has found nothing but host candidates, which this policy neither tells nor tries. */
 Test(peer_policy, relay_tells_no_address)
 {
-        World *w = connected_world();
+        World *w = connect_by_proxies();
         const Session *s;
 
         set(&w->a, POLICY_RELAY);
@@ -260,7 +249,7 @@ static bool conflict_is_known(World *w)
 /* What pleases one is forbidden by the other: both know, and no session is wasted on it. */
 Test(peer_policy, direct_and_relay_exclude_each_other)
 {
-        World *w = connected_world();
+        World *w = connect_by_proxies();
         uint64_t sessions;
 
         set(&w->a, POLICY_DIRECT);
@@ -289,7 +278,7 @@ Test(peer_policy, direct_and_relay_exclude_each_other)
 
 Test(peer_policy, configuration)
 {
-        World *w = connected_world();
+        World *w = connect_by_proxies();
         _cleanup_free_ char *text = asprintf_safe(
                 "[Peer]\nPolicy=direct\n[Peer]\nPolicy=relay\nPublicKey=%s\n",
                 WIREGUARD_KEY_STR(&(WireguardKey) { .bytes = { 1 } }));

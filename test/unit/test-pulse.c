@@ -139,17 +139,6 @@ Test(pulse, the_broker_is_lost_and_probes_go_on)
         world_free(w);
 }
 
-static World *connect_by_proxies(void)
-{
-        World *w = world_new();
-
-        start(&w->a);
-        start(&w->b);
-        RUN_UNTIL(w->event, both_connected(w));
-        settle(w);
-        return w;
-}
-
 static void check_is_probed(World *w)
 {
         Side *sides[] = { &w->a, &w->b };

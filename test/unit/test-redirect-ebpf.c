@@ -5,7 +5,6 @@
 #include <bpf/libbpf.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +13,7 @@
 
 #include "alloc-util.h"
 #include "fd-util.h"
+#include "netns.h"
 #include "privileges.h"
 #include "redirect-ebpf.h"
 #include "redirect.skel.h"
@@ -28,19 +28,6 @@
 
 static int here = -EBADF, there = -EBADF; /* network namespaces */
 
-static void enter(int namespace)
-{
-        cr_assert_eq(setns(namespace, CLONE_NEWNET), 0, "%m");
-}
-
-static int open_namespace(void)
-{
-        int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-
-        cr_assert_geq(fd, 0);
-        return fd;
-}
-
 static void add_uplink(const char *options)
 {
         sandbox_shell("ip link add " UPLINK " %s type veth peer name out0 && "
@@ -48,22 +35,19 @@ static void add_uplink(const char *options)
                       " && "
                       "ip address add 2001:db8::1/64 dev " UPLINK " nodad && ip link set " UPLINK " up",
                       options, getpid(), there);
-        enter(there);
+        netns_enter(there);
         sandbox_shell(
                 "ip address add 192.0.2.2/24 dev out0 && ip address add 2001:db8::2/64 dev out0 nodad && "
                 "ip link set out0 up");
-        enter(here);
+        netns_enter(here);
 }
 
 static void setup(void)
 {
         sandbox_need_root();
         sandbox_enter();
-        here = open_namespace();
-        cr_assert_eq(unshare(CLONE_NEWNET), 0, "%m");
-        sandbox_loopback_up();
-        there = open_namespace();
-        enter(here);
+        here = netns_here();
+        there = netns_new();
         add_uplink("");
 }
 
@@ -197,10 +181,10 @@ static Site open_site(const char *ours, const char *theirs)
 
         s.wireguard = socket_at(ours, 51820, &s.w);
         s.ice = socket_at(ours, 40000, &s.p);
-        enter(there);
+        netns_enter(there);
         s.friend = socket_at(theirs, 0, &s.f);
         s.stranger = socket_at(theirs, 0, &s.s);
-        enter(here);
+        netns_enter(here);
         return s;
 }
 

@@ -3,13 +3,13 @@
 /* Handshake initiations, seen by the egress program and read by the backend. */
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "alloc-util.h"
 #include "fd-util.h"
+#include "netns.h"
 #include "redirect-ebpf.h"
 #include "sandbox.h"
 #include "string-util.h"
@@ -146,16 +146,13 @@ Test(redirect_initiations, are_told_now_and_then)
 /* Others are behind this host, and have a WireGuard on the same port. */
 Test(redirect_initiations, what_is_forwarded_is_not_ours)
 {
-        int away, wireguard, home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        int home = netns_here(), away = netns_new(), wireguard;
 
         sandbox_write("/proc/sys/net/ipv4/conf/all/forwarding", "1");
-        cr_assert_eq(unshare(CLONE_NEWNET), 0, "%m");
-        away = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-        cr_assert_eq(setns(home, CLONE_NEWNET), 0, "%m");
         sandbox_shell("ip link add in0 type veth peer name eth0 netns /proc/%d/fd/%d && ip address add "
                       "10.0.0.1/24 dev in0 && ip link set in0 up",
                       getpid(), away);
-        cr_assert_eq(setns(away, CLONE_NEWNET), 0, "%m");
+        netns_enter(away);
         sandbox_shell(
                 "ip address add 10.0.0.2/24 dev eth0 && ip link set eth0 up && ip route add default via "
                 "10.0.0.1");
@@ -163,7 +160,7 @@ Test(redirect_initiations, what_is_forwarded_is_not_ours)
         send_initiation(wireguard, "192.0.2.2:5");
         /* It has been forwarded when this has come back. */
         sandbox_shell("ping -c1 -W20 10.0.0.1 >ping.log 2>&1");
-        cr_assert_eq(setns(home, CLONE_NEWNET), 0, "%m");
+        netns_enter(home);
         sandbox_shell("ip -j -s link show up0 | grep -q '\"tx\":{\"bytes\":[1-9]'");
         run_pending(event);
         cr_assert_eq(n_told, 0);

@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <fcntl.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,6 +12,7 @@
 
 #include "alloc-util.h"
 #include "fd-util.h"
+#include "netns.h"
 #include "redirect-ebpf.h"
 #include "sandbox.h"
 #include "string-util.h"
@@ -25,41 +25,25 @@
 
 static int here = -EBADF, there = -EBADF; /* network namespaces */
 
-static void enter(int namespace)
-{
-        cr_assert_eq(setns(namespace, CLONE_NEWNET), 0, "%m");
-}
-
-static int open_namespace(void)
-{
-        int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-
-        cr_assert_geq(fd, 0);
-        return fd;
-}
-
 /* Two links to the other namespace. The kernel looks closely at where things come from. */
 static void setup(void)
 {
         sandbox_need_root();
         sandbox_enter();
         cr_assert_eq(mount("tmpfs", "/run", "tmpfs", 0, "mode=0755"), 0);
-        here = open_namespace();
-        cr_assert_eq(unshare(CLONE_NEWNET), 0, "%m");
-        sandbox_loopback_up();
-        there = open_namespace();
-        enter(here);
+        here = netns_here();
+        there = netns_new();
         for (unsigned i = 0; i < 2; i++) {
                 sandbox_shell("ip link add up%u type veth peer name out%u && ip link set out%u netns "
                               "/proc/%d/fd/%d && ip address add 192.0.%u.1/24 dev up%u && ip address add "
                               "2001:db8:%u::1/64 dev up%u nodad && ip link set up%u up",
                               i, i, i, getpid(), there, i, i, i, i, i);
-                enter(there);
+                netns_enter(there);
                 sandbox_shell(
                         "ip address add 192.0.%u.2/24 dev out%u && ip address add 2001:db8:%u::2/64 dev "
                         "out%u nodad && ip link set out%u up",
                         i, i, i, i, i);
-                enter(here);
+                netns_enter(here);
         }
         sandbox_write("/proc/sys/net/ipv4/conf/all/rp_filter", "1");
 }
@@ -121,9 +105,9 @@ static int socket_there(const char *address, SocketAddress *ret)
 {
         int fd;
 
-        enter(there);
+        netns_enter(there);
         fd = udp_socket(address);
-        enter(here);
+        netns_enter(here);
         *ret = local_address(fd);
         return fd;
 }
@@ -466,13 +450,13 @@ static void configure(const char *relay)
         sandbox_shell("until wg set wg-here private-key here.key listen-port 51820 peer $(cat there.pub) "
                       "allowed-ips 10.0.0.2/32; do sleep .05; done 2>/dev/null");
         sandbox_shell("ip addr add 10.0.0.1/24 dev wg-here && ip link set wg-here up");
-        enter(there);
+        netns_enter(there);
         sandbox_shell("until wg set wg-there private-key there.key listen-port 51821 peer $(cat here.pub) "
                       "allowed-ips 10.0.0.1/32 endpoint %s; do sleep .05; done 2>/dev/null",
                       relay);
         sandbox_shell("ip addr add 10.0.0.2/24 dev wg-there && ip link set wg-there up");
         sandbox_shell("ping -c1 -W20 10.0.0.1 >ping.log 2>&1");
-        enter(here);
+        netns_enter(here);
 }
 
 /* The peer's packets come by the proxy, while ours are to go directly: so they do, and the endpoint stays.
@@ -490,9 +474,9 @@ Test(redirect_moves, wireguard_go_stays_with_the_new_path)
                 cr_skip_test("needs wireguard-go");
         b = make(/* clsact= */ false);
         device = start("wg-here");
-        enter(there);
+        netns_enter(there);
         other = start("wg-there");
-        enter(here);
+        netns_enter(here);
         proxy = start_proxy(inside, outside, &w, &peer, /* one_way= */ false);
         configure(SOCKET_ADDRESS_STR(&relay));
         sandbox_shell("wg show wg-here endpoints | grep -qF '%s'", SOCKET_ADDRESS_STR(&from));
@@ -501,24 +485,24 @@ Test(redirect_moves, wireguard_go_stays_with_the_new_path)
         proxy = start_proxy(inside, outside, &w, &peer, /* one_way= */ true);
         sandbox_shell("wg set wg-here peer $(cat there.pub) endpoint %s", SOCKET_ADDRESS_STR(&direct));
         RedirectMove move = begin(b, &from, &direct);
-        enter(there);
+        netns_enter(there);
         /* The peer's endpoint follows our answers; each of its packets is to come by the old path. */
         for (unsigned i = 0; i < 5; i++)
                 sandbox_shell("wg set wg-there peer $(cat here.pub) endpoint %s && ping -c1 -W20 10.0.0.1 "
                               ">ping.log 2>&1",
                               SOCKET_ADDRESS_STR(&relay));
-        enter(here);
+        netns_enter(here);
         cr_assert_geq(b->ops->count_moved(b, &move), 5);
         sandbox_shell("wg show wg-here endpoints | grep -qF '%s'", SOCKET_ADDRESS_STR(&direct));
 
         /* And so it would not be without the move. */
         b->ops->end_move(b, &move);
-        enter(there);
+        netns_enter(there);
         sandbox_shell(
                 "wg set wg-there peer $(cat here.pub) endpoint %s && ! ping -c1 -W1 10.0.0.1 >ping.log "
                 "2>&1",
                 SOCKET_ADDRESS_STR(&relay));
-        enter(here);
+        netns_enter(here);
         sandbox_shell("wg show wg-here endpoints | grep -qF '%s'", SOCKET_ADDRESS_STR(&from));
 
         stop(proxy);

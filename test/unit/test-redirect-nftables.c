@@ -2,13 +2,13 @@
 
 #include "sandbox.h"
 
-#include <fcntl.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <stun/usages/ice.h>
 
 #include "fd-util.h"
+#include "netns.h"
 #include "privileges.h"
 #include "redirect-nftables.h"
 #include "string-util.h"
@@ -47,19 +47,6 @@ static void offload_nothing(const char *interface)
         close(fd);
 }
 
-static int open_netns(const char *path)
-{
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-        cr_assert_geq(fd, 0, "%s: %m", path);
-        return fd;
-}
-
-static void enter(int netns)
-{
-        cr_assert_eq(setns(netns, CLONE_NEWNET), 0, "%m");
-}
-
 static void make_backend(uid_t user)
 {
         char *message = NULL;
@@ -80,12 +67,12 @@ static void start(void)
                       "ip -n peer addr add 2001:db8::2/64 dev wan nodad; ip -n peer link set lo up\n"
                       "ip link set wan up; ip -n peer link set wan up\n"
                       "until ip link show wan | grep -q 'state UP'; do sleep 0.02; done\n");
-        host_netns = open_netns("/proc/self/ns/net");
-        peer_netns = open_netns("/run/netns/peer");
+        host_netns = netns_here();
+        peer_netns = netns_open("/run/netns/peer");
         offload_nothing("wan");
-        enter(peer_netns);
+        netns_enter(peer_netns);
         offload_nothing("wan");
-        enter(host_netns);
+        netns_enter(host_netns);
         make_backend(0);
 }
 
@@ -102,9 +89,9 @@ static int peer_socket(const char *s)
 {
         int fd;
 
-        enter(peer_netns);
+        netns_enter(peer_netns);
         fd = udp_socket(s);
-        enter(host_netns);
+        netns_enter(host_netns);
         return fd;
 }
 

@@ -10,6 +10,7 @@
 #include <netinet/udp.h>
 
 #include "fd-util.h"
+#include "netns.h"
 #include "redirect-fixture.h"
 #include "udp.h"
 #include "wire.h"
@@ -671,22 +672,15 @@ Test(traffic, many_sessions)
 
 /* Namespaces: "peer" and "third" on a cable each with the host, which is 192.0.2.1 and 203.0.113.1. */
 
-static int enter(const char *name)
-{
-        int fd = open(name, O_RDONLY | O_CLOEXEC);
-
-        cr_assert_geq(fd, 0, "%s: %m", name);
-        cr_assert_eq(setns(fd, CLONE_NEWNET), 0, "%m");
-        return fd;
-}
-
 static int socket_in(const char *name, const char *a)
 {
-        _cleanup_close_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), away = enter(name);
+        _cleanup_close_ int home = netns_here(), away = netns_open(name);
         SocketAddress local = address(a);
-        int fd = open_socket(&local);
+        int fd;
 
-        cr_assert_eq(setns(home, CLONE_NEWNET), 0, "%m");
+        netns_enter(away);
+        fd = open_socket(&local);
+        netns_enter(home);
         return fd;
 }
 
@@ -696,14 +690,16 @@ static int socket_in(const char *name, const char *a)
 /* Whether the device leaves checksums to hardware, which a veth has not: it passes them on unfinished. */
 static void set_checksum_offload(const char *name, const char *device, bool on)
 {
-        _cleanup_close_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), away = enter(name);
+        _cleanup_close_ int home = netns_here(), away = netns_open(name);
         struct ethtool_value value = { .cmd = ETHTOOL_STXCSUM, .data = on };
         struct ifreq ifr = { .ifr_data = (void *) &value };
-        _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        _cleanup_close_ int fd = -EBADF;
 
+        netns_enter(away);
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         memcpy(ifr.ifr_name, device, strlen(device));
         cr_assert_eq(ioctl(fd, SIOCETHTOOL, &ifr), 0, "%m");
-        cr_assert_eq(setns(home, CLONE_NEWNET), 0, "%m");
+        netns_enter(home);
 }
 
 typedef struct Cables {

@@ -207,6 +207,22 @@ Test(resolve, server_is_silent)
         server_stop(&server);
 }
 
+/* What would last for minutes, as /etc/resolv.conf and c-ares have it, ends when the resolver says. */
+Test(resolve, dead_servers_do_not_add_up)
+{
+        Server server = { .silent = true };
+
+        sandbox_write("/etc/resolv.conf", "nameserver 127.0.0.1\noptions attempts:5 timeout:30\n");
+        server_start(&server);
+        resolver_set_timeout(resolver, 100 * USEC_PER_MSEC);
+        cr_assert_eq(resolve("known.test").error, -ETIMEDOUT);
+        cr_assert_gt(server.n_queries, 0);
+        server.silent = false;
+        resolver_set_timeout(resolver, RESOLVER_TIMEOUT);
+        cr_assert_eq(resolve("known.test").error, 0);
+        server_stop(&server);
+}
+
 /* Others go on when one is given up, also one that was never answered. */
 Test(resolve, many_and_given_up)
 {

@@ -2,99 +2,19 @@
 
 /* What both APIs do with the model, around one that a fake broker would fill. */
 
-#include <criterion/criterion.h>
-#include <utlist.h>
-
 #include "json.h"
-#include "log.h"
+#include "model.h"
 #include "peer-policy.h"
-#include "sandbox.h"
 #include "string-util.h"
-#include "verbs.h"
 
-struct BrokerCall {
-        broker_device_callback_t callback;
-        void *userdata;
-        BrokerCall *prev, *next;
-};
-
-static sd_event *event;
-static Manager *manager;
-static Verbs *verbs;
 static WireguardDevice *devices[2];
-static BrokerCall *calls;
-static Broker broker;
-
-BrokerCall *broker_call_free(BrokerCall *call)
-{
-        if (!call)
-                return NULL;
-        DL_DELETE(calls, call);
-        free(call);
-        return NULL;
-}
-
-static int fake_read_link(Broker *b, const char *link, broker_device_callback_t callback, void *userdata,
-                          BrokerCall **ret)
-{
-        BrokerCall *c = new0(BrokerCall, 1);
-
-        c->callback = callback;
-        c->userdata = userdata;
-        DL_APPEND(calls, c);
-        *ret = c;
-        return 0;
-}
-
-static int fake_derive_topics(Broker *b, const char *link, const WireguardKey *peer,
-                              broker_topics_callback_t callback, void *userdata, BrokerCall **ret)
-{
-        return -ENOTCONN;
-}
-
-static Broker *fake_free(Broker *b)
-{
-        return NULL;
-}
-
-static const BrokerOps broker_ops = {
-        .read_link = fake_read_link,
-        .derive_topics = fake_derive_topics,
-        .free = fake_free,
-};
-
-/* The calls that there are now; what comes meanwhile is left. */
-static void answer_reads(void)
-{
-        BrokerCall *last = calls ? calls->prev : NULL;
-
-        while (calls) {
-                BrokerCall *c = calls;
-                bool more = c != last;
-
-                c->callback(&broker, 0, devices[0], c->userdata);
-                broker_call_free(c);
-                if (!more)
-                        return;
-        }
-}
 
 static void add_link(size_t i, const char *name, const uint8_t *peers, size_t n)
 {
-        WireguardDevice *d;
-
-        cr_assert_eq(wireguard_device_new(name, WIREGUARD_KIND_KERNEL, &d), 0);
-        d->ifindex = 7 + (int) i;
-        d->listen_port = 51820;
-        d->public_key.bytes[31] = 1 + (uint8_t) i;
-        for (size_t k = 0; k < n; k++) {
-                WireguardKey key = { .bytes = { peers[k] } };
-                WireguardPeer *peer;
-
-                cr_assert_eq(wireguard_device_add_peer(d, &key, &peer), 0);
-        }
-        devices[i] = d;
-        broker.callbacks->link_changed(&broker, d, manager);
+        devices[i] = model_device(name, (uint8_t) (i + 1));
+        for (size_t k = 0; k < n; k++)
+                model_add_peer(devices[i], peers[k]);
+        model_tell(devices[i]);
 }
 
 static int on_reload(void *userdata, unsigned *ret_n_problems, char **ret_message)
@@ -106,18 +26,7 @@ static int on_reload(void *userdata, unsigned *ret_n_problems, char **ret_messag
 /* wg0 has the peers 1, 2 and 3, and wg1 has 1 and 9. */
 static void set_up(void)
 {
-        Config *config;
-
-        log_set_max_level(LOG_ERR);
-        cr_assert_geq(sd_event_new(&event), 0);
-        cr_assert_eq(config_parse("test", "", 0, &config, NULL), 0);
-        cr_assert_eq(manager_new(event, config, &manager), 0);
-        broker = (Broker) { .ops = &broker_ops,
-                            .callbacks = &manager_broker_callbacks,
-                            .userdata = manager,
-                            .connected = true };
-        manager_set_broker(manager, &broker);
-        cr_assert_eq(verbs_new(event, manager, on_reload, NULL, &verbs), 0);
+        model_set_up(on_reload);
         add_link(0, "wg0", (const uint8_t[]) { 1, 2, 3 }, 3);
         add_link(1, "wg1", (const uint8_t[]) { 1, 9 }, 2);
         run_pending(event);
@@ -125,11 +34,9 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-        verbs = verbs_free(verbs);
-        manager = manager_free(manager);
+        model_tear_down();
         for (size_t i = 0; i < ELEMENTSOF(devices); i++)
                 devices[i] = wireguard_device_free(devices[i]);
-        event = sd_event_unref(event);
 }
 
 TestSuite(verbs, .init = set_up, .fini = tear_down, .timeout = 60);
@@ -283,7 +190,7 @@ Test(verbs, one_reading_for_all_who_wait)
         cr_assert_eq(n, 2, "one for each link");
         verbs_wait_free(gone.wait);
         devices[0]->peers[0].rx_bytes = 77;
-        answer_reads();
+        answer_with(0, devices[0]);
         cr_assert_eq(a.n, 1);
         cr_assert_eq(b.n, 1);
         cr_assert_eq(gone.n, 0);
@@ -297,11 +204,11 @@ Test(verbs, who_is_told_may_do_anything)
 
         refresh(&first);
         refresh(&ended);
-        answer_reads();
+        answer_with(0, devices[0]);
         cr_assert_eq(first.n, 1);
         cr_assert_eq(ended.n, 0);
         cr_assert_eq(next.n, 0);
-        answer_reads();
+        answer_with(0, devices[0]);
         cr_assert_eq(next.n, 1);
 }
 

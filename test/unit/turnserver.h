@@ -25,6 +25,8 @@
 typedef struct TurnserverOptions {
         const char *secret; /* in place of the user: time-limited credentials from this one */
         bool tls;           /* on port 5349 as well, with what turnserver_make_certificate() has made */
+        const char
+                *addresses[3]; /* it listens there as well, and its relays are at the first; NULL: no more */
 } TurnserverOptions;
 
 /* ca.pem in SANDBOX_DIR vouches for it. */
@@ -41,7 +43,8 @@ static inline void turnserver_make_certificate(void)
 
 static inline void turnserver_exec(pid_t parent, const TurnserverOptions *options)
 {
-        const char *argv[40] = {
+        const char *relays = options && options->addresses[0] ? options->addresses[0] : "127.0.0.1";
+        const char *argv[48] = {
                 "turnserver",
                 "-n",
                 "-L",
@@ -49,7 +52,7 @@ static inline void turnserver_exec(pid_t parent, const TurnserverOptions *option
                 "-L",
                 "::1",
                 "-E",
-                "127.0.0.1",
+                relays,
                 "-p",
                 "3478",
                 "--allow-loopback-peers",
@@ -90,6 +93,10 @@ static inline void turnserver_exec(pid_t parent, const TurnserverOptions *option
                 argv[n++] = tls[i];
         if (!has_tls)
                 argv[n++] = "--no-tls";
+        for (size_t i = 0; options && i < ELEMENTSOF(options->addresses) && options->addresses[i]; i++) {
+                argv[n++] = "-L";
+                argv[n++] = options->addresses[i];
+        }
         execvp("turnserver", (char *const *) argv);
         _exit(127);
 }
@@ -185,4 +192,21 @@ static inline void stun_answer(int fd, const uint8_t *request, const SocketAddre
         memcpy(b + 26, &port, 2);
         memcpy(b + 28, &ip, 4);
         cr_assert(sendto(fd, b, sizeof(b), 0, &to->sa, socket_address_length(to)) == sizeof(b));
+}
+
+/* Has a request come that nobody has read? */
+static inline bool stun_was_asked(int fd)
+{
+        return poll(&(struct pollfd) { .fd = fd, .events = POLLIN }, 1, 0) == 1;
+}
+
+/* The next request is answered. */
+static inline void stun_answer_next(sd_event *loop, int fd, const char *mapped)
+{
+        SocketAddress from, a = address(mapped);
+        uint8_t request[128];
+
+        RUN_UNTIL(loop, stun_was_asked(fd));
+        cr_assert_gt(stun_receive(fd, request, sizeof(request), &from), 0);
+        stun_answer(fd, request, &a, &from);
 }

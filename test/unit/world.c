@@ -290,6 +290,17 @@ World *connect_directly(void)
         return w;
 }
 
+World *connect_by_proxies(void)
+{
+        World *w = world_new();
+
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        settle(w);
+        return w;
+}
+
 Config *config_from(const char *text)
 {
         Config *config;

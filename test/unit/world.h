@@ -117,6 +117,8 @@ World *world_new(void);
 World *world_new_shared(void);
 /* One where both are started, and have a direct path that has settled. */
 World *connect_directly(void);
+/* The same without a redirect. */
+World *connect_by_proxies(void);
 void world_free(World *w);
 
 /* Until nothing is under way any more. */

@@ -16,7 +16,8 @@ from patience import patient
 SOURCE = "/usr/lib/icewire-test"
 SOCKET, VARLINK = "/run/icewire/org.icewire.Agent", "org.icewire.Agent"
 BUS, ROOT_OBJECT = "org.icewire1", "/org/icewire1"
-SOCKETS = ("icewire-broker.socket", "icewired.socket")
+METRICS_SOCKET, METRICS = "/run/systemd/report/org.icewire.Agent", "io.systemd.Metrics"
+SOCKETS = ("icewire-broker.socket", "icewired.socket", "icewired-metrics.socket")
 DAEMONS = ("icewired.service", "icewire-broker.service")
 LINK, USER = "wg0", "tester"
 RULES = "/etc/polkit-1/rules.d/50-icewire-test.rules"
@@ -59,6 +60,12 @@ def bus(method, *arguments, **options):
     return run("busctl", "--json=short", "call", BUS, ROOT_OBJECT, f"{BUS}.Manager", method, *arguments, **options)
 
 
+def metrics(method, **options):
+    """What systemd-report asks for, where systemd has one: a list."""
+    output = run("varlinkctl", "call", "--more", "--json=short", METRICS_SOCKET, f"{METRICS}.{method}", "{}", **options)
+    return [parsed(line) for line in output.splitlines() if parsed(line)]
+
+
 # Activation
 
 
@@ -74,11 +81,15 @@ def from_cold(what, call):
 
 
 def activate():
-    run("systemctl", "enable", "--quiet", *SOCKETS, "icewired.service")
+    run("systemctl", "enable", "--quiet", "icewired.service")
+    for socket in SOCKETS:
+        if run("systemctl", "is-enabled", socket, check=False)[1].strip() != "enabled":
+            raise LabError(f"{socket} should be enabled with icewired.service")
     run("systemctl", "start", *SOCKETS)
     from_cold("varlinkctl call", lambda: varlink("Describe"))
     from_cold("busctl call", lambda: bus("Describe"))
     from_cold("icewirectl status", lambda: run("icewirectl", "status"))
+    from_cold("the collector of metrics", lambda: str(metrics("Describe")))
     wait_until(lambda: json.loads(varlink("Describe"))["broker"] == "ready", "the broker is ready")
 
 
@@ -101,6 +112,23 @@ def check_varlink():
     if not {VARLINK, "io.systemd.service", "org.varlink.service"} <= set(interfaces):
         raise LabError(f"interfaces are missing: {interfaces}")
     say(f"varlinkctl introspect: as documented, {len(words(live))} words; interfaces {', '.join(interfaces)}")
+
+
+def check_metrics(key):
+    """Whoever collects them may: what belongs to this socket, of described families, and of the peer."""
+    described = {family["name"]: family["type"] for family in metrics("Describe", user=USER)}
+    listed = metrics("List", user=USER)
+    foreign = [m["name"] for m in listed if not m["name"].startswith(os.path.basename(METRICS_SOCKET) + ".")]
+    if not listed or foreign or not {m["name"] for m in listed} <= set(described):
+        raise LabError(f"metrics of another source, or of no family, or none at all: {listed}; families: {described}")
+    if not any(m["name"].endswith(".PeerState") and m["object"] == key and m["fields"] == {"link": LINK} for m in listed):
+        raise LabError(f"no state of the peer: {listed}")
+    # Since systemd 260 a value of any type can be described.
+    can = int(run("systemctl", "--version").split()[1]) >= 260
+    status, text = run("varlinkctl", "introspect", METRICS_SOCKET, METRICS, check=False)
+    if can != (status == 0 and "method List" in text):
+        raise LabError(f"introspection of {METRICS}: exit status {status}: {text}")
+    say(f"{METRICS}: {len(listed)} metrics of {len(described)} families")
 
 
 def members(interface):
@@ -243,7 +271,6 @@ def allow(action):
 
 
 def check_polkit(key):
-    run("systemd-sysusers", "--inline", f'u {USER} - "Tester" / /bin/sh')
     os.makedirs(os.path.dirname(RULES), exist_ok=True)
     allow(None)
     if "version" not in varlink("Describe", user=USER) or "version" not in bus("Describe", user=USER):
@@ -273,6 +300,8 @@ def main():
     check_varlink()
     key = follow()
     check_bus()
+    run("systemd-sysusers", "--inline", f'u {USER} - "Tester" / /bin/sh')
+    check_metrics(key)
     check_polkit(key)
     if any(run("systemctl", "show", "--value", "--property=NRestarts", unit).strip() != "0" for unit in DAEMONS):
         raise LabError("a daemon has been restarted")

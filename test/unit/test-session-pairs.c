@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A session that goes on from the pair that carries the path to another one of its own. */
+
+#include "turnserver.h"
+
+#include "carrier.h"
+#include "path-switch.h"
+#include "proxy-internal.h"
+#include "servers.h"
+#include "session.h"
+#include "world.h"
+
+/* --- from a plain path to one by our own relay --- */
+
+/* A server for each side: what goes to b's can be held back. */
+#define A_SERVER "192.0.2.2"
+#define B_SERVER "192.0.2.3"
+
+static void start_with_server(Side *side, const char *settings)
+{
+        side->settings = settings;
+        start(side);
+        side->manager->config->turn_password = strdup("secret");
+        cr_assert_geq(servers_look_up(side->manager), 0);
+}
+
+/* The redirect's programs leave alone what goes to relays; of icewired's wishes the fake broker knows none.
+ */
+static void keep_relays(World *w)
+{
+        SocketAddress servers[] = { address(A_SERVER ":3478"), address(B_SERVER ":3478") };
+
+        cr_assert_geq(w->redirect->ops->set_relays(w->redirect, servers, ELEMENTSOF(servers)), 0);
+}
+
+/* Nothing gets through between the hosts themselves, and for now b gets no relay. */
+static void put_up_firewall(void)
+{
+        sandbox_shell("nft 'table ip block { chain direct { type filter hook input priority 0; "
+                      "ip saddr " HOST_ADDRESS " ip daddr " HOST_ADDRESS " meta l4proto udp drop; }; "
+                      "chain late { type filter hook input priority 1; "
+                      "ip daddr " B_SERVER " udp dport 3478 drop; }; }' >nft.log 2>&1");
+}
+
+/* What goes there from a socket that is bound to no address is to come from the host's. */
+static void add_address(const char *ip)
+{
+        sandbox_shell("ip address add %s/32 dev lo && "
+                      "ip route replace local %s dev lo src " HOST_ADDRESS " table local",
+                      ip, ip);
+}
+
+static World *connect_by_the_relay_of_a(void)
+{
+        World *w = world_new_shared();
+
+        add_address(A_SERVER);
+        add_address(B_SERVER);
+        (void) turnserver_start_with(&(TurnserverOptions) { .addresses = { A_SERVER, B_SERVER } });
+        keep_relays(w);
+        put_up_firewall();
+        /* Behind a port of its own its pairs are those of its host candidate, which are better. */
+        w->a.shares_nothing = true;
+        start_with_server(&w->a, "[ICE]\nTCP=no\nTURNUser=user\nTURNServers=turn:" A_SERVER "\n");
+        start_with_server(&w->b, "[ICE]\nTCP=no\nTURNUser=user\nTURNServers=turn:" B_SERVER "\n");
+        RUN_UNTIL(w->event, both_connected(w));
+        RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
+        return w;
+}
+
+/* The pair by b's relay is the better one, by the last bit of RFC 8445's pair priority (section 6.1.2.3),
+ * and libnice has it as soon as b has its relay. */
+static void let_b_have_its_relay(World *w)
+{
+        const Peer *b = peer_of(&w->b);
+
+        sandbox_shell("nft flush chain ip block late");
+        RUN_UNTIL(w->event, handover_is_holding(&b->handover));
+        cr_assert(carrier_is_plain(b));
+        cr_assert_eq(b->held.session, b->path.session);
+        cr_assert_eq(b->held.local.type, ICE_CANDIDATE_RELAY);
+}
+
+/* a sends to b's relay while b itself is still at a's. */
+Test(session_pairs, a_peer_that_uses_our_relay_first_is_heard)
+{
+        World *w = connect_by_the_relay_of_a();
+        Peer *a = peer_of(&w->a), *b = peer_of(&w->b);
+
+        let_b_have_its_relay(w);
+        b->handover.due = USEC_INFINITY; /* by itself it would never go on */
+        RUN_UNTIL(w->event, a->path.local.type == ICE_CANDIDATE_HOST && uses_its_path(&w->a));
+        w->b.n_packets = 0;
+        for (unsigned i = 0; i < 5; i++)
+                wireguard_send(&w->a, TYPE_DATA);
+        RUN_UNTIL(w->event, handover_is_switching(&b->handover));
+        cr_assert_eq(b->path.local.type, ICE_CANDIDATE_RELAY);
+        RUN_UNTIL(w->event, w->b.n_packets == 5);
+        RUN_UNTIL(w->event, uses_its_path(&w->b));
+        check_traffic(w);
+        world_free(w);
+}
+
+/* --- from ICE-TCP to a pair that the agent carries --- */
+
+static World *connect_by_tcp(void)
+{
+        World *w = world_new();
+
+        sandbox_shell("nft 'table ip block { chain out { type filter hook output priority 0; "
+                      "ip daddr " HOST_ADDRESS " meta l4proto udp drop; }; }' >nft.log 2>&1");
+        w->a.settings = w->b.settings = "[ICE]\nTCP=yes\n";
+        start(&w->a);
+        start(&w->b);
+        RUN_UNTIL(w->event, both_connected(w));
+        RUN_UNTIL(w->event, uses_its_path(&w->a) && uses_its_path(&w->b));
+        return w;
+}
+
+/* As if ICE had found another pair of the session, at this port of the peer's: libnice has one only. */
+static void select_pair(Peer *peer, uint16_t port)
+{
+        socket_address_set_port(&peer->session->remote.address, port);
+        path_switch_consider(peer->session);
+}
+
+/* What ICE has to say goes by the pair that it has chosen. Written past it, packets would come by the one
+ * before; and in the midst of what it has begun to send, once it is back at that. */
+Test(session_pairs, nothing_is_written_past_ice_once_it_has_gone_on)
+{
+        World *w = connect_by_tcp();
+        Peer *a = peer_of(&w->a);
+        uint16_t port = socket_address_port(&a->session->remote.address);
+
+        cr_assert_not_null(a->proxy->connection);
+        cr_assert(proxy_connection_is_framed(a->proxy->connection));
+        select_pair(a, 9);
+        cr_assert(handover_is_holding(&a->handover));
+        cr_assert_null(a->proxy->connection);
+        check_traffic(w);
+        select_pair(a, port);
+        cr_assert(handover_is_holding(&a->handover));
+        RUN_UNTIL(w->event, !handover_is_holding(&a->handover));
+        cr_assert_not_null(a->proxy->connection);
+        cr_assert_not(proxy_connection_is_framed(a->proxy->connection));
+        check_traffic(w);
+        world_free(w);
+}
