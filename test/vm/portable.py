@@ -10,7 +10,7 @@ UNITS = "/etc/systemd/system.attached"
 
 
 def main():
-    attach, more, reattach, remove = image.blocks()[3:]
+    attach, more, detach = image.blocks()[3:]
     image.is_absent()
     image.follow(attach)
     image.wait_up("attached")
@@ -28,12 +28,12 @@ def main():
     sandbox.check_nothing_was_refused()
     image.is_shared()
     before = image.pids(*image.DAEMONS)
-    image.follow(attach[:1] + reattach)
+    image.follow(detach + [attach[0], attach[-1]])
     image.wait_up("a new version")
     if not image.restarted(before):
         raise LabError("daemons of the version before still run")
     sandbox.wait_for("direct")
-    image.follow(remove)
+    image.follow(detach)
     image.check_gone()
     image.check_path_stays()
 
