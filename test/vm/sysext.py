@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What sysext.service shows: see there."""
 
+import os
+
 import image
 import sandbox
 from errors import LabError
@@ -33,6 +35,7 @@ def main():
     run("systemctl", "start", "polkit.service")
     image.check_known(False)
     image.follow(install)
+    os.chdir(image.FOLDER)  # in what is mounted on /usr now
     image.wait_up("installed")
     image.check_known(True)
     run("systemctl", "stop", AGENT)
