@@ -8,8 +8,11 @@ from errors import LabError
 from machine import DAEMONS
 from topology import TUNNEL4
 
-ROUNDS, SECONDS = 5, 2  # of throughput with icewire and without
-RATIO_MIN = 0.3  # a machine that others use, too, measures little: that is for tools/bench
+ROUNDS, ROUNDS_MAX, SECONDS = 5, 15, 2  # of throughput with icewire and without
+# A direct path costs some 0.1 us a packet in each direction, nothing beside what WireGuard takes: 0.94 was measured where a machine had the
+# processors to itself. Where others had them too the median of five was 1.13, of turns from 0.35 to 6.87. What goes by way of
+# a process gets a third of that at best. Smaller costs are for tools/bench to find.
+RATIO_MIN = 0.8
 
 
 def run(pair):
@@ -48,22 +51,23 @@ def _check_kept(pair):
 
 
 def _compare(pair):
-    """TCP through the tunnel, by turns. What else the machine has to do comes and goes, so that each turn is compared with the next one."""
-    speeds = {True: [], False: []}
-    for number in range(ROUNDS):
-        for running in (True, False) if number % 2 else (False, True):
+    """TCP through the tunnel, by turns. What else the machine has to do comes and goes, so each turn is compared with the one beside it,
+    and what looks like a cost has to last for ROUNDS_MAX of them."""
+    speeds, ratios = {True: [], False: []}, []
+    while len(ratios) < ROUNDS or (statistics.median(ratios) < RATIO_MIN and len(ratios) < ROUNDS_MAX):
+        for running in (True, False) if len(ratios) % 2 else (False, True):
             for host in pair.hosts:
                 host.start_icewire() if running else host.stop_icewire()
             if running:
                 pair.sites.wait_connected()
             speeds[running].append(_measure(pair.sites.a))
+        ratios.append(speeds[True][-1] / speeds[False][-1])
     for host in pair.hosts:
         host.start_icewire()
     with_it, without = (statistics.median(speeds[running]) for running in (True, False))
-    ratios = sorted(a / b for a, b in zip(speeds[True], speeds[False]))
     ratio = statistics.median(ratios)
-    pair.lab.say(f"TCP through the kernel's WireGuard: {with_it / 1e6:.0f} Mbit/s with icewire, {without / 1e6:.0f} without (medians of "
-                 f"{ROUNDS}), ratio {ratio:.2f} (of {' '.join(f'{r:.2f}' for r in ratios)})")
+    pair.lab.say(f"TCP through the kernel's WireGuard: {with_it / 1e6:.0f} Mbit/s with icewire, {without / 1e6:.0f} without, ratio {ratio:.2f} "
+                 f"(medians; of {' '.join(f'{r:.2f}' for r in ratios)})")
     if ratio < RATIO_MIN:
         raise LabError(f"icewire costs too much: {speeds}")
 
