@@ -84,8 +84,10 @@ static void stop(pid_t pid, int signal)
 {
         if (pid <= 0)
                 return;
+        /* In case that a test has suspended it; and before the signal, because a process that ends may look
+         * for leaks, by ptrace(2): SIGCONT takes away the SIGSTOP of that, which then never comes. */
+        kill(pid, SIGCONT);
         kill(pid, signal);
-        kill(pid, SIGCONT); /* in case that a test has stopped it */
         waitpid(pid, NULL, 0);
 }
 
