@@ -8,7 +8,7 @@ import unittest
 
 import world
 from ctl import ICEWIRECTL, Test
-from server import Refusal
+from server import HangUp, Refusal
 
 FAILURE, USAGE, PERMISSION, NOT_RUNNING = 1, 2, 4, 7
 AUTHENTICATION = "io.systemd.InteractiveAuthenticationRequired"
@@ -355,6 +355,14 @@ class Authentication(Test):
         self.script("pkttyagent", self.AGENT)
         with self.serve(world.ten(), Reload=refuse(AUTHENTICATION)):
             self.assertIn("Nobody has authenticated", self._on_terminal("reload", status=PERMISSION))
+
+    def test_icewired_goes_while_a_person_is_asked(self):
+        def reload(parameters):
+            raise HangUp() if parameters.get("allowInteractiveAuthentication") else Refusal(AUTHENTICATION)
+
+        self.script("pkttyagent", self.AGENT)
+        with self.serve(world.ten(), Reload=reload):
+            self.assertIn("Failed to ask icewired", self._on_terminal("reload", status=1))
 
     def test_refused_for_good(self):
         self.script("pkttyagent", self.AGENT)
