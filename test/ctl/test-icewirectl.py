@@ -272,6 +272,19 @@ class Paged(Test):
             self.assertIn("LINK PEER", self.terminal("peers", status=-13, PATH=self.path, NO_COLOR="1", ICEWIRE_PAGERSECURE="0"))
 
 
+class History(Test):
+    def test_of_a_host_whose_clock_was_set_back(self):
+        def change(time, boottime, cause):
+            return {"timeUSec": time, "bootTimeUSec": boottime, "from": {"kind": "none"}, "to": {"kind": "none"}, "cause": cause}
+
+        w = world.ten()
+        w.history = [{"link": "wg0", "publicKey": world.key("relayed 8"), "changes": [
+            change(world.now(), 1000, "first_path"), change(world.now() - world.HOUR, 2000, "path_lost")]}]
+        with self.serve(w):
+            output = self.ctl("history")
+        self.assertLess(output.index("first-path"), output.index("path-lost"))
+
+
 class Authentication(Test):
     """polkit's agent is one that writes down how it was called."""
 
