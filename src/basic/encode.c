@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const char base64_alphabet[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 char *base64_encode(const void *p, size_t n, char *buf)
 {
@@ -27,7 +27,7 @@ char *base64_encode(const void *p, size_t n, char *buf)
 
 static int base64_value(char c)
 {
-        const char *p = c ? memchr(base64_alphabet, c, sizeof(base64_alphabet)) : NULL;
+        const char *p = c ? strchr(base64_alphabet, c) : NULL;
 
         return p ? (int) (p - base64_alphabet) : -EINVAL;
 }

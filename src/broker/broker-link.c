@@ -9,6 +9,7 @@
 #include "event-util.h"
 #include "hpke.h"
 #include "log-event.h"
+#include "peer-renewal.h"
 #include "string-util.h"
 #include "wireguard-uapi.h"
 
@@ -320,6 +321,18 @@ BrokerRead *broker_read_free(BrokerRead *read)
         return mfree(read);
 }
 
+/* Only where it is known whether others write meanwhile. */
+static bool is_to_be_renewed(const BrokerLink *link, const WireguardKey *key, const SocketAddress *endpoint)
+{
+        const WireguardPeer *peer;
+
+        if (link->kind != WIREGUARD_KIND_KERNEL || !link->device || !link->manager->watch ||
+            !socket_address_is_set(endpoint))
+                return false;
+        peer = wireguard_device_find_peer(link->device, key);
+        return peer && peer_renewal_helps(peer);
+}
+
 int broker_link_set_endpoint(BrokerLink *link, const WireguardKey *peer, const SocketAddress *endpoint,
                              int keepalive, wireguard_done_callback_t callback, void *userdata,
                              WireguardCall **ret)
@@ -328,6 +341,9 @@ int broker_link_set_endpoint(BrokerLink *link, const WireguardKey *peer, const S
 
         if (link->hung)
                 return -ETIMEDOUT;
+        if (is_to_be_renewed(link, peer, endpoint))
+                return peer_renewal_new(m->wireguard, m->watch, link->name, peer, endpoint, keepalive,
+                                        callback, userdata, ret);
         if (link->kind == WIREGUARD_KIND_KERNEL)
                 return wireguard_netlink_set_endpoint(m->wireguard, link->name, peer, endpoint, keepalive,
                                                       callback, userdata, ret);

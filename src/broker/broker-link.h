@@ -63,7 +63,8 @@ typedef void (*broker_read_callback_t)(int error, BrokerLink *link, void *userda
 int broker_link_read(BrokerLink *link, broker_read_callback_t callback, void *userdata, BrokerRead **ret);
 BrokerRead *broker_read_free(BrokerRead *read);
 
-/* As wireguard_netlink_set_endpoint(), by whichever way the link has; -ETIMEDOUT: it hangs. */
+/* As wireguard_netlink_set_endpoint(), by whichever way the link has; a peer to which that would not help
+ * for seconds is made anew (peer-renewal.h). -ETIMEDOUT: it hangs. */
 int broker_link_set_endpoint(BrokerLink *link, const WireguardKey *peer, const SocketAddress *endpoint,
                              int keepalive, wireguard_done_callback_t callback, void *userdata,
                              WireguardCall **ret);

@@ -234,7 +234,8 @@ int broker_manager_set_watch(BrokerManager *m, DeviceWatch *watch)
 void broker_manager_tell_family(BrokerManager *m)
 {
         if (m->watch)
-                device_watch_set_family(m->watch, wireguard_netlink_family(m->wireguard));
+                device_watch_set_family(m->watch, wireguard_netlink_family(m->wireguard),
+                                        wireguard_netlink_port(m->wireguard));
 }
 
 static const RtnlCallbacks rtnl_callbacks = {

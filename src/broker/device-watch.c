@@ -9,6 +9,7 @@
 #include "device-writes.skel.h"
 #include "event-util.h"
 #include "log.h"
+#include "time-util.h"
 
 struct DeviceWatch {
         struct device_writes_bpf *skeleton;
@@ -89,7 +90,24 @@ int device_watch_start(DeviceWatch *w, sd_event *event, device_written_t callbac
                             "device-watch");
 }
 
-void device_watch_set_family(DeviceWatch *w, uint16_t family)
+void device_watch_set_family(DeviceWatch *w, uint16_t family, uint32_t port)
 {
-        w->skeleton->bss->device_writes_family = family;
+        w->skeleton->bss->device_writes_port = port;
+        __atomic_store_n(&w->skeleton->bss->device_writes_family, family, __ATOMIC_RELEASE);
+}
+
+/* The kernel takes less for any request. Whoever was in the middle of one when the programs were attached,
+ * or the family was told, has only begun, or only ended. */
+#define WRITE_MAX (1 * USEC_PER_SEC)
+
+bool device_watch_is_quiet(const DeviceWatch *w, uint64_t *ret_writes)
+{
+        const struct device_writes_bpf__bss *bss = w->skeleton->bss;
+        /* In this order: who begins meanwhile makes them differ. */
+        uint64_t ended = __atomic_load_n(&bss->device_writes_ended, __ATOMIC_SEQ_CST),
+                 begun = __atomic_load_n(&bss->device_writes_begun, __ATOMIC_SEQ_CST),
+                 last = __atomic_load_n(&bss->device_writes_last, __ATOMIC_SEQ_CST);
+
+        *ret_writes = begun;
+        return begun == ended || usec_sub(now(CLOCK_MONOTONIC), last / 1000) > WRITE_MAX;
 }

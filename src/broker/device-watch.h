@@ -12,7 +12,7 @@
 
 typedef struct DeviceWatch DeviceWatch;
 
-/* Something was written, maybe several times; by whom and to which device is not told. */
+/* Somebody else has written something, maybe several times; who, and to which device, is not told. */
 typedef void (*device_written_t)(void *userdata);
 
 /* Loads and attaches it, which needs CAP_BPF and CAP_PERFMON; the rest does not. -ESRCH or -ENOENT: the
@@ -25,5 +25,11 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(DeviceWatch *, device_watch_free);
 /* Calls back from now on. Once. */
 int device_watch_start(DeviceWatch *w, sd_event *event, device_written_t callback, void *userdata);
 
-/* Generic netlink has this number for WireGuard. Until it is told, nothing is noticed. */
-void device_watch_set_family(DeviceWatch *w, uint16_t family);
+/* Generic netlink has this number for WireGuard, and this port for who watches, whose own writing does not
+ * count. Until it is told, nothing is noticed. */
+void device_watch_set_family(DeviceWatch *w, uint16_t family, uint32_t port);
+
+/* Whether nobody else is writing a device right now, however far that has come; and how often they have
+ * begun to. Between two calls that say so with the same number nobody has written. It costs no system call.
+ */
+bool device_watch_is_quiet(const DeviceWatch *w, uint64_t *ret_writes);

@@ -66,7 +66,7 @@ static int read_level(sd_bus_message *m, int *ret, sd_bus_error *error)
 
 static int set_log_level(AgentBus *b, sd_bus_message *m, sd_bus_error *error)
 {
-        int r, level;
+        int r, level = -EINVAL; /* the compiler does not know that sd_bus_error_set() returns an error */
 
         r = sd_bus_message_rewind(m, /* complete= */ true);
         if (r >= 0)

@@ -166,7 +166,7 @@ static int read_policy(const AgentBus *b, sd_bus_message *m, PeerSelection *ret,
 static int set_policy(AgentBus *b, sd_bus_message *m, sd_bus_error *error)
 {
         PeerSelection selection;
-        Policy policy;
+        Policy policy = _POLICY_INVALID;
         int r = read_policy(b, m, &selection, &policy, error);
 
         return r < 0 ? r
@@ -177,7 +177,7 @@ int agent_bus_method_set_policy(sd_bus_message *m, void *userdata, sd_bus_error 
 {
         AgentBus *b = agent_bus_of(m);
         PeerSelection selection;
-        Policy policy;
+        Policy policy = _POLICY_INVALID;
         int r = read_policy(b, m, &selection, &policy, error);
 
         return r < 0 ? r : agent_bus_authorise(b, m, AUTHORITY_SET_POLICY, set_policy, error);

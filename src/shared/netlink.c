@@ -549,6 +549,15 @@ static int open_socket(int protocol)
         return TAKE_FD(fd);
 }
 
+uint32_t netlink_port(const Netlink *nl)
+{
+        struct sockaddr_nl address = {};
+        socklen_t size = sizeof(address);
+
+        (void) getsockname(nl->fd, (struct sockaddr *) &address, &size);
+        return address.nl_pid;
+}
+
 int netlink_open(sd_event *event, int protocol, Netlink **ret)
 {
         _cleanup_(netlink_closep) Netlink *nl = NULL;

@@ -33,6 +33,9 @@ int netlink_open(sd_event *event, int protocol, Netlink **ret);
 Netlink *netlink_close(Netlink *nl);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Netlink *, netlink_close);
 
+/* The socket's address (nl_pid): unique among those of its protocol in a network namespace. */
+uint32_t netlink_port(const Netlink *nl);
+
 /* Instead of NETLINK_TIMEOUT, for what is called from now on. */
 void netlink_set_timeout(Netlink *nl, usec_t timeout);
 

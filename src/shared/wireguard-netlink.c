@@ -7,6 +7,7 @@
 
 #include "alloc-util.h"
 #include "wireguard-call.h"
+#include "wireguard-renewal.h"
 
 /* How often a call is tried again when the device changed while it was read, or the family's number did. */
 #define ATTEMPTS_MAX 10
@@ -190,7 +191,8 @@ struct KernelCall {
         NetlinkSlot *slot; /* of the request that is under way */
         unsigned attempts;
         char name[IF_NAMESIZE];
-        WireguardDevice *device; /* what is being read, owned; NULL: a change */
+        WireguardDevice *device;  /* what is being read, owned; NULL: a change */
+        struct nlmsghdr *renewal; /* the message of wireguard_netlink_renew_peer(), owned */
         WireguardKey peer;
         SocketAddress endpoint;
         int keepalive;
@@ -205,6 +207,11 @@ struct WireguardNetlink {
 uint16_t wireguard_netlink_family(const WireguardNetlink *w)
 {
         return w->family;
+}
+
+uint32_t wireguard_netlink_port(const WireguardNetlink *w)
+{
+        return netlink_port(w->nl);
 }
 
 static void call_unlink(KernelCall *c)
@@ -226,6 +233,7 @@ static void kernel_call_destroy(WireguardCall *call)
         call_unlink(c);
         netlink_slot_free(c->slot);
         wireguard_device_free(c->device);
+        wireguard_renewal_free(c->renewal);
         free(c);
 }
 
@@ -292,9 +300,17 @@ static int send_set(KernelCall *c)
         return netlink_call(c->w->nl, message, /* on_message= */ NULL, on_request_done, c, &c->slot);
 }
 
+static int send_renewal(KernelCall *c)
+{
+        c->renewal->nlmsg_type = c->w->family;
+        return netlink_call(c->w->nl, c->renewal, /* on_message= */ NULL, on_request_done, c, &c->slot);
+}
+
 static int send_request(KernelCall *c)
 {
-        return c->call.on_device ? send_get(c) : send_set(c);
+        if (c->call.on_device)
+                return send_get(c);
+        return c->renewal ? send_renewal(c) : send_set(c);
 }
 
 static void on_family(int error, uint16_t family, void *userdata)
@@ -318,6 +334,16 @@ static int call_start(KernelCall *c)
         return genl_resolve_family(c->w->nl, WG_GENL_NAME, on_family, c, &c->slot);
 }
 
+static bool is_repeated_after(const KernelCall *c, int error)
+{
+        /* What it says of the peer may be out of date. But the kernel, short of memory, may have taken the
+         * peer out and not put it back. */
+        if (c->renewal)
+                return error == -ENOMEM;
+        /* All others may be repeated without harm. */
+        return error == -ENOENT || error == -EINTR || error == -ENOBUFS;
+}
+
 static void on_request_done(Netlink *nl, int error, void *userdata)
 {
         KernelCall *c = userdata;
@@ -326,8 +352,7 @@ static void on_request_done(Netlink *nl, int error, void *userdata)
         /* The module went and may have come again under another number. */
         if (error == -ENOENT)
                 c->w->family = 0;
-        /* Both kinds of calls may be repeated without harm. */
-        if ((error == -ENOENT || error == -EINTR || error == -ENOBUFS) && c->attempts < ATTEMPTS_MAX) {
+        if (is_repeated_after(c, error) && c->attempts < ATTEMPTS_MAX) {
                 error = call_start(c);
                 if (error >= 0)
                         return;
@@ -397,6 +422,25 @@ int wireguard_netlink_set_endpoint(WireguardNetlink *w, const char *name, const 
         if (endpoint)
                 c->endpoint = *endpoint;
         c->keepalive = keepalive;
+        return call_launch(c, ret);
+}
+
+int wireguard_netlink_renew_peer(WireguardNetlink *w, const char *name, const WireguardPeer *peer,
+                                 wireguard_done_callback_t callback, void *userdata, WireguardCall **ret)
+{
+        KernelCall *c;
+        int r;
+
+        r = call_new(w, name, &c);
+        if (r < 0)
+                return r;
+        c->call.on_done = callback;
+        c->call.userdata = userdata;
+        r = wireguard_renewal_new(name, peer, &c->renewal);
+        if (r < 0) {
+                kernel_call_destroy(&c->call);
+                return r;
+        }
         return call_launch(c, ret);
 }
 

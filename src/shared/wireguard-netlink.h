@@ -24,8 +24,10 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(WireguardNetlink *, wireguard_netlink_free);
 
 /* The family's number; 0: not known. */
 uint16_t wireguard_netlink_family(const WireguardNetlink *w);
+/* By which the kernel knows whose requests ours are (netlink_port()). */
+uint32_t wireguard_netlink_port(const WireguardNetlink *w);
 
-/* For both calls: ret may be NULL (the call floats); -EINVAL for what can be no interface's name. */
+/* For all calls: ret may be NULL (the call floats); -EINVAL for what can be no interface's name. */
 
 /* Reads the device whole, secrets included. A dump that changed under way is repeated. */
 int wireguard_netlink_get(WireguardNetlink *w, const char *name, wireguard_device_callback_t callback,
@@ -37,6 +39,14 @@ int wireguard_netlink_get(WireguardNetlink *w, const char *name, wireguard_devic
 int wireguard_netlink_set_endpoint(WireguardNetlink *w, const char *name, const WireguardKey *peer,
                                    const SocketAddress *endpoint, int keepalive,
                                    wireguard_done_callback_t callback, void *userdata, WireguardCall **ret);
+
+/* Makes a peer anew as `peer` says (its counters and its handshake apart), in one message
+ * (wireguard-renewal.h): it has no session then, and WireGuard may shake hands at once. Unlike the other
+ * calls this makes the peer if it is not there: whoever calls knows what it is like now, and that nobody
+ * writes. -EMSGSIZE: what belongs to the peer does not fit. When the kernel's answer gets lost (-ENOBUFS),
+ * or it has no WireGuard any more, it is not repeated. */
+int wireguard_netlink_renew_peer(WireguardNetlink *w, const char *name, const WireguardPeer *peer,
+                                 wireguard_done_callback_t callback, void *userdata, WireguardCall **ret);
 
 /* The callback will not come; also for the calls of wireguard-uapi.h. Accepts NULL, returns NULL. */
 WireguardCall *wireguard_call_free(WireguardCall *call);

@@ -2,11 +2,13 @@
 
 #include "wireguard-netlink.h"
 
+#include <linux/genetlink.h>
 #include <linux/wireguard.h>
 
 #include "event-util.h"
 #include "sandbox.h"
 #include "string-util.h"
+#include "wireguard-renewal.h"
 
 /* --- messages made by hand, as drivers/net/wireguard/netlink.c makes them --- */
 
@@ -327,6 +329,113 @@ Test(parse, refuses_a_name_that_is_none)
         cr_assert_str_eq(device->name, "other");
 }
 
+/* --- what makes a peer anew --- */
+
+static void add_allowed_ip(WireguardPeer *peer, const char *s)
+{
+        IpPrefix p;
+
+        cr_assert_eq(ip_prefix_from_string(s, &p), 0);
+        cr_assert_eq(wireguard_peer_add_allowed_ip(peer, &p), 0);
+}
+
+static WireguardPeer *new_peer(WireguardDevice *device, const char *endpoint)
+{
+        WireguardKey key = key_of(1);
+        WireguardPeer *peer;
+
+        cr_assert_eq(wireguard_device_add_peer(device, &key, &peer), 0);
+        peer->preshared_key = key_of(101);
+        peer->persistent_keepalive = 25;
+        cr_assert_eq(socket_address_from_string(endpoint, &peer->endpoint), 0);
+        return peer;
+}
+
+/* The flags of the first peer and of the second: in this order the kernel goes through them. */
+static void read_flags(const struct nlmsghdr *message, uint32_t ret[static 2])
+{
+        static const NetlinkPolicy device_policy[WGDEVICE_A_MAX + 1] = { [WGDEVICE_A_PEERS] = {
+                                                                                 .type = MNL_TYPE_NESTED } };
+        static const NetlinkPolicy peer_policy[WGPEER_A_MAX + 1] = { [WGPEER_A_FLAGS] = {
+                                                                             .type = MNL_TYPE_U32 } };
+        const struct nlattr *device[WGDEVICE_A_MAX + 1], *peer[WGPEER_A_MAX + 1], *nest;
+
+        cr_assert_eq(netlink_parse_attributes(mnl_nlmsg_get_payload_offset(message, GENL_HDRLEN),
+                                              mnl_nlmsg_get_payload_len(message) - GENL_HDRLEN,
+                                              device_policy, WGDEVICE_A_MAX, device),
+                     0);
+        nest = mnl_attr_get_payload(device[WGDEVICE_A_PEERS]);
+        for (int i = 0; i < 2; i++, nest = mnl_attr_next(nest)) {
+                cr_assert_eq(netlink_parse_nested(nest, peer_policy, WGPEER_A_MAX, peer), 0);
+                ret[i] = peer[WGPEER_A_FLAGS] ? mnl_attr_get_u32(peer[WGPEER_A_FLAGS]) : 0;
+        }
+        cr_assert_eq((const uint8_t *) nest - (const uint8_t *) message, message->nlmsg_len,
+                     "there is no third");
+}
+
+static WireguardDevice *parse_renewal(const struct nlmsghdr *message)
+{
+        WireguardDevice *device = new_device();
+
+        cr_assert_eq(wireguard_netlink_parse(mnl_nlmsg_get_payload_offset(message, GENL_HDRLEN),
+                                             mnl_nlmsg_get_payload_len(message) - GENL_HDRLEN, device),
+                     0);
+        return device;
+}
+
+static void check_renewal(const char *endpoint, size_t n_more)
+{
+        _cleanup_(wireguard_device_freep) WireguardDevice *before = new_device(), *after = NULL;
+        WireguardPeer *peer = new_peer(before, endpoint);
+        struct nlmsghdr *message;
+        uint32_t flags[2];
+
+        strcpy(before->name, "wg0");
+        add_allowed_ip(peer, "10.0.0.0/24");
+        add_allowed_ip(peer, "fd00::/64");
+        for (size_t i = 0; i < n_more; i++) {
+                char s[64];
+
+                (void) snprintf(s, sizeof(s), "2001:db8:%zx::/48", i);
+                add_allowed_ip(peer, s);
+        }
+        cr_assert_eq(wireguard_renewal_new("wg0", peer, &message), 0);
+        read_flags(message, flags);
+        cr_assert_eq(flags[0], WGPEER_F_REMOVE_ME);
+        cr_assert_eq(flags[1], 0, "no WGPEER_F_UPDATE_ONLY: it is not there any more");
+        after = parse_renewal(message);
+        cr_assert_str_eq(after->name, "wg0");
+        cr_assert_eq(after->n_peers, 1);
+        cr_assert_eq(wireguard_device_compare(before, after), 0);
+        for (size_t i = 0; i < peer->n_allowed_ips; i++)
+                cr_assert(ip_prefix_equal(&peer->allowed_ips[i], &after->peers[0].allowed_ips[i]),
+                          "in their order");
+        wireguard_renewal_free(message);
+}
+
+Test(renewal, has_all_of_the_peer)
+{
+        check_renewal("192.0.2.1:1000", 0);
+        check_renewal("[2001:db8::1]:2000", 0);
+        check_renewal("[2001:db8::1]:2000", WIREGUARD_RENEWAL_ALLOWED_IPS_MAX - 2);
+}
+
+Test(renewal, is_refused_when_it_is_too_long)
+{
+        _cleanup_(wireguard_device_freep) WireguardDevice *device = new_device();
+        WireguardPeer *peer = new_peer(device, "192.0.2.1:1000");
+        struct nlmsghdr *message;
+
+        for (size_t i = 0; i <= WIREGUARD_RENEWAL_ALLOWED_IPS_MAX; i++) {
+                char s[64];
+
+                (void) snprintf(s, sizeof(s), "10.%zu.%zu.0/24", i / 256, i % 256);
+                add_allowed_ip(peer, s);
+        }
+        cr_assert_eq(wireguard_renewal_new("wg0", peer, &message), -EMSGSIZE);
+        cr_assert_null(wireguard_renewal_free(NULL));
+}
+
 /* --- against the kernel, with WireGuard or without --- */
 
 typedef struct Result {
@@ -487,6 +596,81 @@ Test(kernel, is_read_and_written)
         cr_assert_eq(after.device->peers[chosen].n_allowed_ips, 2);
         wireguard_device_free(before.device);
         wireguard_device_free(after.device);
+}
+
+static WireguardDevice *read_device(sd_event *event, WireguardNetlink *w, const char *name)
+{
+        Result get = {};
+
+        cr_assert_eq(wireguard_netlink_get(w, name, on_device, &get, &get.call), 0);
+        RUN_UNTIL(event, get.n > 0);
+        cr_assert_eq(get.error, 0);
+        return get.device;
+}
+
+/* The peer at the other device, of which the first has two: which is told by its endpoint. */
+static const WireguardPeer *peer_at(const WireguardDevice *device, uint16_t port)
+{
+        for (size_t i = 0; i < device->n_peers; i++)
+                if (socket_address_port(&device->peers[i].endpoint) == port)
+                        return &device->peers[i];
+        return NULL;
+}
+
+/* Two peers that were written with a keepalive and no endpoint. One gets an endpoint alone, one is made anew
+ * with it, later: that shakes hands first. */
+Test(kernel, makes_a_peer_anew_that_shakes_hands_at_once)
+{
+        _cleanup_event_ sd_event *event = NULL;
+        _cleanup_(wireguard_netlink_freep) WireguardNetlink *w = NULL;
+        _cleanup_(wireguard_device_freep) WireguardDevice *before = NULL, *after = NULL;
+        Result set = {}, renewed = {};
+        WireguardPeer *late, *anew;
+
+        sandbox_need_root();
+        sandbox_enter_bare();
+        if (system("ip link add wg0 type wireguard 2>/dev/null") != 0)
+                cr_skip_test("this kernel has no WireGuard");
+        sandbox_shell("cd /tmp; umask 077; ip link set lo up; wg genpsk >psk; for i in 0 1 2; do "
+                      "wg genkey >key$i; wg pubkey <key$i >pub$i; "
+                      "[ $i = 0 ] || { ip link add wg$i type wireguard; "
+                      "wg set wg$i private-key key$i listen-port 5182$i peer $(cat pub0) preshared-key psk "
+                      "allowed-ips 10.0.0.0/32; ip link set wg$i up; }; done; "
+                      "wg set wg0 private-key key0 listen-port 51820; ip link set wg0 up; for i in 1 2; do "
+                      "wg set wg0 peer $(cat pub$i) preshared-key psk persistent-keepalive 25 "
+                      "allowed-ips 10.0.0.$i/32,fd00::$i/128,10.$i.0.0/16; done");
+        cr_assert_geq(sd_event_new(&event), 0);
+        cr_assert_eq(wireguard_netlink_new(event, &w), 0);
+        before = read_device(event, w, "wg0");
+        cr_assert_eq(before->n_peers, 2);
+        late = &before->peers[0];
+        anew = &before->peers[1];
+        cr_assert_eq(anew->last_handshake + anew->rx_bytes + anew->tx_bytes, 0);
+        /* Which of the two devices is whose does not matter to handshakes: both try both. */
+        for (int i = 0; i < 2; i++) {
+                _cleanup_(wireguard_device_freep)
+                        WireguardDevice *other = read_device(event, w, i == 0 ? "wg1" : "wg2");
+                WireguardPeer *peer = wireguard_device_find_peer(before, &other->public_key);
+
+                cr_assert_eq(socket_address_from_ip("127.0.0.1", other->listen_port, &peer->endpoint), 0);
+        }
+        cr_assert_eq(wireguard_netlink_set_endpoint(w, "wg0", &late->public_key, &late->endpoint, -1,
+                                                    on_done, &set, NULL),
+                     0);
+        RUN_UNTIL(event, set.n > 0);
+        cr_assert_eq(wireguard_netlink_renew_peer(w, "wg0", anew, on_done, &renewed, NULL), 0);
+        RUN_UNTIL(event, renewed.n > 0);
+        cr_assert_eq(set.error, 0);
+        cr_assert_eq(renewed.error, 0);
+        do {
+                wireguard_device_free(after);
+                after = read_device(event, w, "wg0");
+        } while (peer_at(after, socket_address_port(&anew->endpoint))->last_handshake == 0);
+        cr_assert_eq(peer_at(after, socket_address_port(&late->endpoint))->last_handshake, 0,
+                     "this one waits");
+        cr_assert_eq(wireguard_device_compare(before, after) &
+                             ~(WIREGUARD_CHANGE_COUNTERS | WIREGUARD_CHANGE_HANDSHAKE),
+                     0, "all else is as it was");
 }
 
 Test(kernel, says_that_a_link_is_no_wireguard)

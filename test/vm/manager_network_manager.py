@@ -4,7 +4,7 @@
 import uuid
 
 from errors import LabError
-from pair import GAP_MAX_KEEPALIVE, LINK
+from pair import LINK
 
 FILE = f"/etc/NetworkManager/system-connections/{LINK}.nmconnection"
 OTHERS = "/etc/NetworkManager/conf.d/others.conf"
@@ -22,10 +22,9 @@ def run(pair):
     a = pair.sites.a
     pair.disturb("nmcli device reapply, nothing has changed", lambda: a.run("nmcli", "device", "reapply", LINK))
     a.write(FILE, _keyfile(pair, a, keepalive=20), mode=0o600)
-    pair.disturb("an edited keyfile, nmcli connection reload and device reapply", lambda: _reload(a),
-                 GAP_MAX_KEEPALIVE)
+    pair.disturb("an edited keyfile, nmcli connection reload and device reapply", lambda: _reload(a))
     pair.expect(a, "persistent-keepalive", "20")
-    pair.disturb("a restart of NetworkManager", lambda: a.systemctl("restart", UNIT), GAP_MAX_KEEPALIVE)
+    pair.disturb("a restart of NetworkManager", lambda: a.systemctl("restart", UNIT))
     pair.replace("nmcli connection up", lambda: a.run("nmcli", "connection", "up", LINK))
     pair.expect(a, "persistent-keepalive", "20")
     if a.run("cat", FILE) != _keyfile(pair, a, keepalive=20):

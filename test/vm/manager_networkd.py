@@ -4,9 +4,10 @@
 import time
 
 from errors import LabError
-from pair import GAP_MAX_KEEPALIVE, LINK
+from pair import LINK
 
-NETDEV, NETWORK, KEY = (f"/etc/systemd/network/20-{LINK}{suffix}" for suffix in (".netdev", ".network", ".key"))
+NETDEV, NETWORK, KEY, PRESHARED = (f"/etc/systemd/network/20-{LINK}{suffix}"
+                                   for suffix in (".netdev", ".network", ".key", ".psk"))
 THIRD = "10.66.0.3"  # a peer that is nowhere
 
 
@@ -26,10 +27,10 @@ def run(pair):
     pair.disturb("an edited .netdev: another peer", lambda: _edit(pair, a, more=third))
     if third not in a.run("wg", "show", LINK, "peers"):
         raise LabError("the peer that was added is not there")
-    pair.disturb("an edited .netdev: a keepalive", lambda: _edit(pair, a, keepalive=20), limit=GAP_MAX_KEEPALIVE)
-    pair.expect(a, "persistent-keepalive", "20")
-    pair.disturb("a restart of systemd-networkd, with the keepalive", lambda: a.systemctl("restart", "systemd-networkd.service"),
-                 limit=GAP_MAX_KEEPALIVE)
+    pair.disturb("an edited .netdev: a keepalive", lambda: _edit(pair, a, keepalive=20))
+    pair.expect_configuration(a, "20")
+    pair.disturb("a restart of systemd-networkd, with the keepalive", lambda: a.systemctl("restart", "systemd-networkd.service"))
+    pair.expect_configuration(a, "20")
     pair.wait_direct()
     for host in pair.hosts:
         _remove(host)
@@ -38,7 +39,8 @@ def run(pair):
 def _netdev(pair, host, keepalive=None, more=None):
     s = pair.settings(host)
     text = (f"[NetDev]\nName={LINK}\nKind=wireguard\n\n[WireGuard]\nPrivateKeyFile={KEY}\nListenPort={s['port']}\n\n"
-            f"[WireGuardPeer]\nPublicKey={s['public']}\nAllowedIPs={s['other']}/32\n")
+            f"[WireGuardPeer]\nPublicKey={s['public']}\nPresharedKeyFile={PRESHARED}\n"
+            f"AllowedIPs={','.join(s['allowed'])}\n")
     if keepalive:
         text += f"PersistentKeepalive={keepalive}\n"
     if more:
@@ -50,6 +52,7 @@ def _configure(pair, host):
     s = pair.settings(host)
     group = int(host.run("id", "-g", "systemd-network"))
     host.write(KEY, s["private"] + "\n", mode=0o640, group=group)
+    host.write(PRESHARED, s["preshared"] + "\n", mode=0o640, group=group)
     host.write(NETDEV, _netdev(pair, host))
     host.write(NETWORK, f"[Match]\nName={LINK}\n\n[Network]\nAddress={s['address']}/24\n")
 
@@ -61,7 +64,7 @@ def _edit(pair, host, **changes):
 
 def _remove(host):
     """networkd deletes what it has no file for any more only when it is asked to."""
-    host.run("rm", NETDEV, NETWORK, KEY)
+    host.run("rm", NETDEV, NETWORK, KEY, PRESHARED)
     host.run("networkctl", "reload")
     host.run("networkctl", "delete", LINK)
     host.systemctl("stop", "systemd-networkd.socket", "systemd-networkd.service")

@@ -7,18 +7,16 @@ from errors import LabError
 from machine import Machine
 from patience import patient
 from probe import Pinger, until_reply
-from topology import LAN4, TUNNEL4, Sites
+from topology import LAN4, TUNNEL4, TUNNEL6, Sites
 from wireguard_set import replace_peers
 
 LINK, PORT = "wg0", 51820
+NETWORKS = [f"10.{i}.0.0/16" for i in range(100, 130)]  # that are behind the other host, if any were
 MANAGERS = ("systemd-networkd.socket", "systemd-networkd.service", f"wg-quick@{LINK}.service", "NetworkManager.service")
 INTERVAL = 0.01  # seconds between pings
 QUIET = 3  # seconds for which pings are watched before anything happens, and after it has
 BROKEN = 60  # seconds after which a path that has no answer is given up
 GAP_MAX = 1.0  # seconds for which a path may be broken by what somebody does to its configuration
-# A peer that is written with a keepalive, and has no endpoint, sends its first handshake to nowhere, and WireGuard waits for five
-# seconds and a third at most before it tries again (REKEY_TIMEOUT in its paper, section 6.1; timers.c).
-GAP_MAX_KEEPALIVE = GAP_MAX + 5.4
 
 
 class MachineSites(Sites):
@@ -33,6 +31,7 @@ class Pair:
         self.sites = MachineSites(lab)
         self.hosts = (self.sites.a, self.sites.b)
         self._problems = []
+        self._preshared = lab.run("wg", "genpsk").strip()
         self.sites.configure(Agent={"LogLevel": "info"}, Rendezvous={"MQTTPasswordFile": None}, ICE={"TURNPasswordFile": None})
         start = time.monotonic()
         for host in self.hosts:
@@ -55,7 +54,8 @@ class Pair:
         """What a link's configuration consists of, by name."""
         other = self.other(host)
         return {"private": self.key(host).give_private().strip(), "public": self.key(other).public, "port": PORT,
-                "address": TUNNEL4[host.name], "other": TUNNEL4[other.name]}
+                "preshared": self._preshared, "address": TUNNEL4[host.name], "other": TUNNEL4[other.name],
+                "allowed": [f"{TUNNEL4[other.name]}/32", f"{TUNNEL6[other.name]}/128", *NETWORKS]}
 
     # Links, where it does not matter who makes them
 
@@ -72,7 +72,7 @@ class Pair:
 
     def write_netlink(self, host, keepalive=None):
         s = self.settings(host)
-        host.call(replace_peers, LINK, s["private"], s["port"], s["public"], s["other"] + "/32", keepalive)
+        host.call(replace_peers, LINK, s["private"], s["port"], s["public"], s["preshared"], s["allowed"], keepalive)
 
     # Paths
 
@@ -122,6 +122,18 @@ class Pair:
         shown = dict(line.split("\t", 1) for line in host.run("wg", "show", LINK, what).splitlines())
         if shown.get(key) != expected:
             raise LabError(f"{host.name}: {what} should be {expected}, and is {shown.get(key)}")
+
+    def expect_configuration(self, host, keepalive):
+        """The link has what `settings` says, and nothing else but an endpoint: `wg showconf wg0`."""
+        s = self.settings(host)
+        expected = {"PrivateKey": s["private"], "ListenPort": str(s["port"]), "PublicKey": s["public"],
+                    "PresharedKey": s["preshared"], "AllowedIPs": sorted(s["allowed"]), "PersistentKeepalive": keepalive}
+        lines = [line.split(" = ", 1) for line in host.run("wg", "showconf", LINK).splitlines() if " = " in line]
+        shown = {name: sorted(value.split(", ")) if name == "AllowedIPs" else value for name, value in lines}
+        shown.pop("Endpoint", None)
+        if shown != expected or len(lines) > len(expected) + 1:
+            different = [name for name in shown.keys() | expected.keys() if shown.get(name) != expected.get(name)]
+            raise LabError(f"{host.name}: the configuration is another one: {', '.join(sorted(different)) or 'more peers'}")
 
     def is_clean(self):
         return not any(host.run("ip", "link", "show", LINK, check=False).returncode == 0 for host in self.hosts)

@@ -57,9 +57,9 @@ def add_link():
     return run("wg", "show", "wg0", "public-key").strip()
 
 
-def hooks():
-    """How the programs are attached to the uplink."""
-    return sorted(p["kind"] for p in json.loads(run("bpftool", "--json", "net", "show", "dev", "uplink"))[0]["tc"])
+def hooks(uplink="uplink"):
+    """How the programs are attached to it."""
+    return sorted(p["kind"] for p in json.loads(run("bpftool", "--json", "net", "show", "dev", uplink))[0]["tc"])
 
 
 def serves(public_key):

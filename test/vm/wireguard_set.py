@@ -17,18 +17,19 @@ GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 1
 
 WG_CMD_SET_DEVICE = 1
 DEVICE_IFNAME, DEVICE_PRIVATE_KEY, DEVICE_FLAGS, DEVICE_LISTEN_PORT, DEVICE_PEERS = 2, 3, 5, 6, 8
-PEER_PUBLIC_KEY, PEER_FLAGS, PEER_KEEPALIVE, PEER_ALLOWEDIPS = 1, 3, 5, 9
+PEER_PUBLIC_KEY, PEER_PRESHARED_KEY, PEER_FLAGS, PEER_KEEPALIVE, PEER_ALLOWEDIPS = 1, 2, 3, 5, 9
 ALLOWEDIP_FAMILY, ALLOWEDIP_ADDRESS, ALLOWEDIP_LENGTH = 1, 2, 3
 DEVICE_REPLACE_PEERS, PEER_REPLACE_ALLOWEDIPS = 1, 2
 
 
-def replace_peers(name, private_key, port, public_key, allowed_ip, keepalive=None):
+def replace_peers(name, private_key, port, public_key, preshared_key, allowed_ips, keepalive=None):
     """The device has this one peer from now on, and that no endpoint. Keys in base64; keepalive in seconds, None: is not written.
     Raises OSError if the kernel refuses."""
-    peer = _attribute(PEER_PUBLIC_KEY, base64.b64decode(public_key)) + _number(PEER_FLAGS, "I", PEER_REPLACE_ALLOWEDIPS)
+    peer = (_attribute(PEER_PUBLIC_KEY, base64.b64decode(public_key)) +
+            _attribute(PEER_PRESHARED_KEY, base64.b64decode(preshared_key)) + _number(PEER_FLAGS, "I", PEER_REPLACE_ALLOWEDIPS))
     if keepalive is not None:
         peer += _number(PEER_KEEPALIVE, "H", keepalive)
-    peer += _nested(PEER_ALLOWEDIPS, _nested(0, _allowed_ip(allowed_ip)))
+    peer += _nested(PEER_ALLOWEDIPS, b"".join(_nested(0, _allowed_ip(ip)) for ip in allowed_ips))
     body = (_attribute(DEVICE_IFNAME, name.encode() + b"\0") +
             _attribute(DEVICE_PRIVATE_KEY, base64.b64decode(private_key)) + _number(DEVICE_LISTEN_PORT, "H", port) +
             _number(DEVICE_FLAGS, "I", DEVICE_REPLACE_PEERS) + _nested(DEVICE_PEERS, _nested(0, peer)))
