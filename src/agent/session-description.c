@@ -102,7 +102,7 @@ void session_on_candidate(IceAgent *ice, const IceCandidate *candidate, void *us
         schedule_trickle(s);
 }
 
-bool session_has_relay(const Session *s)
+static bool has_relay(const Session *s)
 {
         for (size_t i = 0; i < s->n_candidates; i++)
                 if (s->candidates[i].type == ICE_CANDIDATE_RELAY)
@@ -110,12 +110,17 @@ bool session_has_relay(const Session *s)
         return false;
 }
 
+void session_consider_relays(const Session *s)
+{
+        relays_consider(s->peer->link->manager, has_relay(s) || !peer_policy_allows_relays(s->peer));
+}
+
 void session_on_gathering_done(IceAgent *ice, void *userdata)
 {
         Session *s = userdata;
 
         s->gathering_done = true;
-        relays_consider(s->peer->link->manager, session_has_relay(s) || !peer_policy_allows_relays(s->peer));
+        session_consider_relays(s);
         schedule_trickle(s);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A session that goes on from the pair that carries the path to another one of its own. */
+/* Sessions with relays, and such that go on from the pair that carries the path to another one of their own.
+ */
 
 #include "turnserver.h"
 
@@ -127,6 +128,29 @@ Test(session_pairs, both_sides_prefer_the_same_relay)
         cr_assert_eq(w->a.n_endpoints + w->b.n_endpoints, 0);
         cr_assert(socket_address_equal(&peer_of(&w->b)->path.endpoint, &relay));
         cr_assert_eq(peer_of(&w->a)->counters.paths, 1);
+        world_free(w);
+}
+
+/* Who wants no relay does not ask a server why there is none; a STUN server that says nothing has kept it
+ * gathering. */
+Test(session_pairs, a_relay_that_nobody_wants_is_not_missed)
+{
+        World *w = world_new();
+        Manager *m;
+
+        add_address(A_SERVER);
+        put_up_firewall(A_SERVER);
+        start_with_server(&w->a, "[ICE]\nTCP=no\nSTUNServers=" A_SERVER
+                                 "\nTURNUser=user\nTURNServers=turn:" A_SERVER "\n[Peer]\nPolicy=direct\n");
+        start(&w->b);
+        RUN_UNTIL(w->event, peer_of(&w->a) && peer_of(&w->a)->session && peer_of(&w->a)->session->answered);
+        m = w->a.manager;
+        cr_assert_eq(m->n_relays, 1);
+        m->relays[0].state = RELAY_STATE_OK; /* when it was asked last */
+        cr_assert_not(peer_of(&w->a)->session->gathering_done);
+        elapse(peer_of(&w->a)->session->timer);
+        RUN_UNTIL(w->event, !peer_of(&w->a)->session);
+        cr_assert_eq(m->relays_asked, 0);
         world_free(w);
 }
 
