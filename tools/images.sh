@@ -15,8 +15,8 @@ BUILD=build/images
 OUT=build/package
 CACHE=/var/cache/icewire
 # What a program finds in an image as the host's, or made for it.
-FOLDERS=(boot dev efi etc/icewire etc/pki etc/ssl home media mnt opt proc root run srv sys tmp usr/local/share/ca-certificates
-        usr/share/ca-certificates var/tmp)
+FOLDERS=(boot dev efi etc/ca-certificates etc/icewire etc/pki etc/ssl home media mnt opt proc root run srv sys tmp usr/lib/ssl
+        usr/local/share/ca-certificates usr/share/ca-certificates var/lib/ca-certificates var/tmp)
 FILES=(etc/hosts etc/machine-id etc/passwd etc/resolv.conf)
 
 # run_mkosi KIND OUTPUT [OPTION…]
@@ -84,6 +84,8 @@ make_portable() {
         loader=${loader#/}
         ln -s "usr/${loader%%/*}" "$tree/${loader%%/*}"
         (cd "$tree" && mkdir -p "${FOLDERS[@]}" && touch "${FILES[@]}")
+        # Where Debian's OpenSSL looks.
+        ln -s /etc/ssl/certs /etc/ssl/cert.pem "$tree/usr/lib/ssl/"
         { cat /usr/lib/os-release; echo 'PORTABLE_PREFIXES="icewire icewired"'; } >"$tree/usr/lib/os-release"
         ln -s ../usr/lib/os-release "$tree/etc/os-release"
         for unit in icewired.service icewire-broker.service; do
