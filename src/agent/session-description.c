@@ -34,7 +34,6 @@ size_t session_candidates(const Session *s, IceCandidate ret[static SDP_CANDIDAT
                 n = shared_candidates_build(link, s->candidates, n, ret, SDP_CANDIDATES_MAX);
         else
                 memcpy(ret, s->candidates, sizeof(IceCandidate) * n);
-        rank_relays(s, ret, n);
         return n;
 }
 
@@ -49,6 +48,7 @@ static void fill_description(const Session *s, SdpDescription *d)
         strcpy(d->ufrag, ice_agent_ufrag(s->ice));
         strcpy(d->pwd, ice_agent_pwd(s->ice));
         d->n_candidates = session_candidates(s, d->candidates, &d->end_of_candidates);
+        rank_relays(s, d->candidates, d->n_candidates);
 }
 
 /* Each message has all candidates so far: one that is lost costs nothing then, and what is known already is

@@ -472,7 +472,7 @@ VARLINK_DEFINE_WITH_REPLY(Reload, method_reload)
 int broker_methods_bind(sd_varlink_server *server)
 {
 #define BIND(name, method) BROKER_METHOD(#name), method##_with_reply,
-        int r = varlink_service_add(server, /* set_log_level= */ NULL);
+        int r = varlink_service_add(server, /* set_log_level= */ (VarlinkMethod) {});
 
         return r < 0 ? r
                      : sd_varlink_server_bind_method_many(server, METHODS(BIND) "io.systemd.service.Reload",

@@ -140,15 +140,21 @@ static int tell(AgentBus *b, BusObject *o)
         if (!names)
                 return -ENOMEM;
         r = update(b, o, names);
+        if (r < 0 || (r == 0 && o->is_told))
+                return r;
+        r = o->is_told
+                    ? sd_bus_emit_properties_changed_strv(b->connection, o->path, o->kind->interface, names)
+                    : sd_bus_emit_object_added(b->connection, o->path);
         if (r < 0)
                 return r;
-        if (!o->is_told) {
-                o->is_told = true;
-                return sd_bus_emit_object_added(b->connection, o->path);
-        }
-        return r == 0 ? 0
-                      : sd_bus_emit_properties_changed_strv(b->connection, o->path, o->kind->interface,
-                                                            names);
+        o->is_told = true;
+        return 0;
+}
+
+/* What it was told last is not what others know: next time they are told of everything. */
+static void forget_what_was_told(BusObject *o)
+{
+        memset(o->hashes, 0, bus_properties_count(o->kind->vtable) * sizeof(o->hashes[0]));
 }
 
 static uint64_t count_unsent(AgentBus *b)
@@ -158,6 +164,7 @@ static uint64_t count_unsent(AgentBus *b)
         return sd_bus_get_n_queued_write(b->connection, &n) < 0 ? 0 : n;
 }
 
+/* Where memory is short it stays to be told of, and so do those after it. */
 static void flush(AgentBus *b)
 {
         while (b->dirty && count_unsent(b) < UNSENT_MAX) {
@@ -167,8 +174,16 @@ static void flush(AgentBus *b)
                 o->is_dirty = false;
                 DL_DELETE(b->dirty, o);
                 r = tell(b, o);
-                if (r < 0)
-                        log_warning_errno(r, "Failed to tell the bus of %s, ignoring: %m", o->path);
+                if (r >= 0)
+                        continue;
+                forget_what_was_told(o);
+                if (r == -ENOMEM) {
+                        log_debug_errno(r, "Failed to tell the bus of %s, trying again: %m", o->path);
+                        o->is_dirty = true;
+                        DL_PREPEND(b->dirty, o);
+                        return;
+                }
+                log_warning_errno(r, "Failed to tell the bus of %s, ignoring: %m", o->path);
         }
 }
 

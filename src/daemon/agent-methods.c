@@ -104,7 +104,7 @@ void agent_connection_fail(Connection *c, int error)
 {
         if (error == -ENOBUFS)
                 (void) sd_varlink_close(c->link);
-        else if (error == -ENOMEM)
+        else /* -EBUSY if an error was the answer already: whoever sends one gets a negative value as well */
                 (void) sd_varlink_error_errno(c->link, error);
 }
 

@@ -65,5 +65,5 @@ VARLINK_DEFINE_WITH_REPLY(Describe, method_describe)
 
 int agent_metrics_bind(sd_varlink_server *server)
 {
-        return varlink_metrics_add(server, method_list_with_reply, method_describe_with_reply);
+        return varlink_metrics_add(server, VARLINK_METHOD(method_list), VARLINK_METHOD(method_describe));
 }

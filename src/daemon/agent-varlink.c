@@ -73,7 +73,7 @@ static int set_up_server(AgentVarlink *v)
         if (r < 0)
                 return r;
         r = sd_varlink_server_bind_disconnect(v->server, on_disconnect);
-        return r < 0 ? r : varlink_service_add(v->server, agent_method_set_log_level_with_reply);
+        return r < 0 ? r : varlink_service_add(v->server, VARLINK_METHOD(agent_method_set_log_level));
 }
 
 int agent_varlink_new(sd_event *event, Verbs *verbs, Authority *authority, const char *address,

@@ -71,11 +71,11 @@ static int add_interface(sd_varlink_server *server)
 }
 #endif
 
-int varlink_metrics_add(sd_varlink_server *server, sd_varlink_method_t list, sd_varlink_method_t describe)
+int varlink_metrics_add(sd_varlink_server *server, VarlinkMethod list, VarlinkMethod describe)
 {
         int r = add_interface(server);
 
         return r < 0 ? r
-                     : sd_varlink_server_bind_method_many(server, METRICS_INTERFACE ".List", list,
-                                                          METRICS_INTERFACE ".Describe", describe);
+                     : sd_varlink_server_bind_method_many(server, METRICS_INTERFACE ".List", list.call,
+                                                          METRICS_INTERFACE ".Describe", describe.call);
 }

@@ -5,6 +5,7 @@
 #include <systemd/sd-varlink.h>
 
 #include "string-util.h"
+#include "varlink-util.h"
 
 /* io.systemd.Metrics, as systemd 260 and later collect it from the sockets in /run/systemd/report: one
  * metric a reply. A value is of any type, which sd-varlink can say since 260 only: built with an older one
@@ -25,4 +26,4 @@ typedef enum MetricType {
 DECLARE_STRING_TABLE(metric_type, MetricType); /* "counter", "gauge", "string" */
 
 /* Binds both methods, and adds the interface where it can be described. sd-varlink's errors. */
-int varlink_metrics_add(sd_varlink_server *server, sd_varlink_method_t list, sd_varlink_method_t describe);
+int varlink_metrics_add(sd_varlink_server *server, VarlinkMethod list, VarlinkMethod describe);

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "varlink-util.h"
 
 #define COMMENT SD_VARLINK_FIELD_COMMENT
 
@@ -148,7 +147,7 @@ VARLINK_DEFINE_WITH_REPLY(GetLogLevel, on_get_log_level)
 VARLINK_DEFINE_WITH_REPLY(SetLogLevel, on_set_log_level)
 VARLINK_DEFINE_WITH_REPLY(GetEnvironment, on_get_environment)
 
-int varlink_service_add(sd_varlink_server *server, sd_varlink_method_t set_log_level)
+int varlink_service_add(sd_varlink_server *server, VarlinkMethod set_log_level)
 {
         int r = sd_varlink_server_add_interface(server, &vl_interface_io_systemd_service);
 
@@ -157,6 +156,6 @@ int varlink_service_add(sd_varlink_server *server, sd_varlink_method_t set_log_l
                                server, "io.systemd.service.Ping", on_ping_with_reply,
                                "io.systemd.service.GetLogLevel", on_get_log_level_with_reply,
                                "io.systemd.service.SetLogLevel",
-                               set_log_level ?: on_set_log_level_with_reply,
+                               set_log_level.call ?: on_set_log_level_with_reply,
                                "io.systemd.service.GetEnvironment", on_get_environment_with_reply);
 }

@@ -4,11 +4,13 @@
 #include <systemd/sd-varlink-idl.h>
 #include <systemd/sd-varlink.h>
 
+#include "varlink-util.h"
+
 /* The interface io.systemd.service, which any service may have: Ping, GetLogLevel, and for root and the user
  * that the service runs as SetLogLevel and GetEnvironment. A service that has something to reload binds
- * Reload itself. set_log_level: SetLogLevel of one that asks others who may; NULL: none such. */
+ * Reload itself. set_log_level: SetLogLevel of one that asks others who may; {}: none such. */
 extern const sd_varlink_interface vl_interface_io_systemd_service;
-int varlink_service_add(sd_varlink_server *server, sd_varlink_method_t set_log_level);
+int varlink_service_add(sd_varlink_server *server, VarlinkMethod set_log_level);
 
 /* What SetLogLevel is called with. 0; otherwise the error was sent and is to be returned. */
 int varlink_service_read_log_level(sd_varlink *link, sd_json_variant *parameters, int *ret);

@@ -35,7 +35,8 @@ int varlink_check_reply(sd_varlink_method_flags_t flags);
 
 /* Defines method##_with_reply(), which is method() behind that check. An interface has one list of its
  * methods, #define METHODS(X) X(Name, method) …, from which it defines these, and binds them and nothing
- * else: so no method is without the check. */
+ * else: so no method is without the check. Who binds methods of others takes VarlinkMethod, which a method
+ * without it is not. */
 #define VARLINK_DEFINE_WITH_REPLY(name, method)                                                             \
         static int method##_with_reply(sd_varlink *link, sd_json_variant *parameters,                       \
                                        sd_varlink_method_flags_t flags, void *userdata)                     \
@@ -44,6 +45,12 @@ int varlink_check_reply(sd_varlink_method_flags_t flags);
                                                                                                             \
                 return r < 0 ? r : method(link, parameters, flags, userdata);                               \
         }
+
+typedef struct VarlinkMethod {
+        sd_varlink_method_t call; /* NULL: none */
+} VarlinkMethod;
+
+#define VARLINK_METHOD(method) ((VarlinkMethod) { .call = method##_with_reply })
 
 /* A name that the kernel would take for an interface (dev_valid_name(), Linux 6.12), in printable ASCII. */
 bool varlink_ifname_is_valid(const char *name);

@@ -13,8 +13,8 @@
 #include "sandbox.h"
 
 typedef struct OnewayLog {
-        int fd;     /* what is logged meanwhile, in memory */
-        int stderr; /* where it went before */
+        int fd;    /* what is logged meanwhile, in memory */
+        int saved; /* where it went before */
         int level;
 } OnewayLog;
 
@@ -22,7 +22,7 @@ static inline OnewayLog oneway_log_begin(void)
 {
         OnewayLog log = {
                 .fd = memfd_create("log", MFD_CLOEXEC),
-                .stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3),
+                .saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3),
                 .level = log_get_max_level(),
         };
 
@@ -41,10 +41,10 @@ static inline unsigned oneway_log_end(const OnewayLog *log)
 
         cr_assert_geq(n, 0);
         text[n] = '\0';
-        cr_assert_geq(dup2(log->stderr, STDERR_FILENO), 0);
+        cr_assert_geq(dup2(log->saved, STDERR_FILENO), 0);
         log_set_max_level(log->level);
         close(log->fd);
-        close(log->stderr);
+        close(log->saved);
         for (const char *p = text; (p = strstr(p, "Refusing a call that wants no reply")); p++)
                 count++;
         return count;

@@ -2,6 +2,7 @@
 
 /* org.icewire1 on a real dbus-daemon, and a client that is root; others are in test-agent-polkit. */
 
+#include <dlfcn.h>
 #include <sys/stat.h>
 
 #include "agent-bus-internal.h"
@@ -201,6 +202,37 @@ Test(agent_bus, tells_once_what_has_changed_and_nothing_else)
         tell_of_link();
         run_pending(event);
         cr_assert_eq(bus_client_count(&client, "PropertiesChanged", LINK_PATH, NULL), 0);
+}
+
+typedef int (*emit_properties_t)(sd_bus *bus, const char *path, const char *interface, char **names);
+
+static unsigned n_without_memory; /* so many signals are not sent */
+
+int sd_bus_emit_properties_changed_strv(sd_bus *bus, const char *path, const char *interface, char **names)
+{
+        emit_properties_t real = (emit_properties_t) dlsym(RTLD_NEXT, "sd_bus_emit_properties_changed_strv");
+
+        if (n_without_memory == 0)
+                return real(bus, path, interface, names);
+        n_without_memory--;
+        return -ENOMEM;
+}
+
+Test(agent_bus, tells_later_what_there_was_no_memory_to_tell)
+{
+        n_without_memory = 2;
+        device->listen_port = 51821;
+        tell_of_link();
+        RUN_UNTIL(event, bus_client_count(&client, "PropertiesChanged", LINK_PATH, NULL) == 1);
+        cr_assert_eq(n_without_memory, 0);
+        run_pending(event);
+        cr_assert_eq(bus_client_count(&client, "PropertiesChanged", LINK_PATH, NULL), 1);
+        bus_client_forget(&client);
+
+        /* From then on no more is told than before. */
+        device->listen_port = 51822;
+        tell_of_link();
+        expect_changed(LINK_PATH, " ListenPort");
 }
 
 Test(agent_bus, tells_what_changes_of_the_manager)

@@ -128,6 +128,7 @@ typedef struct Server {
         int fd;
         sd_event_source *io;
         bool silent;
+        usec_t pause; /* before it answers for the first time; nothing else goes on meanwhile */
         unsigned n_queries;
 } Server;
 
@@ -152,17 +153,30 @@ static size_t server_answer(uint8_t *p, size_t n)
         return n + (ipv6 ? sizeof(aaaa) : sizeof(a));
 }
 
-static int on_server(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+/* One question. false: there is none. */
+static bool server_take(Server *server)
 {
-        Server *server = userdata;
         uint8_t buf[1024] = {};
         struct sockaddr_storage from;
         socklen_t size = sizeof(from);
-        ssize_t n = recvfrom(fd, buf, 512, 0, (struct sockaddr *) &from, &size);
+        ssize_t n = recvfrom(server->fd, buf, 512, 0, (struct sockaddr *) &from, &size);
 
+        if (n < 0)
+                return false;
         server->n_queries++;
         if (n > 17 && !server->silent)
-                (void) sendto(fd, buf, server_answer(buf, (size_t) n), 0, (struct sockaddr *) &from, size);
+                (void) sendto(server->fd, buf, server_answer(buf, (size_t) n), 0, (struct sockaddr *) &from,
+                              size);
+        return true;
+}
+
+static int on_server(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        Server *server = userdata;
+
+        (void) usleep((useconds_t) TAKE_GENERIC(server->pause, 0));
+        while (server_take(server))
+                ;
         return 0;
 }
 
@@ -220,6 +234,30 @@ Test(resolve, dead_servers_do_not_add_up)
         server.silent = false;
         resolver_set_timeout(resolver, RESOLVER_TIMEOUT);
         cr_assert_eq(resolve("known.test").error, 0);
+        server_stop(&server);
+}
+
+/* The answers and the limit come in the same turn of the loop: one of them counts, and each query ends once.
+ */
+Test(resolve, an_answer_at_the_limit)
+{
+        Server server = { .pause = 150 * USEC_PER_MSEC };
+        Answer answers[20] = {};
+        ResolverQuery *query;
+
+        server_start(&server);
+        resolver_set_timeout(resolver, 100 * USEC_PER_MSEC);
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++)
+                cr_assert_geq(resolver_query(resolver, "known.test", 1, on_answer, &answers[i], &query), 0);
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+                RUN_UNTIL(event, answers[i].n_calls >= 1);
+                cr_assert(answers[i].error == 0 || answers[i].error == -ETIMEDOUT, "%d", answers[i].error);
+                cr_assert_eq(answers[i].n, answers[i].error == 0 ? 2 : 0);
+        }
+        resolver_set_timeout(resolver, RESOLVER_TIMEOUT);
+        cr_assert_eq(resolve("known.test").error, 0);
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++)
+                cr_assert_eq(answers[i].n_calls, 1);
         server_stop(&server);
 }
 

@@ -131,6 +131,33 @@ Test(session_pairs, both_sides_prefer_the_same_relay)
         world_free(w);
 }
 
+static uint32_t relay_priority(const IceCandidate *candidates, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (candidates[i].type == ICE_CANDIDATE_RELAY)
+                        return candidates[i].priority;
+        cr_assert(false, "no relay");
+        return 0;
+}
+
+/* Only the peer is told of another priority than our own ICE goes by, which is the one that is shown. */
+Test(session_pairs, a_relay_has_a_lead_at_the_peer_only)
+{
+        World *w = connect_without(B_SERVER);
+        const Session *a = peer_of(&w->a)->session, *b = peer_of(&w->b)->session;
+        IceCandidate shown[SDP_CANDIDATES_MAX];
+        const IceCandidate *told;
+        bool complete;
+        uint32_t own = relay_priority(a->candidates, a->n_candidates);
+        size_t n;
+
+        n = session_candidates(a, shown, &complete);
+        cr_assert_eq(relay_priority(shown, n), own);
+        n = ice_agent_remote_candidates(b->ice, &told);
+        cr_assert_eq(relay_priority(told, n), own + 16);
+        world_free(w);
+}
+
 /* Who wants no relay does not ask a server why there is none; a STUN server that says nothing has kept it
  * gathering. */
 Test(session_pairs, a_relay_that_nobody_wants_is_not_missed)
