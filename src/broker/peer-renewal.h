@@ -25,7 +25,9 @@
 /* Written with a keepalive, without an endpoint, and never heard of. */
 bool peer_renewal_helps(const WireguardPeer *peer);
 
-/* As wireguard_netlink_set_endpoint(), with an endpoint. `w` and `watch` must outlive the call. */
+/* As wireguard_netlink_set_endpoint(), with an endpoint. If the peer may be missing afterwards that is
+ * logged as an error, and whoever called reads the link, whatever the error. `w` and `watch` must outlive
+ * the call. */
 int peer_renewal_new(WireguardNetlink *w, const DeviceWatch *watch, const char *name,
                      const WireguardKey *peer, const SocketAddress *endpoint, int keepalive,
                      wireguard_done_callback_t callback, void *userdata, WireguardCall **ret);
