@@ -128,12 +128,40 @@ static int renewal_send(Renewal *renewal)
         return r;
 }
 
+static bool covers(const IpPrefix *wide, const IpPrefix *prefix)
+{
+        IpPrefix cut;
+
+        if (wide->length >= prefix->length || wide->family != prefix->family)
+                return false;
+        ip_prefix_from_bytes(prefix->family, prefix->bytes, wide->length, &cut);
+        return ip_prefix_equal(wide, &cut);
+}
+
+static bool peer_is_covered_by(const WireguardPeer *peer, const WireguardPeer *other)
+{
+        for (size_t i = 0; i < other->n_allowed_ips; i++)
+                for (size_t j = 0; j < peer->n_allowed_ips; j++)
+                        if (covers(other->allowed_ips + i, peer->allowed_ips + j))
+                                return true;
+        return false;
+}
+
+/* While a peer is out, its packets go to who has a wider prefix, and are encrypted for that one. */
+static bool is_covered(const WireguardDevice *device, const WireguardPeer *peer)
+{
+        for (size_t i = 0; i < device->n_peers; i++)
+                if (device->peers + i != peer && peer_is_covered_by(peer, device->peers + i))
+                        return true;
+        return false;
+}
+
 static int renewal_read(Renewal *renewal);
 
 static int renewal_go_on(Renewal *renewal, WireguardDevice *device)
 {
         const WireguardPeer *peer = wireguard_device_find_peer(device, &renewal->peer);
-        bool helps = peer && peer_renewal_helps(peer);
+        bool helps = peer && peer_renewal_helps(peer) && !is_covered(device, peer);
         int r;
 
         wireguard_device_free(renewal->device);

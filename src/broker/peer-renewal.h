@@ -13,6 +13,10 @@
  * taken out and put back as it was, with the endpoint (wireguard_netlink_renew_peer()). It loses nothing:
  * without an endpoint it has never received anything, and so has no session.
  *
+ * In between the kernel waits (wg_peer_remove(), synchronize_net()), and routes packets by what is left. If
+ * another peer's allowed IPs cover some of this one's, as an exit node's do, they would go to that one, and
+ * not be refused as they were: such a peer is left alone.
+ *
  * Between the reading and the message somebody else may write the device, and generic netlink has no
  * conditions: a peer that was removed would come back. So the renewal happens only if nobody else was
  * writing when the peer was read, and nobody has begun to before the message is sent, which is looked up in

@@ -350,6 +350,46 @@ Test(renewal, sets_the_endpoint_alone_where_not_all_fits)
         expect_done(0);
 }
 
+/* An exit node beside it. */
+static void add_other(const char *allowed_ip)
+{
+        WireguardKey key = key_of(2);
+        WireguardPeer *p;
+        IpPrefix prefix;
+
+        cr_assert_eq(wireguard_device_add_peer(device, &key, &p), 0);
+        cr_assert_eq(ip_prefix_from_string(allowed_ip, &prefix), 0);
+        cr_assert_eq(wireguard_peer_add_allowed_ip(p, &prefix), 0);
+}
+
+Test(renewal, gives_no_packets_to_another_peer)
+{
+        add_other("10.1.0.0/31");
+        start(-1);
+        cr_assert_eq(answer(0), STEP_SET);
+        answer(0);
+        expect_done(0);
+        n_done = 0;
+
+        device->peers[1].n_allowed_ips = 0;
+        add_other("0.0.0.0/0");
+        start(-1);
+        cr_assert_eq(answer(0), STEP_SET);
+        answer(0);
+        expect_done(0);
+}
+
+Test(renewal, does_not_mind_peers_beside)
+{
+        add_other("10.1.0.3/32");
+        add_other("10.1.0.4/30");
+        add_other("::/0");
+        start(-1);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        answer(0);
+        expect_done(0);
+}
+
 /* The kernel is short of memory: the peer may be missing, or a part of it. */
 Test(renewal, is_repeated_if_nobody_writes)
 {
