@@ -2,8 +2,11 @@
 
 #include "peer-renewal.h"
 
+#include <utlist.h>
+
 #include "alloc-util.h"
 #include "log.h"
+#include "string-util.h"
 #include "wireguard-call.h"
 
 /* Whoever writes a large device sends several messages, one right after the other. */
@@ -28,7 +31,11 @@ struct Renewal {
         unsigned attempts;
         bool disturbed;      /* somebody has begun to write when the peer was made anew */
         WireguardCall *step; /* what is under way */
+        Renewal *prev, *next;
 };
+
+/* All that are under way, whoever asked. */
+static Renewal *renewals;
 
 bool peer_renewal_helps(const WireguardPeer *peer)
 {
@@ -36,10 +43,27 @@ bool peer_renewal_helps(const WireguardPeer *peer)
                peer->last_handshake == 0 && peer->rx_bytes == 0;
 }
 
+void peer_renewal_amend(const WireguardNetlink *w, const char *name, const WireguardKey *peer,
+                        const SocketAddress *endpoint, int keepalive)
+{
+        Renewal *renewal;
+
+        DL_FOREACH (renewals, renewal) {
+                if (renewal->wireguard != w || !streq(renewal->name, name) ||
+                    !wireguard_key_equal(&renewal->peer, peer))
+                        continue;
+                if (socket_address_is_set(endpoint))
+                        renewal->endpoint = *endpoint;
+                if (keepalive >= 0)
+                        renewal->keepalive = keepalive;
+        }
+}
+
 static void renewal_destroy(WireguardCall *call)
 {
         Renewal *renewal = CONTAINER_OF(call, Renewal, call);
 
+        DL_DELETE(renewals, renewal);
         wireguard_call_free(renewal->step);
         wireguard_device_free(renewal->device);
         free(renewal);
@@ -212,6 +236,7 @@ int peer_renewal_new(WireguardNetlink *w, const DeviceWatch *watch, const char *
                 .keepalive = keepalive,
         };
         (void) snprintf(renewal->name, sizeof(renewal->name), "%s", name);
+        DL_APPEND(renewals, renewal);
         r = renewal_read(renewal);
         if (r < 0) {
                 renewal_destroy(&renewal->call);

@@ -29,6 +29,12 @@
 /* Written with a keepalive, without an endpoint, and never heard of. */
 bool peer_renewal_helps(const WireguardPeer *peer);
 
+/* The endpoint (unset: leave it) and the keepalive (-1: leave it) of a peer are being set by another call:
+ * of renewals that are under way the last wish counts as well, since what we write ourselves does not
+ * disturb them. */
+void peer_renewal_amend(const WireguardNetlink *w, const char *name, const WireguardKey *peer,
+                        const SocketAddress *endpoint, int keepalive);
+
 /* As wireguard_netlink_set_endpoint(), with an endpoint. If the peer may be missing afterwards that is
  * logged as an error, and whoever called reads the link, whatever the error. `w` and `watch` must outlive
  * the call. */

@@ -454,6 +454,31 @@ Test(renewal, warns_if_somebody_has_written_before_the_answer)
         cr_assert(was_logged("at the very moment"));
 }
 
+/* By way of another connection. */
+Test(renewal, takes_the_last_wish)
+{
+        WireguardKey key = key_of(1), other = key_of(2);
+        SocketAddress endpoint, none = {};
+
+        cr_assert_eq(socket_address_from_string("192.0.2.8:1", &endpoint), 0);
+        start(-1);
+        peer_renewal_amend(NULL, "wg1", &key, &endpoint, 1);
+        peer_renewal_amend(NULL, "wg0", &other, &endpoint, 1);
+        peer_renewal_amend(NULL, "wg0", &key, &none, -1);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        cr_assert_str_eq(SOCKET_ADDRESS_STR(&written.endpoint), ENDPOINT);
+        cr_assert_eq(written.persistent_keepalive, 25);
+        answer(0);
+
+        start(-1);
+        peer_renewal_amend(NULL, "wg0", &key, &endpoint, 7);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        cr_assert_str_eq(SOCKET_ADDRESS_STR(&written.endpoint), "192.0.2.8:1");
+        cr_assert_eq(written.persistent_keepalive, 7);
+        answer(0);
+        peer_renewal_amend(NULL, "wg0", &key, &endpoint, 8);
+}
+
 Test(renewal, says_what_went_wrong)
 {
         start(-1);
