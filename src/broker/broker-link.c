@@ -341,6 +341,8 @@ int broker_link_set_endpoint(BrokerLink *link, const WireguardKey *peer, const S
 
         if (link->hung)
                 return -ETIMEDOUT;
+        if (link->kind == WIREGUARD_KIND_KERNEL)
+                peer_renewal_amend(m->wireguard, link->name, peer, endpoint, keepalive);
         if (is_to_be_renewed(link, peer, endpoint))
                 return peer_renewal_new(m->wireguard, m->watch, link->name, peer, endpoint, keepalive,
                                         callback, userdata, ret);

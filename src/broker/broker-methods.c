@@ -166,6 +166,9 @@ static void on_endpoint_set(int error, void *userdata)
                 r = request_read(request);
         else if (r == -ETIMEDOUT && link)
                 broker_link_set_hung(link);
+        else if (link)
+                /* What was to be changed may be as it was, or in part. */
+                broker_link_look(link);
         if (r < 0) {
                 (void) reply_error(request->link, r);
                 request_free(request);

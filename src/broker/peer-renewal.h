@@ -13,6 +13,10 @@
  * taken out and put back as it was, with the endpoint (wireguard_netlink_renew_peer()). It loses nothing:
  * without an endpoint it has never received anything, and so has no session.
  *
+ * In between the kernel waits (wg_peer_remove(), synchronize_net()), and routes packets by what is left. If
+ * another peer's allowed IPs cover some of this one's, as an exit node's do, they would go to that one, and
+ * not be refused as they were: such a peer is left alone.
+ *
  * Between the reading and the message somebody else may write the device, and generic netlink has no
  * conditions: a peer that was removed would come back. So the renewal happens only if nobody else was
  * writing when the peer was read, and nobody has begun to before the message is sent, which is looked up in
@@ -25,7 +29,15 @@
 /* Written with a keepalive, without an endpoint, and never heard of. */
 bool peer_renewal_helps(const WireguardPeer *peer);
 
-/* As wireguard_netlink_set_endpoint(), with an endpoint. `w` and `watch` must outlive the call. */
+/* The endpoint (unset: leave it) and the keepalive (-1: leave it) of a peer are being set by another call:
+ * of renewals that are under way the last wish counts as well, since what we write ourselves does not
+ * disturb them. */
+void peer_renewal_amend(const WireguardNetlink *w, const char *name, const WireguardKey *peer,
+                        const SocketAddress *endpoint, int keepalive);
+
+/* As wireguard_netlink_set_endpoint(), with an endpoint. If the peer may be missing afterwards that is
+ * logged as an error, and whoever called reads the link, whatever the error. `w` and `watch` must outlive
+ * the call. */
 int peer_renewal_new(WireguardNetlink *w, const DeviceWatch *watch, const char *name,
                      const WireguardKey *peer, const SocketAddress *endpoint, int keepalive,
                      wireguard_done_callback_t callback, void *userdata, WireguardCall **ret);

@@ -336,12 +336,9 @@ static int call_start(KernelCall *c)
 
 static bool is_repeated_after(const KernelCall *c, int error)
 {
-        /* What it says of the peer may be out of date. But the kernel, short of memory, may have taken the
-         * peer out and not put it back. */
-        if (c->renewal)
-                return error == -ENOMEM;
-        /* All others may be repeated without harm. */
-        return error == -ENOENT || error == -EINTR || error == -ENOBUFS;
+        /* What a renewal says of the peer may be out of date by now. All others may be repeated without
+         * harm. */
+        return !c->renewal && (error == -ENOENT || error == -EINTR || error == -ENOBUFS);
 }
 
 static void on_request_done(Netlink *nl, int error, void *userdata)

@@ -43,8 +43,8 @@ int wireguard_netlink_set_endpoint(WireguardNetlink *w, const char *name, const 
 /* Makes a peer anew as `peer` says (its counters and its handshake apart), in one message
  * (wireguard-renewal.h): it has no session then, and WireGuard may shake hands at once. Unlike the other
  * calls this makes the peer if it is not there: whoever calls knows what it is like now, and that nobody
- * writes. -EMSGSIZE: what belongs to the peer does not fit. When the kernel's answer gets lost (-ENOBUFS),
- * or it has no WireGuard any more, it is not repeated. */
+ * writes. -EMSGSIZE: what belongs to the peer does not fit. It is never repeated, whatever the error: after
+ * -ENOMEM the kernel may have taken the peer out and not put it back. */
 int wireguard_netlink_renew_peer(WireguardNetlink *w, const char *name, const WireguardPeer *peer,
                                  wireguard_done_callback_t callback, void *userdata, WireguardCall **ret);
 

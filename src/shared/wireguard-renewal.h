@@ -5,8 +5,9 @@
 #include "wireguard-device.h"
 
 /* The message by which a peer of a kernel device is made anew: it takes the peer out, and puts it back as it
- * was. The kernel goes through a message under the device's lock (wg_set_device(), Linux 5.6 to 6.18), so no
- * reader ever sees the device without the peer. */
+ * was. The kernel goes through a message under the device's lock (wg_set_device(), Linux 5.6 to 6.18), so
+ * who reads the device never sees it without the peer. Packets do: they find nobody in between, or a peer
+ * with a wider prefix (peer-renewal.h). */
 
 /* More does not fit: an attribute has 64 KiB at most, and half of that is enough for what is no list of all
  * the networks of a country. */

@@ -6,6 +6,8 @@
 #include "peer-renewal.h"
 
 #include <criterion/criterion.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "alloc-util.h"
 #include "wireguard-call.h"
@@ -23,9 +25,10 @@ typedef struct FakeCall {
 /* The device as it is, and what was asked of it. */
 static WireguardDevice *device;
 static FakeCall *under_way; /* one at a time */
-static unsigned n_readings, n_freed;
+static unsigned n_readings, n_renewals, n_freed;
 static WireguardPeer written; /* what the last renewal says; allowed IPs are not kept */
 static size_t n_written_allowed_ips;
+static bool written_meanwhile; /* somebody begins to write when it is sent */
 static SocketAddress endpoint_set;
 static int keepalive_set;
 
@@ -97,6 +100,8 @@ int wireguard_netlink_renew_peer(WireguardNetlink *w, const char *name, const Wi
                 return -EMSGSIZE;
         written = *peer;
         n_written_allowed_ips = peer->n_allowed_ips;
+        n_renewals++;
+        n_others += written_meanwhile;
         return fake_call(STEP_RENEW, NULL, callback, userdata, ret);
 }
 
@@ -128,9 +133,25 @@ static void add_allowed_ips(size_t n)
         }
 }
 
+/* What is written to stderr goes there. */
+static int log_fd = -EBADF;
+
+static bool was_logged(const char *text)
+{
+        char log[8192];
+        ssize_t n = pread(log_fd, log, sizeof(log) - 1, 0);
+
+        cr_assert_geq(n, 0);
+        log[n] = '\0';
+        return strstr(log, text);
+}
+
 /* As somebody has written it. */
 static void set_up(void)
 {
+        log_fd = memfd_create("log", MFD_CLOEXEC);
+        cr_assert_geq(log_fd, 0);
+        cr_assert_geq(dup2(log_fd, STDERR_FILENO), 0);
         cr_assert_eq(wireguard_device_new("wg0", WIREGUARD_KIND_KERNEL, &device), 0);
         peer()->persistent_keepalive = 25;
         peer()->preshared_key = key_of(9);
@@ -141,6 +162,7 @@ static void tear_down(void)
 {
         cr_assert_null(under_way);
         wireguard_device_free(device);
+        close(log_fd);
 }
 
 TestSuite(renewal, .init = set_up, .fini = tear_down);
@@ -326,6 +348,135 @@ Test(renewal, sets_the_endpoint_alone_where_not_all_fits)
         cr_assert_eq(keepalive_set, -1);
         answer(0);
         expect_done(0);
+}
+
+/* An exit node beside it. */
+static void add_other(const char *allowed_ip)
+{
+        WireguardKey key = key_of(2);
+        WireguardPeer *p;
+        IpPrefix prefix;
+
+        cr_assert_eq(wireguard_device_add_peer(device, &key, &p), 0);
+        cr_assert_eq(ip_prefix_from_string(allowed_ip, &prefix), 0);
+        cr_assert_eq(wireguard_peer_add_allowed_ip(p, &prefix), 0);
+}
+
+Test(renewal, gives_no_packets_to_another_peer)
+{
+        add_other("10.1.0.0/31");
+        start(-1);
+        cr_assert_eq(answer(0), STEP_SET);
+        answer(0);
+        expect_done(0);
+        n_done = 0;
+
+        device->peers[1].n_allowed_ips = 0;
+        add_other("0.0.0.0/0");
+        start(-1);
+        cr_assert_eq(answer(0), STEP_SET);
+        answer(0);
+        expect_done(0);
+}
+
+Test(renewal, does_not_mind_peers_beside)
+{
+        add_other("10.1.0.3/32");
+        add_other("10.1.0.4/30");
+        add_other("::/0");
+        start(-1);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        answer(0);
+        expect_done(0);
+}
+
+/* The kernel is short of memory: the peer may be missing, or a part of it. */
+Test(renewal, is_repeated_if_nobody_writes)
+{
+        start(-1);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        cr_assert_eq(answer(-ENOMEM), STEP_RENEW);
+        cr_assert_eq(n_written_allowed_ips, 3);
+        cr_assert_str_eq(SOCKET_ADDRESS_STR(&written.endpoint), ENDPOINT);
+        answer(0);
+        expect_done(0);
+        cr_assert_eq(n_readings, 1);
+}
+
+Test(renewal, is_not_repeated_without_end)
+{
+        Step step;
+
+        start(-1);
+        step = answer(0);
+        while (step == STEP_RENEW && n_renewals < 1000)
+                step = answer(-ENOMEM);
+        cr_assert_eq(step, STEP_NONE);
+        cr_assert_gt(n_renewals, 1);
+        cr_assert_lt(n_renewals, 100);
+        expect_done(-ENOMEM);
+        cr_assert(was_logged("it may be missing"));
+}
+
+Test(renewal, brings_no_peer_back_by_repeating)
+{
+        start(-1);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        n_others++;
+        cr_assert_eq(answer(-ENOMEM), STEP_NONE);
+        expect_done(-ENOMEM);
+        cr_assert(was_logged("wg0: Failed to make peer"));
+}
+
+Test(renewal, warns_if_somebody_has_written_meanwhile)
+{
+        start(-1);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        answer(0);
+        cr_assert_not(was_logged("at the very moment"));
+
+        written_meanwhile = true;
+        start(-1);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        cr_assert_not(was_logged("at the very moment"));
+        answer(0);
+        cr_assert(was_logged("at the very moment"));
+}
+
+/* It may have had to wait to be sent. */
+Test(renewal, warns_if_somebody_has_written_before_the_answer)
+{
+        start(-1);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        n_others++;
+        answer(0);
+        expect_done(0);
+        cr_assert(was_logged("at the very moment"));
+}
+
+/* By way of another connection. */
+Test(renewal, takes_the_last_wish)
+{
+        WireguardKey key = key_of(1), other = key_of(2);
+        SocketAddress endpoint, none = {};
+
+        cr_assert_eq(socket_address_from_string("192.0.2.8:1", &endpoint), 0);
+        start(-1);
+        peer_renewal_amend(NULL, "wg1", &key, &endpoint, 1);
+        peer_renewal_amend(NULL, "wg0", &other, &endpoint, 1);
+        peer_renewal_amend(NULL, "wg0", &key, &none, -1);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        cr_assert_str_eq(SOCKET_ADDRESS_STR(&written.endpoint), ENDPOINT);
+        cr_assert_eq(written.persistent_keepalive, 25);
+        answer(0);
+
+        start(-1);
+        peer_renewal_amend(NULL, "wg0", &key, &endpoint, 7);
+        cr_assert_eq(answer(0), STEP_RENEW);
+        cr_assert_str_eq(SOCKET_ADDRESS_STR(&written.endpoint), "192.0.2.8:1");
+        cr_assert_eq(written.persistent_keepalive, 7);
+        answer(0);
+        peer_renewal_amend(NULL, "wg0", &key, &endpoint, 8);
 }
 
 Test(renewal, says_what_went_wrong)
