@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "alloc-util.h"
+#include "device-writes.h"
 #include "device-writes.skel.h"
 #include "event-util.h"
 #include "log.h"
@@ -96,10 +97,6 @@ void device_watch_set_family(DeviceWatch *w, uint16_t family, uint32_t port)
         __atomic_store_n(&w->skeleton->bss->device_writes_family, family, __ATOMIC_RELEASE);
 }
 
-/* The kernel takes less for any request. Whoever was in the middle of one when the programs were attached,
- * or the family was told, has only begun, or only ended. */
-#define WRITE_MAX (1 * USEC_PER_SEC)
-
 bool device_watch_is_quiet(const DeviceWatch *w, uint64_t *ret_writes)
 {
         const struct device_writes_bpf__bss *bss = w->skeleton->bss;
@@ -109,5 +106,5 @@ bool device_watch_is_quiet(const DeviceWatch *w, uint64_t *ret_writes)
                  last = __atomic_load_n(&bss->device_writes_last, __ATOMIC_SEQ_CST);
 
         *ret_writes = begun;
-        return begun == ended || usec_sub(now(CLOCK_MONOTONIC), last / 1000) > WRITE_MAX;
+        return begun == ended || usec_sub(now(CLOCK_MONOTONIC), last / 1000) > DEVICE_WRITE_MAX / 1000;
 }

@@ -30,6 +30,6 @@ int device_watch_start(DeviceWatch *w, sd_event *event, device_written_t callbac
 void device_watch_set_family(DeviceWatch *w, uint16_t family, uint32_t port);
 
 /* Whether nobody else is writing a device right now, however far that has come; and how often they have
- * begun to. Between two calls that say so with the same number nobody has written. It costs no system call.
- */
+ * begun to. Between two calls that say so with the same number nobody has written. Who has not the right to
+ * does not count: else anybody could keep it from ever being quiet. It costs no system call. */
 bool device_watch_is_quiet(const DeviceWatch *w, uint64_t *ret_writes);
