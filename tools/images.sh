@@ -11,6 +11,9 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$TOP/tools/lib.sh"
 cd "$TOP"
 
+# The host's users have to find what is in an image, whoever makes it.
+umask 022
+
 BUILD=build/images
 OUT=build/package
 CACHE=/var/cache/icewire
@@ -64,6 +67,7 @@ make_sysext() {
         local tree=$work/sysext
         make_base
         DESTDIR=$tree meson install -C "$BUILD" --no-rebuild --quiet --strip
+        cp -r --no-preserve=mode mkosi/sysext/tree/. "$tree"
         copy_libraries "$tree" "$base"
         mkdir "$work/root"
         mount -t overlay -o "lowerdir=$tree:$base" overlay "$work/root"
