@@ -39,7 +39,7 @@ set_times() { find "$1" -exec touch --no-dereference --date="@$epoch" {} +; }
 make_base() {
         base=$CACHE/base-$(folder_key mkosi/base)
         if [ ! -e "$base" ]; then
-                rm -rf "$CACHE/base-"*
+                rm -rf --one-file-system "$CACHE/base-"*
                 run_mkosi base "$work/base"
                 mv "$work/base/base" "$base"
         fi
@@ -70,9 +70,10 @@ make_sysext() {
         cp -r --no-preserve=mode mkosi/sysext/tree/. "$tree"
         copy_libraries "$tree" "$base"
         mkdir "$work/root"
-        mount -t overlay -o "lowerdir=$tree:$base" overlay "$work/root"
-        chroot "$work/root" icewirectl --version
-        umount "$work/root"
+        # In a namespace of its own: whatever fails, nothing is mounted when $work is removed.
+        # shellcheck disable=SC2016 # expanded inside
+        unshare --mount sh -ec 'mount -t overlay -o "lowerdir=$1:$2" overlay "$3" && chroot "$3" icewirectl --version' \
+                sh "$tree" "$base" "$work/root"
         set_times "$tree"
         run_mkosi sysext "$work/images" --base-tree "$base" --extra-tree "$tree"
 }
@@ -107,12 +108,12 @@ shift 2
 mkdir -p "$CACHE" "$OUT"
 exec 7>"$CACHE/lock"
 flock 7
-rm -rf "$CACHE/images-"*
+rm -rf --one-file-system "$CACHE/images-"*
 work=$(mktemp -d "$CACHE/images-XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 mkosi_sandbox "$work/sandbox"
 for kind; do
         "make_$kind"
         mv "$work/images/icewire.raw" "$OUT/icewire_${version}_$(dpkg --print-architecture).$kind.raw"
-        rm -rf "$work/images"
+        rm -rf --one-file-system "$work/images"
 done
