@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # tools/images.sh VERSION EPOCH sysext|portable…: what tools/package does inside of the toolbox to make images, of the icewire that is in
-# build/images. They are called build/package/icewire_VERSION_ARCH.KIND.raw, and the same sources and libraries give the same images.
+# build/images. They are called build/package/icewire_VERSION_ARCH.KIND.raw; beside each, in .packages, is from which versions of which
+# packages its libraries are. The same sources and libraries give the same images.
 
 set -euo pipefail
 
@@ -20,7 +21,7 @@ CACHE=/var/cache/icewire
 # What a program finds in an image as the host's, or made for it.
 FOLDERS=(boot dev efi etc/ca-certificates etc/icewire etc/pki etc/ssl home media mnt opt proc root run srv sys tmp usr/lib/ssl
         usr/local/share/ca-certificates usr/share/ca-certificates var/lib/ca-certificates var/tmp)
-FILES=(etc/hosts etc/machine-id etc/passwd etc/resolv.conf)
+FILES=(etc/hosts etc/localtime etc/machine-id etc/passwd etc/resolv.conf)
 
 # run_mkosi KIND OUTPUT [OPTION…]
 run_mkosi() {
@@ -53,14 +54,16 @@ libraries() {
                 sed -n 's/^[[:space:]]*\([^ ]*\) => \(\/[^ ]*\).*/\1 \2/p' | LC_ALL=C sort -u
 }
 
-# copy_libraries TREE [BASE]: those that BASE lacks.
+# copy_libraries TREE [BASE]: those that BASE lacks; whence they are, in $work/packages.list.
 copy_libraries() {
         local name path
         mkdir -p "$1/usr/lib/icewire/lib"
         while read -r name path; do
                 [ -z "${2:-}" ] || [ ! -e "$2$path" ] || continue
                 cp -L "$path" "$1/usr/lib/icewire/lib/$name"
-        done < <(libraries)
+                dpkg-query --search "$(realpath "$path")" | cut -d: -f1
+        done < <(libraries) >"$work/names.list"
+        LC_ALL=C sort -u "$work/names.list" | xargs dpkg-query --show >"$work/packages.list"
 }
 
 make_sysext() {
@@ -114,6 +117,10 @@ trap 'rm -rf --one-file-system "$work"' EXIT
 mkosi_sandbox "$work/sandbox"
 for kind; do
         "make_$kind"
-        mv "$work/images/icewire.raw" "$OUT/icewire_${version}_$(dpkg --print-architecture).$kind.raw"
+        image=$OUT/icewire_${version}_$(dpkg --print-architecture).$kind
+        # One of another version would be taken for this one.
+        rm -f "$OUT/icewire_"*".$kind."{raw,packages}
+        mv "$work/images/icewire.raw" "$image.raw"
+        mv "$work/packages.list" "$image.packages"
         rm -rf --one-file-system "$work/images"
 done
