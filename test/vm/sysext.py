@@ -55,6 +55,7 @@ def main():
     sandbox.set_up(UNITS)
     work()
     before = image.pids(*image.DAEMONS)
+    # Of the same bytes: what takes one's place is shown, not what a change of version does.
     image.follow(install + upgrade)
     image.wait_up("a new version")
     if not image.restarted(before):
