@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # tools/images.sh VERSION EPOCH sysext|portable…: what tools/package does inside of the toolbox to make images, of the icewire that is in
-# build/images. They are called build/package/icewire_VERSION_ARCH.KIND.raw, and the same sources and libraries give the same images.
+# build/images. They are called build/package/icewire_VERSION_ARCH.KIND.raw; beside each, in .packages, is from which versions of which
+# packages its libraries are. The same sources and libraries give the same images.
 
 set -euo pipefail
 
@@ -11,13 +12,16 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$TOP/tools/lib.sh"
 cd "$TOP"
 
+# The host's users have to find what is in an image, whoever makes it.
+umask 022
+
 BUILD=build/images
 OUT=build/package
 CACHE=/var/cache/icewire
 # What a program finds in an image as the host's, or made for it.
 FOLDERS=(boot dev efi etc/ca-certificates etc/icewire etc/pki etc/ssl home media mnt opt proc root run srv sys tmp usr/lib/ssl
         usr/local/share/ca-certificates usr/share/ca-certificates var/lib/ca-certificates var/tmp)
-FILES=(etc/hosts etc/machine-id etc/passwd etc/resolv.conf)
+FILES=(etc/hosts etc/localtime etc/machine-id etc/passwd etc/resolv.conf)
 
 # run_mkosi KIND OUTPUT [OPTION…]
 run_mkosi() {
@@ -36,7 +40,7 @@ set_times() { find "$1" -exec touch --no-dereference --date="@$epoch" {} +; }
 make_base() {
         base=$CACHE/base-$(folder_key mkosi/base)
         if [ ! -e "$base" ]; then
-                rm -rf "$CACHE/base-"*
+                rm -rf --one-file-system "$CACHE/base-"*
                 run_mkosi base "$work/base"
                 mv "$work/base/base" "$base"
         fi
@@ -50,25 +54,29 @@ libraries() {
                 sed -n 's/^[[:space:]]*\([^ ]*\) => \(\/[^ ]*\).*/\1 \2/p' | LC_ALL=C sort -u
 }
 
-# copy_libraries TREE [BASE]: those that BASE lacks.
+# copy_libraries TREE [BASE]: those that BASE lacks; whence they are, in $work/packages.list.
 copy_libraries() {
         local name path
         mkdir -p "$1/usr/lib/icewire/lib"
         while read -r name path; do
                 [ -z "${2:-}" ] || [ ! -e "$2$path" ] || continue
                 cp -L "$path" "$1/usr/lib/icewire/lib/$name"
-        done < <(libraries)
+                dpkg-query --search "$(realpath "$path")" | cut -d: -f1
+        done < <(libraries) >"$work/names.list"
+        LC_ALL=C sort -u "$work/names.list" | xargs dpkg-query --show >"$work/packages.list"
 }
 
 make_sysext() {
         local tree=$work/sysext
         make_base
         DESTDIR=$tree meson install -C "$BUILD" --no-rebuild --quiet --strip
+        cp -r --no-preserve=mode mkosi/sysext/tree/. "$tree"
         copy_libraries "$tree" "$base"
         mkdir "$work/root"
-        mount -t overlay -o "lowerdir=$tree:$base" overlay "$work/root"
-        chroot "$work/root" icewirectl --version
-        umount "$work/root"
+        # In a namespace of its own: whatever fails, nothing is mounted when $work is removed.
+        # shellcheck disable=SC2016 # expanded inside
+        unshare --mount sh -ec 'mount -t overlay -o "lowerdir=$1:$2" overlay "$3" && chroot "$3" icewirectl --version' \
+                sh "$tree" "$base" "$work/root"
         set_times "$tree"
         run_mkosi sysext "$work/images" --base-tree "$base" --extra-tree "$tree"
 }
@@ -103,12 +111,16 @@ shift 2
 mkdir -p "$CACHE" "$OUT"
 exec 7>"$CACHE/lock"
 flock 7
-rm -rf "$CACHE/images-"*
+rm -rf --one-file-system "$CACHE/images-"*
 work=$(mktemp -d "$CACHE/images-XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 mkosi_sandbox "$work/sandbox"
 for kind; do
         "make_$kind"
-        mv "$work/images/icewire.raw" "$OUT/icewire_${version}_$(dpkg --print-architecture).$kind.raw"
-        rm -rf "$work/images"
+        image=$OUT/icewire_${version}_$(dpkg --print-architecture).$kind
+        # One of another version would be taken for this one.
+        rm -f "$OUT/icewire_"*".$kind."{raw,packages}
+        mv "$work/images/icewire.raw" "$image.raw"
+        mv "$work/packages.list" "$image.packages"
+        rm -rf --one-file-system "$work/images"
 done

@@ -13,6 +13,8 @@ from patience import patient
 from units import describe, hooks, run, show, wait_until
 
 FOLDER = "/usr/lib/icewire-test"
+PLACES = ("/usr/*/icewire*", "/usr/local/*/icewire*", "/etc/dbus-1/system.d/*icewire*", "/etc/polkit-1/actions/*icewire*",
+          "/var/lib/extensions/icewire*", "/var/lib/portables/icewire*")
 SECTION = "Installation as an image"
 BUILT = "tools/package "  # what needs the build environment: tools/vm-test has run it
 SOCKETS = ("icewire-broker.socket", "icewired.socket", "icewired-metrics.socket")
@@ -26,11 +28,12 @@ def blocks():
     with open(f"{FOLDER}/README.md", encoding="utf-8") as f:
         text = re.search(rf"^## {SECTION}\n(.*?)^## ", f.read(), re.MULTILINE | re.DOTALL)[1]
     found = re.findall(r"(?:^    .+\n)+", text, re.MULTILINE)
-    return [[line.strip() for line in block.splitlines() if not line.strip().startswith(BUILT)] for block in found]
+    commands = [[line.strip() for line in block.splitlines() if not line.strip().startswith(BUILT)] for block in found]
+    return [block for block in commands if block]
 
 
 def follow(commands):
-    """As root types them, in the folder of the sources."""
+    """As root types them, in the folder that the image has been copied to."""
     for command in commands:
         print(f"# {command}", flush=True)
         done = subprocess.run(["sh", "-c", command], cwd=FOLDER, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -41,8 +44,9 @@ def follow(commands):
 
 def is_absent():
     """A machine that has icewire already would prove nothing."""
-    if [path for path in glob.glob("/usr/*/icewire*") if path != FOLDER]:
-        raise LabError("the machine has icewire, which is not installed")
+    found = [path for place in PLACES for path in glob.glob(place) if path != FOLDER]
+    if found:
+        raise LabError(f"the machine has icewire, which is not installed: {found}")
 
 
 def is_active(unit):
