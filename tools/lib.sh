@@ -60,3 +60,13 @@ build_release() {
         say "FAILED: the build; its log is build/release.log"
         exit 1
 }
+
+# The names of the sources, with a NUL after each: what git knows of the working tree, changed or not; where git is not, everything
+# but what has been built.
+source_files() {
+        if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+                git ls-files -z --cached --others --exclude-standard --deduplicate
+        else
+                find . -path ./build -prune -o -path ./.git -prune -o ! -type d -print0
+        fi
+}
