@@ -33,6 +33,14 @@ def follow(command, folder, answer=""):
     return done.stdout
 
 
+def keep_keys():
+    """The whole machine is in memory, where systemd-creds does not trust its key to last: now that folder is of another kind."""
+    for name in ("upper", "work"):
+        os.makedirs(f"/run/installation/{name}")
+    run("mount", "-t", "overlay", "-o", "lowerdir=/var/lib/systemd,upperdir=/run/installation/upper,workdir=/run/installation/work", "keys",
+        "/var/lib/systemd")
+
+
 def fails(*argv):
     """What it says."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -45,6 +53,7 @@ def fails(*argv):
 def begin():
     """A machine that has icewire already would prove nothing; nor would one whose preset has nothing enabled, as other tests want it."""
     os.unlink("/usr/lib/systemd/system-preset/00-icewire-test.preset")
+    keep_keys()
     if glob.glob("/usr/*/icewire*") != ["/usr/lib/icewire-test"] or USER in run("getent", "passwd"):
         raise LabError("the machine has icewire before it is installed")
 
@@ -140,6 +149,7 @@ def processes():
 def start_server():
     """mosquitto, at an address of this machine's, that wants the password."""
     write("/run/mosquitto/passwords", f"{MQTT_USER}:{PASSWORD}\n")
+    os.chmod("/run/mosquitto/passwords", 0o600)
     run("mosquitto_passwd", "-U", "/run/mosquitto/passwords")
     write("/run/mosquitto/conf", f"user root\nallow_anonymous false\npassword_file /run/mosquitto/passwords\nlistener 1883 {SERVER}\n")
     run("systemd-run", "--quiet", "--unit=server-mosquitto", "mosquitto", "-c", "/run/mosquitto/conf")
