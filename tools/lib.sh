@@ -70,3 +70,17 @@ source_files() {
                 find . -path ./build -prune -o -path ./.git -prune -o ! -type d -print0
         fi
 }
+
+# mkosi_sandbox DIR: for mkosi's --sandbox-tree, inside of the toolbox. Debian by the archive that this host uses; mkosi's own idea of
+# it has parts that not every mirror has: it writes none if there is a file of this name.
+mkosi_sandbox() {
+        mkdir -p "$1/etc/apt/sources.list.d" "$1/etc/apt/apt.conf.d"
+        printf '%s\n' "Types: deb" "URIs: $("$TOP/tools/toolbox" --mirror)" "Suites: trixie" "Components: main" \
+                "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg" >"$1/etc/apt/sources.list.d/mkosi.sources"
+        "$TOP/tools/toolbox" --proxies >"$1/etc/apt/apt.conf.d/90host-proxies"
+}
+
+# folder_key DIR [FIND OPTION…]: what an image that mkosi makes of a folder depends on.
+folder_key() {
+        (cd "$1" && find . "${@:2}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum && mkosi --version) | sha256sum | cut -c 1-16
+}

@@ -49,6 +49,7 @@ struct Manager {
         RedirectKind redirect_kind;
         char *redirect_reason;     /* of broker_redirect_callback_t */
         bool redirect_settled;     /* what was asked for last is in force */
+        bool redirect_known;       /* what is in force, also while something else is asked for */
         bool redirect_told;        /* in the log */
         bool redirect_again;       /* something changed since it was asked */
         bool redirect_forgotten;   /* the broker has lost the sockets that it shared */

@@ -2,6 +2,8 @@
 
 #include "relay-status.h"
 
+#include "string-util.h"
+
 static const char *const relay_state_table[_RELAY_STATE_MAX] = {
         [RELAY_STATE_UNKNOWN] = "unknown",
         [RELAY_STATE_OK] = "ok",
@@ -39,4 +41,13 @@ const RelayStatus *relay_status_best(const RelayStatus *statuses, size_t n)
                 if (!best || rank(statuses[i].state) > rank(best->state))
                         best = statuses + i;
         return best;
+}
+
+const RelayStatus *relay_status_find(const RelayStatus *statuses, size_t n, IceServerKind kind,
+                                     const char *name)
+{
+        for (size_t i = 0; i < n; i++)
+                if (statuses[i].kind == kind && streq(statuses[i].name, name))
+                        return statuses + i;
+        return NULL;
 }

@@ -30,3 +30,7 @@ typedef struct RelayStatus {
 /* Of several the one that says most about why there is no relay: one that works, if there is any; then what
  * a person can mend (certificate, credentials), then the others. NULL: none. */
 const RelayStatus *relay_status_best(const RelayStatus *statuses, size_t n);
+
+/* That of this server; NULL: there is none. */
+const RelayStatus *relay_status_find(const RelayStatus *statuses, size_t n, IceServerKind kind,
+                                     const char *name);

@@ -11,16 +11,31 @@
 
 /* Our candidates, and how the peer is told of them. */
 
+/* Both sides are to prefer the same of two pairs, which RFC 8445 (section 6.1.2.3) leaves to priorities that
+ * both know. But a candidate at the link's port is peer-reflexive to our libnice, and what we say it is to
+ * the peer's. With a relay of each side that are as good that would decide, here for the one and there for
+ * the other. Now the controlling side's is the better one, to both: by less than anything else counts. */
+#define RELAY_LEAD 16U
+
+static void rank_relays(const Session *s, IceCandidate *candidates, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (candidates[i].type == ICE_CANDIDATE_RELAY)
+                        candidates[i].priority += s->controlling ? RELAY_LEAD : -RELAY_LEAD;
+}
+
 size_t session_candidates(const Session *s, IceCandidate ret[static SDP_CANDIDATES_MAX], bool *ret_complete)
 {
         const Link *link = s->peer->link;
+        size_t n = s->n_candidates;
 
         *ret_complete = s->gathering_done && (!s->shared || link_mappings_are_settled(link));
         if (s->shared)
-                return shared_candidates_build(link, s->candidates, s->n_candidates, ret,
-                                               SDP_CANDIDATES_MAX);
-        memcpy(ret, s->candidates, sizeof(IceCandidate) * s->n_candidates);
-        return s->n_candidates;
+                n = shared_candidates_build(link, s->candidates, n, ret, SDP_CANDIDATES_MAX);
+        else
+                memcpy(ret, s->candidates, sizeof(IceCandidate) * n);
+        rank_relays(s, ret, n);
+        return n;
 }
 
 static void fill_description(const Session *s, SdpDescription *d)
@@ -87,7 +102,7 @@ void session_on_candidate(IceAgent *ice, const IceCandidate *candidate, void *us
         schedule_trickle(s);
 }
 
-bool session_has_relay(const Session *s)
+static bool has_relay(const Session *s)
 {
         for (size_t i = 0; i < s->n_candidates; i++)
                 if (s->candidates[i].type == ICE_CANDIDATE_RELAY)
@@ -95,12 +110,17 @@ bool session_has_relay(const Session *s)
         return false;
 }
 
+void session_consider_relays(const Session *s)
+{
+        relays_consider(s->peer->link->manager, has_relay(s) || !peer_policy_allows_relays(s->peer));
+}
+
 void session_on_gathering_done(IceAgent *ice, void *userdata)
 {
         Session *s = userdata;
 
         s->gathering_done = true;
-        relays_consider(s->peer->link->manager, session_has_relay(s) || !peer_policy_allows_relays(s->peer));
+        session_consider_relays(s);
         schedule_trickle(s);
 }
 

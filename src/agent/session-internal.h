@@ -30,8 +30,10 @@ int session_make_agent(Session *session);
 void session_on_candidate(IceAgent *ice, const IceCandidate *candidate, void *userdata);
 void session_on_gathering_done(IceAgent *ice, void *userdata);
 
-/* Is one of our candidates at a TURN server? */
-bool session_has_relay(const Session *session);
+/* There will be no more of them: if none is at a TURN server, though one was wanted, the servers are asked
+ * why.
+ */
+void session_consider_relays(const Session *session);
 
 /* --- session-remote.c --- */
 

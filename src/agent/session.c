@@ -8,7 +8,6 @@
 #include "probe.h"
 #include "pulse.h"
 #include "random-util.h"
-#include "relays.h"
 #include "session-internal.h"
 #include "sharing.h"
 #include "try.h"
@@ -49,7 +48,7 @@ static int on_timer(sd_event_source *source, uint64_t t, void *userdata)
                 session_remember_what_was_tried(s);
         /* A TURN server that does not answer has kept it gathering until now. */
         if (!s->gathering_done)
-                relays_consider(s->peer->link->manager, session_has_relay(s));
+                session_consider_relays(s);
         try_session_failed(s, s->answered);
         return 0;
 }

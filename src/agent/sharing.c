@@ -83,7 +83,7 @@ static void settle(Manager *m, RedirectKind kind, const char *reason)
         m->redirect_told = true;
         (void) free_and_strdup(&m->redirect_reason, reason);
         m->redirect_kind = kind;
-        m->redirect_settled = true;
+        m->redirect_settled = m->redirect_known = true;
         /* Nobody is woken because a container has come or gone. */
         if (news || awaited)
                 manager_sharing_settled(m, TAKE_GENERIC(m->redirect_forgotten, false));
@@ -135,6 +135,6 @@ void sharing_update(Manager *m)
 void sharing_lost(Manager *m)
 {
         m->redirect_call = broker_call_free(m->redirect_call);
-        m->redirect_settled = m->redirect_again = false;
+        m->redirect_settled = m->redirect_known = m->redirect_again = false;
         m->redirect_forgotten = true;
 }

@@ -63,6 +63,7 @@ int ctl_call_authorised(const Ctl *ctl, sd_varlink *link, const char *method, co
                 if (r < 0)
                         return r;
                 asked = true;
+                error = NULL; /* of the reply before, which is gone; and there may be none */
                 r = sd_varlink_call(link, method, all, &reply, &error);
         }
         if (error)

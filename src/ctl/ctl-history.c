@@ -50,6 +50,8 @@ int ctl_path_change_parse(sd_json_variant *v, CtlPathChange *ret)
         static const sd_json_dispatch_field table[] = {
                 { "timeUSec", SD_JSON_VARIANT_UNSIGNED, sd_json_dispatch_uint64,
                   offsetof(CtlPathChange, time), SD_JSON_MANDATORY },
+                { "bootTimeUSec", SD_JSON_VARIANT_UNSIGNED, sd_json_dispatch_uint64,
+                  offsetof(CtlPathChange, boottime), 0 },
                 { "from", SD_JSON_VARIANT_OBJECT, dispatch_path, offsetof(CtlPathChange, from),
                   SD_JSON_MANDATORY },
                 { "to", SD_JSON_VARIANT_OBJECT, dispatch_path, offsetof(CtlPathChange, to),
@@ -110,6 +112,9 @@ static int compare_changes(const void *a, const void *b)
 {
         const CtlPathChange *x = a, *y = b;
 
+        /* The wall clock may have been set back between the two. */
+        if (x->boottime != y->boottime)
+                return x->boottime < y->boottime ? -1 : 1;
         return x->time < y->time ? -1 : x->time > y->time;
 }
 

@@ -13,6 +13,7 @@ typedef struct CtlPathSummary {
 typedef struct CtlPathChange {
         const char *link, *public_key; /* of the PeerHistory that it is from */
         usec_t time;                   /* CLOCK_REALTIME */
+        usec_t boottime;               /* the same by CLOCK_BOOTTIME, which nobody sets */
         CtlPathSummary from, to;
         const char *cause;
 } CtlPathChange;

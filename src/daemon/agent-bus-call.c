@@ -189,11 +189,15 @@ int agent_bus_diagnose(AgentBus *b, sd_bus_message *m, sd_bus_error *error)
 static void on_counters(void *userdata)
 {
         BusCall *call = userdata;
+        int r;
 
         call->wait = NULL;
         /* It stays in the list, to be known again. */
-        if (sd_bus_enqueue_for_read(call->server->connection, call->message) < 0)
-                call_free(call);
+        r = sd_bus_enqueue_for_read(call->server->connection, call->message);
+        if (r >= 0)
+                return;
+        reply_error(call->message, r, /* error= */ NULL);
+        call_free(call);
 }
 
 int agent_bus_read_counters(AgentBus *b, sd_bus_message *m, sd_bus_error *error)

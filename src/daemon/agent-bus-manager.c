@@ -13,12 +13,12 @@
 /* "" while the broker has not said. */
 static const char *redirect_of(const Manager *m)
 {
-        return m->redirect_settled ? redirect_kind_to_string(m->redirect_kind) : "";
+        return m->redirect_known ? redirect_kind_to_string(m->redirect_kind) : "";
 }
 
 static const char *redirect_reason_of(const Manager *m)
 {
-        return m->redirect_settled ? m->redirect_reason : NULL;
+        return m->redirect_known ? m->redirect_reason : NULL;
 }
 
 /* a(sss): name, state, error */

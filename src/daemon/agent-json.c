@@ -505,9 +505,9 @@ int manager_build_json(const Manager *m, sd_json_variant **ret)
         return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("version", PROJECT_VERSION),
                               SD_JSON_BUILD_PAIR_STRING("broker", manager_broker_state(m)),
                               SD_JSON_BUILD_PAIR_CONDITION(
-                                      m->redirect_settled, "redirect",
+                                      m->redirect_known, "redirect",
                                       SD_JSON_BUILD_STRING(redirect_kind_to_string(m->redirect_kind))),
-                              SD_JSON_BUILD_PAIR_CONDITION(m->redirect_settled && m->redirect_reason,
+                              SD_JSON_BUILD_PAIR_CONDITION(m->redirect_known && m->redirect_reason,
                                                            "redirectReason",
                                                            SD_JSON_BUILD_STRING(m->redirect_reason)),
                               SD_JSON_BUILD_PAIR_VARIANT("rendezvous", rendezvous),

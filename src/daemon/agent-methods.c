@@ -286,19 +286,16 @@ static int method_get_history(sd_varlink *link, sd_json_variant *parameters, sd_
 static void on_report(sd_json_variant *report, bool finished, void *userdata)
 {
         Connection *c = userdata;
+        int r;
 
-        if (!finished) {
-                int r = c->more ? sd_varlink_notify(c->link, report) : 0;
-
-                if (r < 0)
-                        agent_connection_fail(c, r);
-                return;
+        if (!finished)
+                r = c->more ? sd_varlink_notify(c->link, report) : 0;
+        else {
+                c->wait = NULL;
+                r = report ? sd_varlink_reply(c->link, report) : -ENOMEM;
         }
-        c->wait = NULL;
-        if (report)
-                (void) sd_varlink_reply(c->link, report);
-        else
-                (void) sd_varlink_error_errno(c->link, -ENOMEM);
+        if (r < 0)
+                agent_connection_fail(c, r);
 }
 
 static int method_diagnose(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,

@@ -12,13 +12,13 @@ static int build_event(const char *event, const char *name, sd_json_variant *obj
                 SD_JSON_BUILD_PAIR_CONDITION(object != NULL, name ?: "none", SD_JSON_BUILD_VARIANT(object)));
 }
 
-/* To one watcher, or (NULL) to all. */
-static void tell(AgentVarlink *v, sd_varlink *link, const char *event, const char *name,
+/* To one watcher, or (NULL) to all. built: what has made the object returned this. */
+static void tell(AgentVarlink *v, sd_varlink *link, const char *event, const char *name, int built,
                  sd_json_variant *object)
 {
         _cleanup_json_ sd_json_variant *message = NULL;
 
-        if (build_event(event, name, object, &message) < 0) {
+        if (built < 0 || build_event(event, name, object, &message) < 0) {
                 log_oom();
                 return;
         }
@@ -31,31 +31,25 @@ static void tell(AgentVarlink *v, sd_varlink *link, const char *event, const cha
 static void tell_link(AgentVarlink *v, sd_varlink *link, const Link *l, bool removed)
 {
         _cleanup_json_ sd_json_variant *object = NULL;
+        int built = link_build_json(l, &object);
 
-        if (link_build_json(l, &object) < 0)
-                log_oom();
-        else
-                tell(v, link, removed ? "link_removed" : "link_changed", "link", object);
+        tell(v, link, removed ? "link_removed" : "link_changed", "link", built, object);
 }
 
 static void tell_peer(AgentVarlink *v, sd_varlink *link, const Peer *peer, bool removed)
 {
         _cleanup_json_ sd_json_variant *object = NULL;
+        int built = peer_build_json(peer, &object);
 
-        if (peer_build_json(peer, &object) < 0)
-                log_oom();
-        else
-                tell(v, link, removed ? "peer_removed" : "peer_changed", "peer", object);
+        tell(v, link, removed ? "peer_removed" : "peer_changed", "peer", built, object);
 }
 
 static void tell_rendezvous(AgentVarlink *v, sd_varlink *link, const Rendezvous *r, bool removed)
 {
         _cleanup_json_ sd_json_variant *object = NULL;
+        int built = rendezvous_build_json(r, &object);
 
-        if (rendezvous_build_json(r, &object) < 0)
-                log_oom();
-        else
-                tell(v, link, removed ? "rendezvous_removed" : "rendezvous_changed", "rendezvous", object);
+        tell(v, link, removed ? "rendezvous_removed" : "rendezvous_changed", "rendezvous", built, object);
 }
 
 static void tell_everything(AgentVarlink *v, sd_varlink *link)
@@ -74,7 +68,7 @@ static void tell_everything(AgentVarlink *v, sd_varlink *link)
                         tell_peer(v, link, peer, /* removed= */ false);
                 }
         }
-        tell(v, link, "ready", /* name= */ NULL, /* object= */ NULL);
+        tell(v, link, "ready", /* name= */ NULL, /* built= */ 0, /* object= */ NULL);
 }
 
 int agent_method_watch(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,

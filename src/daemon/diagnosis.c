@@ -217,14 +217,15 @@ static int add_server(JsonArray *servers, const Lookup *lookup, const RelayStatu
 static int build_servers(const Diagnosis *d, JsonArray *array)
 {
         const Manager *m = d->manager;
-        size_t n = 0, n_relays = d->pending > 0 && relays_are_busy(m) ? 0 : m->n_relays;
+        size_t n_relays = d->pending > 0 && relays_are_busy(m) ? 0 : m->n_relays;
 
         for (size_t i = 0; i < d->n_lookups; i++) {
-                bool turn = d->lookups[i].kind != ICE_SERVER_STUN;
-                int r = add_server(array, &d->lookups[i], turn && n < n_relays ? m->relays + n : NULL,
+                const Lookup *lookup = &d->lookups[i];
+                /* By its name: the configuration may be another one by now. */
+                int r = add_server(array, lookup,
+                                   relay_status_find(m->relays, n_relays, lookup->kind, lookup->name),
                                    d->pending > 0);
 
-                n += turn;
                 if (r < 0)
                         return r;
         }

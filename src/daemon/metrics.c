@@ -99,7 +99,7 @@ static void list_broker(const Manager *m, Sink *s)
 
 static void list_redirect(const Manager *m, Sink *s)
 {
-        if (m->redirect_settled)
+        if (m->redirect_known)
                 add_enum(s, NULL, NULL, NULL, redirect_kind_to_string(m->redirect_kind));
 }
 

@@ -48,7 +48,7 @@ char *status_text(const Manager *m)
         if (!m->broker_ready)
                 return asprintf_safe("Waiting for icewire-broker; %zu peers known%s", n.all, rendezvous);
         return asprintf_safe("%zu of %zu peers connected, %zu directly%s%s", n.connected, n.all, n.direct,
-                             m->redirect_settled && m->redirect_kind == REDIRECT_PROXY
+                             m->redirect_known && m->redirect_kind == REDIRECT_PROXY
                                      ? "; WireGuard's port is not shared"
                                      : "",
                              rendezvous);

@@ -123,15 +123,23 @@ static bool is_bare_end(const TlsStream *stream, int n)
                ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
 }
 
+/* What a reading or writing begins with. */
+static int begin(TlsStream *stream, uint32_t *ret_events)
+{
+        int r = tls_stream_handshake(stream, ret_events);
+
+        ERR_clear_error();
+        errno = 0;
+        return r;
+}
+
 ssize_t tls_stream_read(TlsStream *stream, void *data, size_t size, uint32_t *ret_events)
 {
         int n, r;
 
-        r = tls_stream_handshake(stream, ret_events);
+        r = begin(stream, ret_events);
         if (r < 0)
                 return r;
-        ERR_clear_error();
-        errno = 0;
         n = SSL_read(stream->ssl, data, (int) MIN(size, (size_t) INT_MAX));
         if (n > 0)
                 return n;
@@ -147,11 +155,9 @@ ssize_t tls_stream_write(TlsStream *stream, const void *data, size_t size, uint3
 {
         int n, r;
 
-        r = tls_stream_handshake(stream, ret_events);
+        r = begin(stream, ret_events);
         if (r < 0)
                 return r;
-        ERR_clear_error();
-        errno = 0;
         n = SSL_write(stream->ssl, data, (int) MIN(size, (size_t) INT_MAX));
         if (n > 0)
                 return n;

@@ -22,6 +22,10 @@ class Refusal(Exception):
         self.parameters = parameters
 
 
+class HangUp(Exception):
+    """What a method raises if the connection ends in place of an answer."""
+
+
 class Server:
     """methods: a function by the name of the method, from the parameters to the reply's, or to a list of these where the
     caller wants more. Calls are in `calls`, the last one last."""
@@ -63,6 +67,8 @@ class Server:
                     call, _, buffer = buffer.partition(b"\0")
                     try:
                         self._answer(connection, json.loads(call))
+                    except HangUp:
+                        return
                     except Exception as e:  # pylint: disable=broad-except
                         self.errors.append(e)
                         return

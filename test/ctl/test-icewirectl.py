@@ -8,7 +8,7 @@ import unittest
 
 import world
 from ctl import ICEWIRECTL, Test
-from server import Refusal
+from server import HangUp, Refusal
 
 FAILURE, USAGE, PERMISSION, NOT_RUNNING = 1, 2, 4, 7
 AUTHENTICATION = "io.systemd.InteractiveAuthenticationRequired"
@@ -272,6 +272,19 @@ class Paged(Test):
             self.assertIn("LINK PEER", self.terminal("peers", status=-13, PATH=self.path, NO_COLOR="1", ICEWIRE_PAGERSECURE="0"))
 
 
+class History(Test):
+    def test_of_a_host_whose_clock_was_set_back(self):
+        def change(time, boottime, cause):
+            return {"timeUSec": time, "bootTimeUSec": boottime, "from": {"kind": "none"}, "to": {"kind": "none"}, "cause": cause}
+
+        w = world.ten()
+        w.history = [{"link": "wg0", "publicKey": world.key("relayed 8"), "changes": [
+            change(world.now(), 1000, "first_path"), change(world.now() - world.HOUR, 2000, "path_lost")]}]
+        with self.serve(w):
+            output = self.ctl("history")
+        self.assertLess(output.index("first-path"), output.index("path-lost"))
+
+
 class Authentication(Test):
     """polkit's agent is one that writes down how it was called."""
 
@@ -355,6 +368,14 @@ class Authentication(Test):
         self.script("pkttyagent", self.AGENT)
         with self.serve(world.ten(), Reload=refuse(AUTHENTICATION)):
             self.assertIn("Nobody has authenticated", self._on_terminal("reload", status=PERMISSION))
+
+    def test_icewired_goes_while_a_person_is_asked(self):
+        def reload(parameters):
+            raise HangUp() if parameters.get("allowInteractiveAuthentication") else Refusal(AUTHENTICATION)
+
+        self.script("pkttyagent", self.AGENT)
+        with self.serve(world.ten(), Reload=reload):
+            self.assertIn("Failed to ask icewired", self._on_terminal("reload", status=1))
 
     def test_refused_for_good(self):
         self.script("pkttyagent", self.AGENT)

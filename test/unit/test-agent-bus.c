@@ -9,6 +9,7 @@
 #include "fd-util.h"
 #include "json.h"
 #include "one-link.h"
+#include "sharing.h"
 #include "varlink-util.h"
 
 #define LINK_PATH "/org/icewire1/link/wg0"
@@ -210,6 +211,24 @@ Test(agent_bus, tells_what_changes_of_the_manager)
         broker.connected = false;
         broker.callbacks->lost(&broker, -ECONNRESET, manager);
         expect_changed(MANAGER_PATH, " Broker Redirect RedirectReason");
+}
+
+/* Whoever asks meanwhile would hear of no change afterwards, since there is none. */
+Test(agent_bus, what_is_in_force_is_known_while_it_is_asked_for_again)
+{
+        const char *kind;
+
+        broker.callbacks->ready(&broker, manager);
+        expect_changed(MANAGER_PATH, " Broker Redirect RedirectReason");
+        bus_client_forget(&client);
+        manager->broker_ready = false; /* the answer does not come */
+        sharing_update(manager);
+        bus_client_call(&client, MANAGER_PATH, PROPERTIES, "Get", "ss", MANAGER, "Redirect");
+        EXPECT_BUS_SUCCESS(&client);
+        cr_assert_gt(sd_bus_message_read(client.answer, "v", "s", &kind), 0);
+        cr_assert_str_eq(kind, "proxy");
+        run_pending(event);
+        cr_assert_eq(bus_client_count(&client, "PropertiesChanged", MANAGER_PATH, NULL), 0);
 }
 
 static int ignore_topic(Rendezvous *r, const char *topic)

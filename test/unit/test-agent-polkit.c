@@ -15,6 +15,7 @@
 #include "fd-util.h"
 #include "nobody.h"
 #include "one-link.h"
+#include "varlink-agent.h"
 #include "varlink-util.h"
 
 #define POLKITD "/usr/lib/polkit-1/polkitd"
@@ -265,6 +266,32 @@ Test(agent_polkit, decides_over_varlink)
         cr_assert_eq(n_reloads, 0);
         cr_assert_eq(policy_of_peer(), POLICY_OFF);
         cr_assert_eq(log_get_max_level(), LOG_ERR);
+}
+
+static int ask_for_what_goes(void)
+{
+        static const NobodysCall one[] = {
+                { "org.icewire.Agent.SetPolicy",
+                  "{\"link\":\"wg0\",\"peer\":\"" PEER_1 "\",\"policy\":\"off\"}",
+                  AGENT_ERROR_NO_SUCH_LINK },
+        };
+
+        return nobody_calls(SOCKET, one, ELEMENTSOF(one));
+}
+
+/* The call runs again when polkit has allowed it, and finds what there is by then. */
+Test(agent_polkit, what_is_asked_about_over_varlink_may_go)
+{
+        int status;
+
+        cr_assert_eq(kill(polkit_pid, SIGSTOP), 0);
+        nobody_run(event, ask_for_what_goes, &status);
+        RUN_UNTIL(event, agent_varlink->connections && agent_varlink->connections->question);
+        broker.callbacks->link_removed(&broker, "wg0", manager);
+        run_pending(event);
+        cr_assert_eq(kill(polkit_pid, SIGCONT), 0);
+        RUN_UNTIL(event, status >= 0);
+        cr_assert_eq(status, 0);
 }
 
 /* Sends what polkit allows and wants no reply, and what it does not allow behind it: at once, or (`later`)

@@ -246,7 +246,7 @@ Test(diagnosis, by_the_ports_of_links)
         cr_assert_eq(link_new(manager, "wg0", &link), 0);
         link->listen_port = 51820;
         manager->redirect_kind = REDIRECT_EBPF;
-        manager->redirect_settled = true;
+        manager->redirect_settled = manager->redirect_known = true;
         link_mappings_update(link, /* again= */ false);
         cr_assert_eq(link->n_mappings, 1);
         answer(0, "127.0.0.1:51820");
@@ -351,6 +351,26 @@ Test(diagnosis, is_not_repeated_at_once)
         RUN_UNTIL(event, n_replies == 2);
         cr_assert(!was_asked(0) && !was_asked(1));
         cr_assert_str_eq(string_at(element("mappings", 0), "mapped"), OUT);
+}
+
+/* As a reload in the midst of it makes it, which puts another server before the one that is being asked. */
+Test(diagnosis, what_is_known_of_a_server_is_told_of_no_other)
+{
+        SocketAddress local = address("127.0.0.1:0");
+
+        manager_set_addresses(manager, &local, 1);
+        run();
+        manager->relays = new0(RelayStatus, 2);
+        manager->relays[0] = (RelayStatus) { .kind = ICE_SERVER_TURN_UDP,
+                                             .name = strdup("other.test:3480"),
+                                             .state = RELAY_STATE_OK };
+        manager->relays[1] = (RelayStatus) { .kind = ICE_SERVER_TURN_UDP,
+                                             .name = strdup("one.test:3480"),
+                                             .state = RELAY_STATE_REFUSED };
+        manager->n_relays = 2;
+        RUN_UNTIL(event, n_replies);
+        cr_assert_str_eq(string_at(element("servers", 4), "name"), "one.test:3480");
+        cr_assert_str_eq(string_at(element("servers", 4), "relay"), "refused");
 }
 
 Test(diagnosis, is_given_up)

@@ -152,7 +152,7 @@ Test(metrics, what_is_not_known_is_not_told)
         cr_assert_null(value_of("Redirect", NULL), "the broker has not said so");
         cr_assert_str_eq(sd_json_variant_string(value_of("PeerReason", KEY_1)), "no_redirect");
         cr_assert_eq(sd_json_variant_unsigned(value_of("BrokerUp", NULL)), 0);
-        manager->redirect_settled = true;
+        manager->redirect_known = true;
         manager->redirect_kind = REDIRECT_NFTABLES;
         sd_json_variant_unref(families);
         sd_json_variant_unref(metrics);

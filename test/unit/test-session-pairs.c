@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A session that goes on from the pair that carries the path to another one of its own. */
+/* Sessions with relays, and such that go on from the pair that carries the path to another one of their own.
+ */
 
 #include "turnserver.h"
 
@@ -34,13 +35,15 @@ static void keep_relays(World *w)
         cr_assert_geq(w->redirect->ops->set_relays(w->redirect, servers, ELEMENTSOF(servers)), 0);
 }
 
-/* Nothing gets through between the hosts themselves, and for now b gets no relay. */
-static void put_up_firewall(void)
+/* Nothing gets through between the hosts themselves, and for now there is nothing from one of the servers.
+ */
+static void put_up_firewall(const char *late)
 {
         sandbox_shell("nft 'table ip block { chain direct { type filter hook input priority 0; "
                       "ip saddr " HOST_ADDRESS " ip daddr " HOST_ADDRESS " meta l4proto udp drop; }; "
                       "chain late { type filter hook input priority 1; "
-                      "ip daddr " B_SERVER " udp dport 3478 drop; }; }' >nft.log 2>&1");
+                      "ip daddr %s udp dport 3478 drop; }; }' >nft.log 2>&1",
+                      late);
 }
 
 /* What goes there from a socket that is bound to no address is to come from the host's. */
@@ -51,7 +54,8 @@ static void add_address(const char *ip)
                       ip, ip);
 }
 
-static World *connect_by_the_relay_of_a(void)
+/* By the other side's relay, since the server of this one says nothing yet. */
+static World *connect_without(const char *late)
 {
         World *w = world_new_shared();
 
@@ -59,9 +63,7 @@ static World *connect_by_the_relay_of_a(void)
         add_address(B_SERVER);
         (void) turnserver_start_with(&(TurnserverOptions) { .addresses = { A_SERVER, B_SERVER } });
         keep_relays(w);
-        put_up_firewall();
-        /* Behind a port of its own its pairs are those of its host candidate, which are better. */
-        w->a.shares_nothing = true;
+        put_up_firewall(late);
         start_with_server(&w->a, "[ICE]\nTCP=no\nTURNUser=user\nTURNServers=turn:" A_SERVER "\n");
         start_with_server(&w->b, "[ICE]\nTCP=no\nTURNUser=user\nTURNServers=turn:" B_SERVER "\n");
         RUN_UNTIL(w->event, both_connected(w));
@@ -69,36 +71,86 @@ static World *connect_by_the_relay_of_a(void)
         return w;
 }
 
-/* The pair by b's relay is the better one, by the last bit of RFC 8445's pair priority (section 6.1.2.3),
- * and libnice has it as soon as b has its relay. */
-static void let_b_have_its_relay(World *w)
+static void let_the_late_server_answer(void)
 {
-        const Peer *b = peer_of(&w->b);
-
         sandbox_shell("nft flush chain ip block late");
-        RUN_UNTIL(w->event, handover_is_holding(&b->handover));
-        cr_assert(carrier_is_plain(b));
-        cr_assert_eq(b->held.session, b->path.session);
-        cr_assert_eq(b->held.local.type, ICE_CANDIDATE_RELAY);
 }
 
-/* a sends to b's relay while b itself is still at a's. */
+/* The controlling side's relay is the better one, and libnice has it as soon as it is there. */
+static void let_a_have_its_relay(World *w)
+{
+        const Peer *a = peer_of(&w->a);
+
+        let_the_late_server_answer();
+        RUN_UNTIL(w->event, handover_is_holding(&a->handover));
+        cr_assert(carrier_is_plain(a));
+        cr_assert_eq(a->held.session, a->path.session);
+        cr_assert_eq(a->held.local.type, ICE_CANDIDATE_RELAY);
+}
+
+/* b sends to a's relay while a itself is still at b's. */
 Test(session_pairs, a_peer_that_uses_our_relay_first_is_heard)
 {
-        World *w = connect_by_the_relay_of_a();
+        World *w = connect_without(A_SERVER);
         Peer *a = peer_of(&w->a), *b = peer_of(&w->b);
 
-        let_b_have_its_relay(w);
-        b->handover.due = USEC_INFINITY; /* by itself it would never go on */
-        RUN_UNTIL(w->event, a->path.local.type == ICE_CANDIDATE_HOST && uses_its_path(&w->a));
-        w->b.n_packets = 0;
+        let_a_have_its_relay(w);
+        a->handover.due = USEC_INFINITY; /* by itself it would never go on */
+        RUN_UNTIL(w->event, carrier_is_plain(b) && uses_its_path(&w->b));
+        w->a.n_packets = 0;
         for (unsigned i = 0; i < 5; i++)
-                wireguard_send(&w->a, TYPE_DATA);
-        RUN_UNTIL(w->event, handover_is_switching(&b->handover));
-        cr_assert_eq(b->path.local.type, ICE_CANDIDATE_RELAY);
-        RUN_UNTIL(w->event, w->b.n_packets == 5);
-        RUN_UNTIL(w->event, uses_its_path(&w->b));
+                wireguard_send(&w->b, TYPE_DATA);
+        RUN_UNTIL(w->event, handover_is_switching(&a->handover));
+        cr_assert_eq(a->path.local.type, ICE_CANDIDATE_RELAY);
+        RUN_UNTIL(w->event, w->a.n_packets == 5);
+        RUN_UNTIL(w->event, uses_its_path(&w->a));
         check_traffic(w);
+        world_free(w);
+}
+
+/* Of two relays both sides take the same, whichever came first: or each would have WireGuard follow the
+ * other one.
+ */
+Test(session_pairs, both_sides_prefer_the_same_relay)
+{
+        World *w = connect_without(B_SERVER);
+        SocketAddress relay = peer_of(&w->b)->path.endpoint;
+
+        cr_assert_eq(peer_of(&w->a)->path.local.type, ICE_CANDIDATE_RELAY);
+        let_the_late_server_answer();
+        RUN_UNTIL(w->event, peer_of(&w->b)->session->gathering_done);
+        w->a.n_endpoints = w->b.n_endpoints = 0;
+        for (unsigned i = 0; i < 200; i++) {
+                wireguard_send(&w->a, TYPE_DATA);
+                wireguard_send(&w->b, TYPE_DATA);
+                run_for(w, 5 * USEC_PER_MSEC);
+        }
+        cr_assert_eq(w->a.n_endpoints + w->b.n_endpoints, 0);
+        cr_assert(socket_address_equal(&peer_of(&w->b)->path.endpoint, &relay));
+        cr_assert_eq(peer_of(&w->a)->counters.paths, 1);
+        world_free(w);
+}
+
+/* Who wants no relay does not ask a server why there is none; a STUN server that says nothing has kept it
+ * gathering. */
+Test(session_pairs, a_relay_that_nobody_wants_is_not_missed)
+{
+        World *w = world_new();
+        Manager *m;
+
+        add_address(A_SERVER);
+        put_up_firewall(A_SERVER);
+        start_with_server(&w->a, "[ICE]\nTCP=no\nSTUNServers=" A_SERVER
+                                 "\nTURNUser=user\nTURNServers=turn:" A_SERVER "\n[Peer]\nPolicy=direct\n");
+        start(&w->b);
+        RUN_UNTIL(w->event, peer_of(&w->a) && peer_of(&w->a)->session && peer_of(&w->a)->session->answered);
+        m = w->a.manager;
+        cr_assert_eq(m->n_relays, 1);
+        m->relays[0].state = RELAY_STATE_OK; /* when it was asked last */
+        cr_assert_not(peer_of(&w->a)->session->gathering_done);
+        elapse(peer_of(&w->a)->session->timer);
+        RUN_UNTIL(w->event, !peer_of(&w->a)->session);
+        cr_assert_eq(m->relays_asked, 0);
         world_free(w);
 }
 

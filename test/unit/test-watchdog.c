@@ -179,7 +179,7 @@ Test(watchdog, status)
         expect_status("0 of 0 peers connected, 0 directly; 1 of 1 rendezvous is down");
         rendezvous.state = RENDEZVOUS_STATE_UP;
         expect_status("0 of 0 peers connected, 0 directly");
-        manager->redirect_settled = true;
+        manager->redirect_settled = manager->redirect_known = true;
         manager->redirect_kind = REDIRECT_PROXY;
         expect_status("0 of 0 peers connected, 0 directly; WireGuard's port is not shared");
         manager->n_rendezvous = 0;

@@ -2,6 +2,7 @@
 """A network for the machine's own icewire, and for another host's: the machine, the host "b" and a server with mosquitto and coturn,
 on one switch. b is a network namespace with copies of the shipped units."""
 
+import glob
 import os
 import re
 import secrets
@@ -117,18 +118,19 @@ def configuration(more=""):
             f"[ICE]\nSTUNServers={server}\nTURNServers=turns:{server}\nTURNUser={USER}\nTURNCAFile={PKI}/ca.crt\n{more}")
 
 
-def copy_unit(name, command, more):
-    """The shipped unit's sandbox as b's: without what ties it to the machine's own."""
-    text = read(os.path.join(UNITS, name))
+def copy_unit(folder, name, command, more):
+    """The unit's sandbox as b's, drop-ins and all: without what ties it to the machine's own."""
+    text = "\n".join(read(path) for path in (os.path.join(folder, name), *sorted(glob.glob(os.path.join(folder, name + ".d", "*")))))
     text = re.sub(r"^(Requires|Wants|After|BusName|ExecStart|ExecReload|WantedBy|Also|Alias)=.*\n", "", text, flags=re.MULTILINE)
     text = text.replace("[Service]\n", f"[Service]\nExecStart={command}\nNetworkNamespacePath=/run/netns/{PEER}\n{more}\n", 1)
     write(os.path.join(RUN_UNITS, f"{PEER}-{name}"), text)
 
 
-def add_peer_units():
-    folder = os.path.dirname(re.search(r"^ExecStart=(\S+)", read(os.path.join(UNITS, AGENT)), re.MULTILINE)[1])
-    copy_unit(BROKER, f"{folder}/icewire-broker --socket=/run/b-broker/socket", "RuntimeDirectory=b-broker")
-    copy_unit(AGENT, f"{folder}/icewired --broker=/run/b-broker/socket --socket=/run/b-agent/socket",
+def add_peer_units(folder):
+    """Of those in the folder."""
+    programs = os.path.dirname(re.search(r"^ExecStart=(\S+)", read(os.path.join(folder, AGENT)), re.MULTILINE)[1])
+    copy_unit(folder, BROKER, f"{programs}/icewire-broker --socket=/run/b-broker/socket", "RuntimeDirectory=b-broker")
+    copy_unit(folder, AGENT, f"{programs}/icewired --broker=/run/b-broker/socket --socket=/run/b-agent/socket",
               "RuntimeDirectory=b-agent\nBindReadOnlyPaths=/run/b-icewire.conf:/etc/icewire/icewire.conf")
 
 

@@ -27,7 +27,8 @@ def seal(name, secret, key):
         raise LabError(f"{name} is not encrypted")
 
 
-def set_up():
+def set_up(folder=network.UNITS):
+    """A network, with b and the servers, and both hosts' daemons at work by the units of the folder. Returns b's public key."""
     network.make_network()
     servers = network.Servers()
     run("systemd-creds", "setup")
@@ -39,11 +40,11 @@ def set_up():
     keys = network.make_link(None, "machine"), network.make_link(PEER, PEER)
     network.add_peer(None, keys[1], PEER)
     network.add_peer(PEER, keys[0], "machine")
-    network.add_peer_units()
+    network.add_peer_units(folder)
     for unit in network.all_units():
         network.write(f"{network.RUN_UNITS}/{unit}.d/50-kill.conf", "[Service]\nSystemCallErrorNumber=kill\n")
     run("systemctl", "daemon-reload")
-    run("systemctl", "start", *network.all_units())
+    run("systemctl", "restart", *network.all_units())
     return keys[1]
 
 
@@ -94,6 +95,13 @@ def check_exposure():
         print(run("systemd-analyze", "security", "--no-pager", f"--threshold={limit}", unit).strip().splitlines()[-1], flush=True)
 
 
+def share(kind):
+    """WireGuard's port with ICE, from now on by this."""
+    configure(f"Redirect={kind}\n")
+    run("systemctl", "reload", AGENT)
+    wait_until(lambda: describe().get("redirect") == kind, f"Redirect={kind} is in force")
+
+
 def work():
     """Everything that the daemons do."""
     wait_for("direct")
@@ -104,9 +112,7 @@ def work():
     run("icewirectl", "policy", peer()["publicKey"], "auto")
     wait_for("direct")
     for kind in ("nftables", "proxy", "ebpf"):
-        configure(f"Redirect={kind}\n")
-        run("systemctl", "reload", AGENT)
-        wait_until(lambda k=kind: describe().get("redirect") == k, f"Redirect={kind} is in force")
+        share(kind)
         run("icewirectl", "reconnect")
         wait_for("proxied" if kind == "proxy" else "direct")
     run("systemctl", "reload", BROKER)

@@ -18,6 +18,9 @@ DAEMONS = (BROKER, AGENT)
 SOCKETS = ("icewired.socket", "icewire-broker.socket")
 CONFIGURATION = "/etc/icewire/icewire.conf"
 KILLS = 3  # of each
+FAULTS, FAULTS_FILE = "/usr/lib/icewire-test/build/test/vm/faults.so", "/run/icewire-test-faults"
+SPEED = 20  # of its clocks: a pause of 60 s lasts 3 s, and a machine that falls back by 12 s looks unfit
+PATIENCE = 300  # HEALTH_RENDEZVOUS_PATIENCE, in seconds
 
 
 def run(*argv):
@@ -57,9 +60,9 @@ def add_link():
     return run("wg", "show", "wg0", "public-key").strip()
 
 
-def hooks():
-    """How the programs are attached to the uplink."""
-    return sorted(p["kind"] for p in json.loads(run("bpftool", "--json", "net", "show", "dev", "uplink"))[0]["tc"])
+def hooks(uplink="uplink"):
+    """How the programs are attached to it."""
+    return sorted(p["kind"] for p in json.loads(run("bpftool", "--json", "net", "show", "dev", uplink))[0]["tc"])
 
 
 def serves(public_key):
@@ -144,19 +147,67 @@ def keeps_what_works():
     run("systemctl", "reload", AGENT)
 
 
+class Watched:
+    """icewired with a watchdog of some seconds, and with clocks that run fast: see faults.c."""
+
+    def __init__(self):
+        self.watchdog = 2 * patient(1)
+        write(f"/run/systemd/system/{AGENT}.d/50-watchdog.conf",
+              f"[Service]\nWatchdogSec={self.watchdog}\nEnvironment=LD_PRELOAD={FAULTS} FAULTS_SPEED={SPEED} FAULTS_FILE={FAULTS_FILE} "
+              "FAULTS_TIMER=rendezvous-mqtt-retry\n")
+        run("systemctl", "daemon-reload")
+        run("systemctl", "restart", AGENT)
+        self._wait_for_server()
+        with open(f"/proc/{show(AGENT, 'MainPID')['MainPID']}/maps", encoding="ascii") as f:
+            if FAULTS not in f.read():
+                raise LabError(f"{FAULTS} was not loaded")
+        self._restarts, self._bites = self._count(), 0
+
+    @staticmethod
+    def _count():
+        return int(show(AGENT, "NRestarts")["NRestarts"])
+
+    @staticmethod
+    def _wait_for_server():
+        wait_until(lambda: any(r["state"] == "down" for r in describe().get("rendezvous", [])), "the server is away")
+
+    def stays_for(self, seconds, what):
+        """It is asked all the time."""
+        end, n = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            n += bool(describe())
+            if self._count() != self._restarts:
+                raise LabError(f"icewired was killed: {what}")
+        print(f"{what}: not killed in {seconds:.0f} s, in which it answered {n} times", flush=True)
+
+    def is_killed(self, what):
+        """… and comes back."""
+        self._bites += 1
+        wait_until(lambda: self._count() == self._restarts + 1, f"the watchdog has bitten: {what}")
+        self._restarts += 1
+        bites = journal("_PID=1", f"UNIT={AGENT}", "UNIT_RESULT=watchdog")
+        if len(bites) != self._bites:
+            raise LabError(f"{what}: it was started anew, but not by the watchdog: {bites}")
+        self._wait_for_server()
+        print(f"{what}: the watchdog has killed it, and it is back", flush=True)
+
+
+def journal(*matches):
+    """A list of entries."""
+    return [json.loads(line) for line in run("journalctl", "--boot", "--output=json", *matches).splitlines()]
+
+
 def is_watched():
-    """A server that is away is no reason to be killed; standing still is."""
-    seconds = 2 * patient(1)
-    write(f"/run/systemd/system/{AGENT}.d/50-watchdog.conf", f"[Service]\nWatchdogSec={seconds}\n")
-    run("systemctl", "daemon-reload")
-    run("systemctl", "restart", AGENT)
-    wait_until(lambda: any(r["state"] == "down" for r in describe().get("rendezvous", [])), "the server is away")
-    before = show(AGENT, "MainPID", "NRestarts")
-    time.sleep(4 * seconds)
-    if show(AGENT, "MainPID", "NRestarts") != before:
-        raise LabError("icewired was killed for a server that is away")
-    os.kill(int(before["MainPID"]), signal.SIGSTOP)
-    wait_until(lambda: int(show(AGENT, "NRestarts")["NRestarts"]) == int(before["NRestarts"]) + 1 and describe(), "the watchdog has bitten")
+    """A server that is away is no reason to be killed, for however long; to have stopped trying it is, and so is standing still."""
+    icewired = Watched()
+    icewired.stays_for(PATIENCE / SPEED + 2 * icewired.watchdog, "busy, and its server is away for longer than health is patient")
+    write(FAULTS_FILE, "")
+    wait_until(lambda: journal(f"_SYSTEMD_UNIT={AGENT}", "ICEWIRE_EVENT=unfit"), "it says that it is unfit")
+    os.unlink(FAULTS_FILE)
+    icewired.is_killed("the timer of its next attempt was lost")
+    icewired.stays_for(2 * icewired.watchdog, "started anew")
+    os.kill(int(show(AGENT, "MainPID")["MainPID"]), signal.SIGSTOP)
+    icewired.is_killed("it was stopped")
 
 
 def main():
