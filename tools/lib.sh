@@ -61,6 +61,20 @@ build_release() {
         exit 1
 }
 
+# The names of the sources, with a NUL after each: what git knows of the working tree, changed or not; where git is not, or does not
+# trust who owns them, everything but what has been built.
+source_files() {
+        local name
+        if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+                # Not those that are gone, without git knowing it yet.
+                git ls-files -z --cached --others --exclude-standard --deduplicate | while IFS= read -r -d '' name; do
+                        [ ! -e "$name" ] && [ ! -L "$name" ] || printf '%s\0' "$name"
+                done
+        else
+                find . -path './build*' -prune -o -path ./.git -prune -o ! -type d -print0
+        fi
+}
+
 # mkosi_sandbox DIR: for mkosi's --sandbox-tree, inside of the toolbox. Debian by the archive that this host uses; mkosi's own idea of
 # it has parts that not every mirror has: it writes none if there is a file of this name.
 mkosi_sandbox() {
