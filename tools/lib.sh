@@ -64,11 +64,11 @@ build_release() {
 # The names of the sources, with a NUL after each: what git knows of the working tree, changed or not; where git is not, or does not
 # trust who owns them, everything but what has been built.
 source_files() {
-        local name
+        local file
         if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
                 # Not those that are gone, without git knowing it yet.
-                git ls-files -z --cached --others --exclude-standard --deduplicate | while IFS= read -r -d '' name; do
-                        [ ! -e "$name" ] && [ ! -L "$name" ] || printf '%s\0' "$name"
+                git ls-files -z --cached --others --exclude-standard --deduplicate | while IFS= read -r -d '' file; do
+                        [ ! -e "$file" ] && [ ! -L "$file" ] || printf '%s\0' "$file"
                 done
         else
                 find . -path './build*' -prune -o -path ./.git -prune -o ! -type d -print0
