@@ -8,7 +8,7 @@ from machine import Machine
 from patience import patient
 from probe import Pinger, until_reply
 from topology import LAN4, TUNNEL4, TUNNEL6, Sites
-from wireguard_set import replace_peers
+from wireguard_set import replace_and_remove, replace_peers
 
 LINK, PORT = "wg0", 51820
 NETWORKS = [f"10.{i}.0.0/16" for i in range(100, 130)]  # that are behind the other host, if any were
@@ -70,9 +70,16 @@ class Pair:
         for host in self.hosts:
             host.ip("link", "delete", LINK)
 
-    def write_netlink(self, host, keepalive=None):
+    def _netlink(self, host):
         s = self.settings(host)
-        host.call(replace_peers, LINK, s["private"], s["port"], s["public"], s["preshared"], s["allowed"], keepalive)
+        return LINK, s["private"], s["port"], s["public"], s["preshared"], s["allowed"]
+
+    def write_netlink(self, host, keepalive=None):
+        host.call(replace_peers, *self._netlink(host), keepalive)
+
+    def write_and_remove(self, host, keepalive, delay):
+        """Writes the other one, and takes it out after so many seconds."""
+        host.call(replace_and_remove, delay, *self._netlink(host), keepalive)
 
     # Paths
 

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import struct
+import time
 
 NETLINK_GENERIC = 16
 NLMSG_ERROR = 2
@@ -33,6 +34,17 @@ def replace_peers(name, private_key, port, public_key, preshared_key, allowed_ip
     body = (_attribute(DEVICE_IFNAME, name.encode() + b"\0") +
             _attribute(DEVICE_PRIVATE_KEY, base64.b64decode(private_key)) + _number(DEVICE_LISTEN_PORT, "H", port) +
             _number(DEVICE_FLAGS, "I", DEVICE_REPLACE_PEERS) + _nested(DEVICE_PEERS, _nested(0, peer)))
+    _set_device(body)
+
+
+def replace_and_remove(delay, name, *arguments):
+    """As replace_peers(); and after so many seconds that peer is taken out."""
+    replace_peers(name, *arguments)
+    time.sleep(delay)
+    _set_device(_attribute(DEVICE_IFNAME, name.encode() + b"\0") + _number(DEVICE_FLAGS, "I", DEVICE_REPLACE_PEERS))
+
+
+def _set_device(body):
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC) as s:
         s.bind((0, 0))
         _request(s, _family(s), WG_CMD_SET_DEVICE, body, ACK)
