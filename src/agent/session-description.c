@@ -12,9 +12,10 @@
 /* Our candidates, and how the peer is told of them. */
 
 /* Both sides are to prefer the same of two pairs, which RFC 8445 (section 6.1.2.3) leaves to priorities that
- * both know. But a candidate at the link's port is peer-reflexive to our libnice, and what we say it is to
- * the peer's. With a relay of each side that are as good that would decide, here for the one and there for
- * the other. Now the controlling side's is the better one, to both: by less than anything else counts. */
+ * both know. But where STUN servers see the link's port is peer-reflexive to our libnice, and
+ * server-reflexive to the peer's. With a relay of each side that are as good that would decide, here for the
+ * one and there for the other. Now the controlling side's is the better one, to both: by less than anything
+ * else counts. */
 #define RELAY_LEAD 16U
 
 static void rank_relays(const Session *s, IceCandidate *candidates, size_t n)

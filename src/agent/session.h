@@ -69,8 +69,8 @@ int session_new_answer(Peer *peer, const Message *offer, Session **ret);
 Session *session_free(Session *session);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Session *, session_free);
 
-/* Our candidates as the peer is told of them, but with the priorities that our ICE goes by; returns how
- * many. *ret_complete: there will be no more. */
+/* Our candidates as the peer is told of them, but for the lead that a relay has there; returns how many.
+ * *ret_complete: there will be no more. */
 size_t session_candidates(const Session *session, IceCandidate ret[static SDP_CANDIDATES_MAX],
                           bool *ret_complete);
 

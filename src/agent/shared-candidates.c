@@ -12,12 +12,16 @@ static bool is_shared(const IceCandidate *c)
         return c->type == ICE_CANDIDATE_HOST && c->transport == ICE_TRANSPORT_UDP;
 }
 
+/* To our libnice, which discovers it, a candidate at the link's port is peer-reflexive. The peer's is to
+ * order pairs as ours does (RFC 8445 section 6.1.2.3), so that is the priority which it is told. */
 static IceCandidate from_outside(const Link *link, const IceCandidate *own)
 {
         IceCandidate c = *own;
 
-        if (is_shared(own))
-                socket_address_set_port(&c.address, link->listen_port);
+        if (!is_shared(own))
+                return c;
+        socket_address_set_port(&c.address, link->listen_port);
+        c.priority = ice_candidate_prflx_priority(own);
         return c;
 }
 

@@ -72,14 +72,25 @@ bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b)
 }
 
 /* RFC 8445 section 5.1.2.2 */
+#define TYPE_PREFERENCE_PRFLX 110
 #define TYPE_PREFERENCE_SRFLX 100
+
+static uint32_t priority_as(const IceCandidate *base, uint32_t type_preference)
+{
+        return type_preference << 24 | (base->priority & 0x00ffffff);
+}
+
+uint32_t ice_candidate_prflx_priority(const IceCandidate *base)
+{
+        return priority_as(base, TYPE_PREFERENCE_PRFLX);
+}
 
 void ice_candidate_make_srflx(const IceCandidate *base, const SocketAddress *mapped, IceCandidate *ret)
 {
         *ret = (IceCandidate) {
                 .type = ICE_CANDIDATE_SRFLX,
                 .transport = base->transport,
-                .priority = (uint32_t) TYPE_PREFERENCE_SRFLX << 24 | (base->priority & 0x00ffffff),
+                .priority = priority_as(base, TYPE_PREFERENCE_SRFLX),
                 .address = *mapped,
                 .related = base->address,
         };

@@ -72,6 +72,10 @@ bool ice_candidate_equal(const IceCandidate *a, const IceCandidate *b);
  * address, with the local preference of its base. The foundation is the caller's to set. */
 void ice_candidate_make_srflx(const IceCandidate *base, const SocketAddress *mapped, IceCandidate *ret);
 
+/* What a check from this host candidate has as its PRIORITY (RFC 8445 section 7.1.1), and so a
+ * peer-reflexive candidate that is discovered by it. */
+uint32_t ice_candidate_prflx_priority(const IceCandidate *base);
+
 /* For people and logs: "srflx udp 192.0.2.1:4500". */
 #define ICE_CANDIDATE_STRLEN (SOCKET_ADDRESS_STRLEN + 24)
 char *ice_candidate_format(const IceCandidate *c, char buf[static ICE_CANDIDATE_STRLEN]);
