@@ -18,7 +18,7 @@ UNITS = "/etc/systemd/system.attached"
 SANDBOX = re.compile(r"^((Private|Protect|Restrict|SystemCall|Capability|Ambient|IPAddress|DevicePolicy|NoNew|LockP|MemoryDeny|Limit|ProcS|RemoveI)\w*|"
                      r"TemporaryFileSystem|InaccessiblePaths|ReadOnlyPaths|UMask|TasksMax|User|DynamicUser)=.*$", re.MULTILINE)
 # What the profile changes, as README.md says.
-CHANGED = {"PrivateTmpEx": ("disconnected", "yes")}
+CHANGED = {"PrivateTmpEx": ("disconnected", "connected")}
 
 
 def sandbox_of(unit):
