@@ -38,7 +38,7 @@ set_times() { find "$1" -exec touch --no-dereference --date="@$epoch" {} +; }
 
 # Debian without icewire, in the cache: $base.
 make_base() {
-        base=$CACHE/base-$(folder_key mkosi/base)
+        base=$CACHE/base-$(folder_key mkosi/base "make_base run_mkosi")
         if [ ! -e "$base" ]; then
                 rm -rf --one-file-system "$CACHE/base-"*
                 run_mkosi base "$work/base"

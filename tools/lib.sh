@@ -84,7 +84,10 @@ mkosi_sandbox() {
         "$TOP/tools/toolbox" --proxies >"$1/etc/apt/apt.conf.d/90host-proxies"
 }
 
-# folder_key DIR [FIND OPTION…]: what an image that mkosi makes of a folder depends on.
+# folder_key DIR "FUNCTION…" [FIND OPTION…]: what an image depends on that these functions have mkosi make of a folder.
 folder_key() {
-        (cd "$1" && find . "${@:2}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum && mkosi --version) | sha256sum | cut -c 1-16
+        # shellcheck disable=SC2086 # words
+        (declare -f $2 mkosi_sandbox && mkosi --version && cd "$1" &&
+                find . "${@:3}" ! -type d -printf '%p %m %l\n' | LC_ALL=C sort &&
+                find . "${@:3}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum | cut -c 1-16
 }

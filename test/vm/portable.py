@@ -18,11 +18,13 @@ UNITS = "/etc/systemd/system.attached"
 SANDBOX = re.compile(r"^((Private|Protect|Restrict|SystemCall|Capability|Ambient|IPAddress|DevicePolicy|NoNew|LockP|MemoryDeny|Limit|ProcS|RemoveI)\w*|"
                      r"TemporaryFileSystem|InaccessiblePaths|ReadOnlyPaths|UMask|TasksMax|User|DynamicUser)=.*$", re.MULTILINE)
 # What the profile changes, as README.md says.
-CHANGED = {"PrivateTmpEx": ("disconnected", "connected")}
+CHANGED = {"PrivateTmpEx": (["disconnected"], ["connected"])}
 
 
 def sandbox_of(unit):
-    return dict(match[0].split("=", 1) for match in SANDBOX.finditer(run("systemctl", "show", unit)))
+    """Of what is a list systemd tells in an order of its own."""
+    found = dict(match[0].split("=", 1) for match in SANDBOX.finditer(run("systemctl", "show", unit)))
+    return {name: sorted(value.split()) for name, value in found.items()}
 
 
 def check_sandboxes():
