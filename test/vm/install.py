@@ -18,7 +18,7 @@ YES = "y\n"
 
 # What stays when the package is purged: what the machine's owner has made. So does the account: Debian removes none.
 STAYS = (CONFIGURATION, CREDENTIAL)
-OF_TESTS = "icewire-test"
+TESTS = "icewire-test"  # in all names that are the tests' own
 
 
 def set_up():
@@ -68,7 +68,7 @@ def leftovers():
     """What is named after icewire, in files, but for the tests; what runs is another question."""
     found = run("find", "/", "(", "-path", "/proc", "-o", "-path", "/sys", "-o", "-path", "/run/systemd/units", ")", "-prune", "-o",
                 "-iname", "*icewire*", "-print").splitlines()
-    return [path for path in found if OF_TESTS not in path and not path.startswith(STAYS)]
+    return [path for path in found if path not in STAYS and TESTS not in path]
 
 
 def remove():
