@@ -36,8 +36,8 @@ def follow(command, folder, answer=""):
 def keep_keys():
     """The whole machine is in memory, where systemd-creds does not trust its key to last: now that folder is of another kind."""
     for name in ("upper", "work"):
-        os.makedirs(f"/run/installation/{name}")
-    run("mount", "-t", "overlay", "-o", "lowerdir=/var/lib/systemd,upperdir=/run/installation/upper,workdir=/run/installation/work", "keys",
+        os.makedirs(f"/run/icewire-test/{name}")
+    run("mount", "-t", "overlay", "-o", "lowerdir=/var/lib/systemd,upperdir=/run/icewire-test/upper,workdir=/run/icewire-test/work", "keys",
         "/var/lib/systemd")
 
 
