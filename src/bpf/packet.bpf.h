@@ -72,7 +72,7 @@ static __always_inline enum packet_look packet_look_ipv6(const struct ipv6hdr *i
 static __always_inline enum packet_look packet_look(const struct __sk_buff *skb, const __u32 network)
 {
         const void *ip = packet_data(skb) + network, *end = packet_end(skb);
-        __u16 protocol = skb->protocol;
+        __u32 protocol = skb->protocol;
 
         if (protocol == bpf_htons(ETH_P_IP))
                 return PACKET_IPV4_TRANSPORT(ip) + sizeof(struct udphdr) <= end ? packet_look_ipv4(ip)

@@ -100,46 +100,51 @@ static __noinline int egress_initiation(struct __sk_buff *skb, __u32 network, __
         return TCX_NEXT;
 }
 
-static __noinline int egress_odd(struct __sk_buff *skb, __u32 network)
+/* All that does not pass at the first look. */
+static __noinline int egress_found(struct __sk_buff *skb, __u32 network)
 {
         struct packet packet;
-        __be16 source;
-
-        if (!packet_walk(skb, network, &packet) ||
-            !packet_read(skb, packet.transport + offsetof(struct udphdr, source), &source, sizeof(source)) ||
-            !(redirect_ports[source] & REDIRECT_PORT_SOCKET))
-                return TCX_NEXT;
-        return egress_port(skb, packet.network, packet.transport);
-}
-
-/* `transport` is where the UDP header is, a constant. */
-static __always_inline int egress_udp(struct __sk_buff *skb, const __u32 network, const __u32 transport)
-{
-        const struct udphdr *udp = packet_data(skb) + transport;
+        struct udphdr udp;
         __u8 meaning;
 
-        if ((const void *) (udp + 1) > packet_end(skb))
-                return TCX_NEXT; /* it is not, but the verifier cannot know */
-        meaning = redirect_ports[udp->source];
+        if (!packet_walk(skb, network, &packet) || !packet_read(skb, packet.transport, &udp, sizeof(udp)))
+                return TCX_NEXT;
+        meaning = redirect_ports[udp.source];
         if (meaning & REDIRECT_PORT_SOCKET)
-                return egress_port(skb, network, transport);
-        if (meaning & REDIRECT_PORT_WIREGUARD && udp->len == WIREGUARD_INITIATION_LENGTH)
-                return egress_initiation(skb, network, transport);
+                return egress_port(skb, packet.network, packet.transport);
+        if (meaning & REDIRECT_PORT_WIREGUARD && udp.len == WIREGUARD_INITIATION_LENGTH)
+                return egress_initiation(skb, packet.network, packet.transport);
         return TCX_NEXT;
 }
 
-static __always_inline int egress(struct __sk_buff *skb, const __u32 network)
+/* `transport` is where the UDP header is, a constant. */
+static __always_inline bool egress_udp_passes(const struct __sk_buff *skb, const __u32 transport)
+{
+        const struct udphdr *udp = packet_data(skb) + transport;
+        __u8 meaning = redirect_ports[udp->source];
+
+        return !(meaning & REDIRECT_PORT_SOCKET) &&
+               (meaning == 0 || udp->len != WIREGUARD_INITIATION_LENGTH);
+}
+
+static __always_inline bool egress_passes(const struct __sk_buff *skb, const __u32 network)
 {
         switch (packet_look(skb, network)) {
         case PACKET_IPV4_UDP:
-                return egress_udp(skb, network, PACKET_IPV4_TRANSPORT(network));
+                return egress_udp_passes(skb, PACKET_IPV4_TRANSPORT(network));
         case PACKET_IPV6_UDP:
-                return egress_udp(skb, network, PACKET_IPV6_TRANSPORT(network));
+                return egress_udp_passes(skb, PACKET_IPV6_TRANSPORT(network));
         case PACKET_ODD:
-                return egress_odd(skb, network);
+                return false;
         default:
-                return TCX_NEXT;
+                return true;
         }
+}
+
+/* As on the way in: WireGuard's data passes at the first look, and costs as little. */
+static __always_inline int egress(struct __sk_buff *skb, const __u32 network)
+{
+        return egress_passes(skb, network) ? TCX_NEXT : egress_found(skb, network);
 }
 
 /* TCX_NEXT is clsact's TC_ACT_UNSPEC: whoever comes after us, and the kernel, decide what becomes of it. */

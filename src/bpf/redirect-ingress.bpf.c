@@ -120,7 +120,8 @@ struct incoming_start {
         __be32 cookie;
 };
 
-static __noinline int ingress_odd(struct __sk_buff *skb, __u32 network)
+/* All that does not pass at the first look. */
+static __noinline int ingress_found(struct __sk_buff *skb, __u32 network)
 {
         struct incoming_start start;
         struct packet packet;
@@ -137,51 +138,49 @@ static __noinline int ingress_odd(struct __sk_buff *skb, __u32 network)
         return meaning & REDIRECT_PORT_MOVES ? move(skb, packet.network, packet.transport) : TCX_NEXT;
 }
 
-/* Many a network card leaves no more than the headers in the linear part, and so do trains of segments. */
-static __noinline int ingress_scattered(struct __sk_buff *skb, __u32 network, __u32 transport)
+/* Where the linear part has no more than the headers, as some network cards leave it. */
+static __noinline bool ingress_has_cookie(struct __sk_buff *skb, __u32 transport)
 {
-        struct incoming_start start;
+        __be32 cookie;
 
-        if (!packet_read(skb, transport, &start, sizeof(start)))
-                return TCX_NEXT;
-        if (start.cookie == STUN_COOKIE)
-                return ingress_stun(skb, network, transport);
-        return redirect_ports[start.udp.dest] & REDIRECT_PORT_MOVES ? move(skb, network, transport)
-                                                                    : TCX_NEXT;
+        return packet_read(skb, transport + offsetof(struct incoming_start, cookie), &cookie,
+                           sizeof(cookie)) &&
+               cookie == STUN_COOKIE;
 }
 
-/* `transport` is where the UDP header is, a constant. What is rare is elsewhere: WireGuard's data needs no
- * stack, and no register that would have to be saved. */
-static __always_inline int ingress_udp(struct __sk_buff *skb, const __u32 network, const __u32 transport)
+/* `transport` is where the UDP header is, a constant. A train of segments is no STUN: it is not looked for
+ * where that would cost more than a load. */
+static __always_inline bool ingress_udp_passes(struct __sk_buff *skb, const __u32 transport)
 {
         const struct incoming_start *start = packet_data(skb) + transport;
-        const void *end = packet_end(skb);
-        __u8 meaning;
+        __u8 meaning = redirect_ports[start->udp.dest];
 
-        if ((const void *) (&start->udp + 1) > end)
-                return TCX_NEXT; /* it is not, but the verifier cannot know */
-        meaning = redirect_ports[start->udp.dest];
-        if (!(meaning & REDIRECT_PORT_WIREGUARD))
-                return TCX_NEXT;
-        if ((const void *) (start + 1) > end)
-                return ingress_scattered(skb, network, transport);
-        if (start->cookie == STUN_COOKIE)
-                return ingress_stun(skb, network, transport);
-        return meaning & REDIRECT_PORT_MOVES ? move(skb, network, transport) : TCX_NEXT;
+        if (meaning != REDIRECT_PORT_WIREGUARD)
+                return !(meaning & REDIRECT_PORT_WIREGUARD);
+        if ((const void *) (start + 1) > packet_end(skb))
+                return skb->gso_size || !ingress_has_cookie(skb, transport);
+        return start->cookie != STUN_COOKIE;
 }
 
-static __always_inline int ingress(struct __sk_buff *skb, const __u32 network)
+static __always_inline bool ingress_passes(struct __sk_buff *skb, const __u32 network)
 {
         switch (packet_look(skb, network)) {
         case PACKET_IPV4_UDP:
-                return ingress_udp(skb, network, PACKET_IPV4_TRANSPORT(network));
+                return ingress_udp_passes(skb, PACKET_IPV4_TRANSPORT(network));
         case PACKET_IPV6_UDP:
-                return ingress_udp(skb, network, PACKET_IPV6_TRANSPORT(network));
+                return ingress_udp_passes(skb, PACKET_IPV6_TRANSPORT(network));
         case PACKET_ODD:
-                return ingress_odd(skb, network);
+                return false;
         default:
-                return TCX_NEXT;
+                return true;
         }
+}
+
+/* What passes at the first look needs no stack, no register that would have to be saved, and no more than a
+ * few lines of the processor's caches, the program's own included: that is WireGuard's data. */
+static __always_inline int ingress(struct __sk_buff *skb, const __u32 network)
+{
+        return ingress_passes(skb, network) ? TCX_NEXT : ingress_found(skb, network);
 }
 
 SEC("tcx/ingress")
