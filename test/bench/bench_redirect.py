@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""bench redirect [--pairs N] [--measure hooks|tunnel]: what the eBPF programs cost the UDP that passes a hooked interface, packet
+"""bench redirect [--pairs N] [--measure hooks|direct|proxied]: what the eBPF programs cost the UDP that passes a hooked interface, packet
 by packet and in trains, on the way out and on the way in, beside empty programs at the same hooks; and TCP in the tunnel by a
 direct and by a proxied path, beside WireGuard alone. In pairs of moments, by turns; medians. Where the kernel has no WireGuard the
-tunnel is one of wireguard-go."""
+tunnel is one of wireguard-go. tools/bench expedites the machine's RCU for it."""
 
 import argparse
 import json
@@ -25,9 +25,11 @@ from topology import TUNNEL4
 # a tunnel of MTU 1420, one by one as kernel WireGuard sends them, or in trains as wireguard-go does.
 SMALL, LARGE, TRAIN = (32, 1), (1452, 1), (1452, 32)
 
-AT_A_TIME = 70  # pairs, which take some twenty seconds: a direct path has its negotiation's sockets for a minute
+PAIRS = {"hooks": 3000, "direct": 1500, "proxied": 300}
+AT_A_TIME = 300  # pairs, which take some fifteen seconds: a direct path has its negotiation's sockets for a minute
 CLOCKS, CLOCK_PACKETS = 20, 20000  # readings of the programs' run times, and of how many packets each
-# Seconds of TCP until it has found its speed again, and for one figure.
+# Seconds of TCP until it has found its speed again after a change, and icewire has done what it could not while it stood still; and
+# for one figure.
 SETTLE, SLICE = patient(0.05), patient(0.1)
 QUIET = 10  # looks at what has passed that see the same
 
@@ -45,20 +47,17 @@ def _compare(cable, packets, pairs):
     while len(compared) < pairs:
         cable.attach_anew()
         compared += _load(cable, "compare", packets, min(AT_A_TIME, pairs - len(compared)))
+        cable.check_shared()
     return compared
 
 
 def _ratios(name, compared):
     """With programs to without. One host's interface is what counts, at the worse of its two hooks; a packet from a to b passes
     one of each host's."""
-    def ratio(what):
-        return [each[what] / each["none"] for each in compared]
-
-    ratios = {f"{name}_{hook}_ratio": ratio(hook) for hook in ("egress", "ingress")}
-    empty = {f"empty_{name}_{hook}_ratio": ratio("empty_" + hook) for hook in ("egress", "ingress")}
-    return {name + "_ratio": min(ratios.values(), key=statistics.median), **ratios, **empty,
-            f"two_hosts_{name}_ratio": ratio("both"), f"two_hosts_empty_{name}_ratio": ratio("empty_both"),
-            name: [each["none"] for each in compared]}
+    ratios = {f"{what}_{name}_ratio": [with_programs / without for with_programs, without in (each[what] for each in compared)]
+              for what in compared[0]}
+    return {name + "_ratio": min((ratios[f"{hook}_{name}_ratio"] for hook in ("egress", "ingress")), key=statistics.median),
+            **ratios, name: [without for each in compared for _, without in each.values()]}
 
 
 def measure_hooks(lab, pairs):
@@ -72,8 +71,8 @@ def measure_hooks(lab, pairs):
         results.update(_ratios(name, _compare(cable, packets, pairs)))
     cable.attach_anew()
     clocks = [_load(cable, "clock", SMALL, CLOCK_PACKETS) for _ in range(CLOCKS)]
-    for name in ("egress_ns", "ingress_ns", "empty_ns"):
-        results[name] = [clock[name] for clock in clocks]
+    cable.check_shared()
+    results.update({name: [clock[name] for clock in clocks] for name in clocks[0]})
     for name in ("egress", "ingress"):
         results[name + "_net_ns"] = [clock[name + "_ns"] - clock["empty_ns"] for clock in clocks]
     return results
@@ -120,6 +119,14 @@ class Stream:
         time.sleep(SLICE)
         return (self._arrived() - before) * 8 / 1e6 / (time.monotonic() - start)
 
+    def pin(self):
+        """What is of one host to a processor of its own, as if it were a machine: otherwise it makes a great difference what
+        happens to share one."""
+        for cpu, (host, stream) in zip(sorted(os.sched_getaffinity(0)), zip(self._cable.hosts, (self._client, self._server))):
+            for process in filter(None, (host.links["wg0"].process, stream)):
+                for thread in os.listdir(f"/proc/{process.pid}/task"):
+                    os.sched_setaffinity(int(thread), {cpu})
+
     def end(self):
         for process in (self._client, self._server):
             process.expected_to_live = False
@@ -157,6 +164,9 @@ class Direct:
     def check(self):
         pass
 
+    def hold(self, stream):
+        """Both have the same endpoints: it can go on."""
+
     def end(self):
         self._hooks.communicate()
 
@@ -180,6 +190,9 @@ class Proxied:
         if self._cable.endpoints() != self._endpoints:
             raise LabError(f"what should be proxied passed by {self._cable.endpoints()}")
 
+    def hold(self, stream):
+        stream.hold()
+
     def end(self):
         pass
 
@@ -189,7 +202,7 @@ def _alone(cable, path, stream):
     with frozen(*cable.hosts):
         path.leave()
         speed = stream.speed()
-        stream.hold()
+        path.hold(stream)
         path.take()
     return speed
 
@@ -197,56 +210,58 @@ def _alone(cable, path, stream):
 def _by_path(path, stream):
     speed = stream.speed()
     path.check()
-    stream.hold()
+    path.hold(stream)
     return speed
 
 
-def _compare_tunnel(cable, kind, pairs):
+def _measure_tunnel(lab, kind, pairs):
     """Mbit/s by such a path, and without icewire."""
+    cable = Cable(lab)
     cable.add_peers()
     cable.start(kind.redirect, kind.path)
     path, stream = kind(cable), Stream(cable)
-    stream.hold()
-    results = []
+    stream.pin()
+    path.hold(stream)
+    compared = []
     for i in range(pairs):
         speed = {with_icewire: _by_path(path, stream) if with_icewire else _alone(cable, path, stream)
                  for with_icewire in bench.alternated(i, True, False)}
-        results.append((speed[True], speed[False]))
+        compared.append((speed[True], speed[False]))
     stream.end()
     path.end()
     cable.stop()
-    return results
+    return {f"tunnel_{kind.path}_ratio": [with_icewire / alone for with_icewire, alone in compared],
+            f"tunnel_{kind.path}_alone_mbit_per_s": [alone for _, alone in compared]}
 
 
-def measure_tunnel(lab, pairs):
-    cable = Cable(lab)
-    results = {}
-    for kind in (Direct, Proxied):
-        compared = _compare_tunnel(cable, kind, pairs)
-        results[f"tunnel_{kind.path}_ratio"] = [with_icewire / alone for with_icewire, alone in compared]
-        results["tunnel_mbit_per_s"] = [alone for _, alone in compared]
-    return results
+def measure_direct(lab, pairs):
+    return _measure_tunnel(lab, Direct, pairs)
 
 
-MEASURES = {"hooks": measure_hooks, "tunnel": measure_tunnel}
+def measure_proxied(lab, pairs):
+    return _measure_tunnel(lab, Proxied, pairs)
+
+
+MEASURES = {"hooks": measure_hooks, "direct": measure_direct, "proxied": measure_proxied}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench redirect")
-    parser.add_argument("--pairs", type=int, default=300)
+    parser.add_argument("--pairs", type=int)
     parser.add_argument("--build", default=os.path.join(bench.SOURCE, "build", "release"))
     parser.add_argument("--measure", choices=MEASURES, action="append")
     args = parser.parse_args()
     medians, quartiles, failed = {}, {}, False
-    for what in args.measure or MEASURES:
+    pairs = {what: args.pairs or PAIRS[what] for what in args.measure or MEASURES}
+    for what in pairs:
         logs = os.path.join(bench.SOURCE, "build", "bench", "redirect-" + what)
-        results = bench.run_once(__file__, args.build, logs, what, args.pairs)
+        results = bench.run_once(__file__, args.build, logs, what, pairs[what])
         failed = failed or not results
         for name, values in (results or {}).items():
             medians[name], quartiles[name] = _rounded(statistics.median(values)), \
                 [_rounded(bench.percentile(values, percent)) for percent in (25, 75)]
             print(f"{name}: {medians[name]}, half of them from {quartiles[name][0]} to {quartiles[name][1]}", flush=True)
-    print(json.dumps({**medians, "pairs": args.pairs, "quartiles": quartiles}), flush=True)
+    print(json.dumps({**medians, "pairs": pairs, "quartiles": quartiles}), flush=True)
     return 1 if failed else 0
 
 

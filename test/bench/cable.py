@@ -24,6 +24,7 @@ class Cable:
         self.a, self.b = Host(lab, "a"), Host(lab, "b")
         self.hosts = (self.a, self.b)
         self.keys = {host.name: Key(lab) for host in self.hosts}
+        self._programs = {host.name: {} for host in self.hosts}  # by name, those attached last
         self.a.connect("eth0", self.b, "eth0")
         for host in self.hosts:
             host.address("eth0", ADDRESS[host.name] + "/24")
@@ -112,8 +113,9 @@ class Cable:
                 raise LabError(f"{host.name}: the programs at eth0 are {found}")
 
     def _entries(self, host, program, name):
-        """How many a map of the host's program has."""
-        program = self._bpftool(host, "prog", "show", "id", str(self._attached(host)[program]["prog_id"]))
+        """How many a map of the host's program has, which need not be attached any more."""
+        self._programs[host.name].update(self._attached(host))
+        program = self._bpftool(host, "prog", "show", "id", str(self._programs[host.name][program]["prog_id"]))
         for i in program["map_ids"]:
             if self._bpftool(host, "map", "show", "id", str(i))["name"] == name[:NAME_MAX]:
                 return len(self._bpftool(host, "map", "dump", "id", str(i)))
@@ -129,6 +131,12 @@ class Cable:
     def _moves(self, host):
         """A switch of paths is not over: the programs look at more packets than in all the time that follows."""
         return self._entries(host, "icewire_ingress", "redirect_moves") > 0
+
+    def check_shared(self):
+        """The programs have looked at more than the port until now."""
+        for host in self.hosts:
+            if not self._shares(host):
+                raise LabError(f"{host.name}: no socket shares WireGuard's port any more")
 
     def hooks(self):
         """IDs of the links that attach a's program on the way out, and b's on the way in."""
