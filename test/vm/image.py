@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 
+import sandbox
 from errors import LabError
 from network import AGENT, BROKER, PEER, TUNNEL, pings
 from patience import patient
@@ -127,6 +128,14 @@ def is_shared():
                f"the port is shared by eBPF: {json.dumps(describe())}, {hooks(UPLINK)}")
 
 
-def restarted(before):
-    """Has each a new process?"""
-    return not set(before) & set(pids(*DAEMONS))
+def check_exchanged(before, remove):
+    """One version has taken another's place, whose daemons were `before`, and goes as well. Both are of the same bytes: how they
+    are exchanged is shown, not what a change of version does."""
+    wait_up("a new version")
+    check_known(True)
+    if set(before) & set(pids(*DAEMONS)):
+        raise LabError("daemons of the version before still run")
+    sandbox.wait_for("direct")
+    follow(remove)
+    check_gone()
+    check_path_stays()

@@ -117,16 +117,8 @@ def main():
     before = image.pids(*image.DAEMONS)
     image.follow(remove)
     image.check_known(False)
-    # Of the same bytes: what takes one's place is shown, not what a change of version does.
     image.follow(attach + more)
-    image.wait_up("a new version")
-    image.check_known(True)
-    if not image.restarted(before):
-        raise LabError("daemons of the version before still run")
-    sandbox.wait_for("direct")
-    image.follow(remove)
-    image.check_gone()
-    image.check_path_stays()
+    image.check_exchanged(before, remove)
 
 
 if __name__ == "__main__":

@@ -55,15 +55,8 @@ def main():
     sandbox.set_up(UNITS)
     work()
     before = image.pids(*image.DAEMONS)
-    # Of the same bytes: what takes one's place is shown, not what a change of version does.
     image.follow(install + upgrade)
-    image.wait_up("a new version")
-    if not image.restarted(before):
-        raise LabError("daemons of the version before still run")
-    sandbox.wait_for("direct")
-    image.follow(remove)
-    image.check_gone()
-    image.check_path_stays()
+    image.check_exchanged(before, remove)
 
 
 if __name__ == "__main__":
