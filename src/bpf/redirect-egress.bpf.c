@@ -101,7 +101,7 @@ static __noinline int egress_initiation(struct __sk_buff *skb, __u32 network, __
 }
 
 /* All that does not pass at the first look. */
-static __noinline int egress_found(struct __sk_buff *skb, __u32 network)
+static __noinline int egress_look_again(struct __sk_buff *skb, __u32 network)
 {
         struct packet packet;
         struct udphdr udp;
@@ -144,7 +144,7 @@ static __always_inline bool egress_passes(const struct __sk_buff *skb, const __u
 /* As on the way in: WireGuard's data passes at the first look, and costs as little. */
 static __always_inline int egress(struct __sk_buff *skb, const __u32 network)
 {
-        return egress_passes(skb, network) ? TCX_NEXT : egress_found(skb, network);
+        return egress_passes(skb, network) ? TCX_NEXT : egress_look_again(skb, network);
 }
 
 /* TCX_NEXT is clsact's TC_ACT_UNSPEC: whoever comes after us, and the kernel, decide what becomes of it. */

@@ -121,7 +121,7 @@ struct incoming_start {
 };
 
 /* All that does not pass at the first look. */
-static __noinline int ingress_found(struct __sk_buff *skb, __u32 network)
+static __noinline int ingress_look_again(struct __sk_buff *skb, __u32 network)
 {
         struct incoming_start start;
         struct packet packet;
@@ -180,7 +180,7 @@ static __always_inline bool ingress_passes(struct __sk_buff *skb, const __u32 ne
  * few lines of the processor's caches, the program's own included: that is WireGuard's data. */
 static __always_inline int ingress(struct __sk_buff *skb, const __u32 network)
 {
-        return ingress_passes(skb, network) ? TCX_NEXT : ingress_found(skb, network);
+        return ingress_passes(skb, network) ? TCX_NEXT : ingress_look_again(skb, network);
 }
 
 SEC("tcx/ingress")
