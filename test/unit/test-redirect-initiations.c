@@ -114,11 +114,14 @@ Test(redirect_initiations, behind_options_are_told)
 {
         static const uint8_t options[] = { 1, 1, 1, 0 };               /* RFC 791: no operation, end */
         static const uint8_t extension[] = { 0, 0, 1, 4, 0, 0, 0, 0 }; /* RFC 8200: next, length, PadN */
-        int wireguard = udp_socket("0.0.0.0:51820"), wireguard6 = udp_socket("[2001:db8::1]:51820");
+        int wireguard = udp_socket("0.0.0.0:51820"), wireguard6 = udp_socket("[2001:db8::1]:51820"),
+            other = udp_socket("0.0.0.0:51821");
 
+        cr_assert_eq(setsockopt(other, IPPROTO_IP, IP_OPTIONS, options, sizeof(options)), 0, "%m");
         cr_assert_eq(setsockopt(wireguard, IPPROTO_IP, IP_OPTIONS, options, sizeof(options)), 0, "%m");
         cr_assert_eq(setsockopt(wireguard6, IPPROTO_IPV6, IPV6_DSTOPTS, extension, sizeof(extension)), 0,
                      "%m");
+        send_initiation(other, "192.0.2.3:5");
         send_initiation(wireguard, "192.0.2.2:5");
         send_initiation(wireguard6, "[2001:db8::2]:5");
         run_pending(event);
@@ -127,6 +130,7 @@ Test(redirect_initiations, behind_options_are_told)
         cr_assert(was_told(1, "[2001:db8::2]:5"));
         close(wireguard);
         close(wireguard6);
+        close(other);
 }
 
 Test(redirect_initiations, nothing_else_is_told)
